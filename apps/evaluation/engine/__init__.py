@@ -1,0 +1,1 @@
+"""Metrics, statistics and conclusions: pure functions of outputs and reference answers."""

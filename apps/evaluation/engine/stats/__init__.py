@@ -1,0 +1,1 @@
+"""Statistics, one method per file. Each returns the estimate, n, the interval, the method and its reference."""
