@@ -1,0 +1,30 @@
+"""Fetching one row for a person, and asking whether a person may change one."""
+
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from apps.core.errors import NotAllowed, NotFound
+
+M = TypeVar("M", bound=Model)
+
+
+def fetch_for_user(model: type[M], user: Any, action: str = "view", **lookup: Any) -> M:
+    """The row that `lookup` names. NotFound when it is not visible to `user`, NotAllowed when only the role is missing."""
+    manager: Any = model._default_manager
+    try:
+        row: M = manager.for_user(user, action).get(**lookup)
+    except model.DoesNotExist:
+        if action != "view" and manager.for_user(user, "view").filter(**lookup).exists():
+            raise NotAllowed(_("Your role in this team does not allow this.")) from None
+        raise NotFound(_("There is no such %(thing)s here.") % {"thing": model._meta.verbose_name}) from None
+    return row
+
+
+def require(row: Any, user: Any, action: str) -> None:
+    """Raise NotAllowed unless `user` may perform `action` on `row`. `user` None is the system itself."""
+    if user is None:
+        return
+    if not type(row)._default_manager.for_user(user, action).filter(pk=row.pk).exists():
+        raise NotAllowed(_("Your role in this team does not allow this."))

@@ -1,0 +1,231 @@
+"""Claiming, heartbeat, end and recovery of job rows. Every status change is a compare-and-set against one table."""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django_q.tasks import async_task
+
+from apps.core import audit, live
+from apps.core.access import require
+from apps.core.errors import Conflict
+from apps.core.models import JobModel, JobStatus
+
+log = logging.getLogger(__name__)
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    JobStatus.PLANNED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.QUEUED, JobStatus.PAUSED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+    JobStatus.SUCCEEDED: frozenset(),
+}
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How one job model is run: its task by dotted name, and how many attempts a row gets before it fails."""
+
+    model: str
+    task: str
+    max_attempts: int = 5
+    # Called before a dead row is queued again; returns False while the old process still has to be waited for.
+    may_resume: Callable[[Any], bool] | None = None
+
+    @property
+    def model_class(self) -> Any:
+        return apps.get_model(self.model)
+
+
+_KINDS: dict[str, JobKind] = {}
+
+
+def register(kind: JobKind) -> None:
+    _KINDS[kind.model.lower()] = kind
+
+
+def kinds() -> list[JobKind]:
+    return list(_KINDS.values())
+
+
+def kind_of(row: JobModel) -> JobKind:
+    return _KINDS[row._meta.label_lower]
+
+
+def transition(row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, claim: str | None = None, **fields: Any) -> bool:
+    """Compare-and-set of `row.status`. False when the row has moved on or, with `claim`, belongs to another process."""
+    sources = [source for source in TRANSITIONS if to in TRANSITIONS[source]]
+    if allowed_from is not None:
+        sources = [source for source in sources if source in allowed_from]
+    rows = type(row)._default_manager.filter(pk=row.pk, status__in=sources)
+    if claim is not None:
+        rows = rows.filter(claim=claim)
+    changed = bool(rows.update(status=to, **fields))
+    if changed:
+        row.refresh_from_db()
+        live.publish(row, "status")
+    return changed
+
+
+def enqueue(row: JobModel) -> bool:
+    """Queue `row` for its worker; the id travels when the transaction commits."""
+    with transaction.atomic():
+        if not transition(row, to=JobStatus.QUEUED, queued_at=timezone.now(), claim="", finished_at=None, error="", error_kept="", error_next=""):
+            return False
+        _send(row)
+    return True
+
+
+def _send(row: JobModel) -> None:
+    task, pk = kind_of(row).task, row.pk
+    transaction.on_commit(lambda: async_task(task, pk, cluster="worker"))
+
+
+def claim(model: type[Any], pk: int) -> Any | None:
+    """Take a queued row for this process, or None: another delivery has it, or it was cancelled meanwhile."""
+    token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    now = timezone.now()
+    taken = model._default_manager.filter(pk=pk, status=JobStatus.QUEUED).update(
+        status=JobStatus.RUNNING, claim=token, heartbeat_at=now, attempt=F("attempt") + 1
+    )
+    if not taken:
+        return None
+    model._default_manager.filter(pk=pk, started_at__isnull=True).update(started_at=now)
+    return model._default_manager.get(pk=pk)
+
+
+def heartbeat(row: JobModel, **fields: Any) -> bool:
+    """Say that this process still works on `row`, with its progress. False when the claim is lost: stop at once."""
+    return bool(
+        type(row)
+        ._default_manager.filter(pk=row.pk, claim=row.claim, status=JobStatus.RUNNING)
+        .update(heartbeat_at=timezone.now(), **fields)
+    )
+
+
+def hand_on(row: JobModel) -> bool:
+    """End of a slice: release the claim and queue the continuation. A slice that got this far is no failed attempt."""
+    with transaction.atomic():
+        done = transition(
+            row, to=JobStatus.QUEUED, claim=row.claim, queued_at=timezone.now(), attempt=0
+        ) and bool(type(row)._default_manager.filter(pk=row.pk).update(claim=""))
+        if done:
+            _send(row)
+    return done
+
+
+def finish(row: JobModel, *, to: str = JobStatus.SUCCEEDED, **fields: Any) -> bool:
+    """End `row`, if this process still holds it."""
+    return transition(
+        row,
+        to=to,
+        allowed_from=(JobStatus.RUNNING,),
+        claim=row.claim,
+        finished_at=timezone.now(),
+        seconds_left_low=None,
+        seconds_left_high=None,
+        **fields,
+    )
+
+
+def fail(row: JobModel, *, error: str, kept: str, next_step: str) -> bool:
+    """End `row` as failed, with what failed, what was kept and what to press."""
+    return finish(row, to=JobStatus.FAILED, error=error, error_kept=kept, error_next=next_step)
+
+
+def job_cancel(*, actor: Any, row: JobModel) -> None:
+    """Stop a job. A waiting one ends at once, a running one at its next step."""
+    with transaction.atomic():
+        require(row, actor, "edit")
+        if row.status in ENDED:
+            raise Conflict(_("This job has already ended."))
+        audit.record(actor=actor, verb=f"{row._meta.model_name}.cancelled", target=row)
+        type(row)._default_manager.filter(pk=row.pk).update(cancel_requested=True)
+        transition(
+            row,
+            to=JobStatus.CANCELLED,
+            allowed_from=(JobStatus.PLANNED, JobStatus.QUEUED, JobStatus.PAUSED),
+            finished_at=timezone.now(),
+        )
+        live.publish(row, "status")
+
+
+def job_pause(*, actor: Any, row: JobModel) -> None:
+    """Ask a job to save and stop, so that it can go on later."""
+    with transaction.atomic():
+        require(row, actor, "edit")
+        if row.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
+            raise Conflict(_("Only a waiting or running job can be paused."))
+        audit.record(actor=actor, verb=f"{row._meta.model_name}.paused", target=row)
+        type(row)._default_manager.filter(pk=row.pk).update(pause_requested=True)
+        transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,))
+        live.publish(row, "status")
+
+
+def job_resume(*, actor: Any, row: JobModel) -> None:
+    """Queue a paused, failed or cancelled job again. It goes on from what was kept."""
+    with transaction.atomic():
+        require(row, actor, "edit")
+        if row.status not in {JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED}:
+            raise Conflict(_("Only a paused, failed or cancelled job can go on."))
+        audit.record(actor=actor, verb=f"{row._meta.model_name}.resumed", target=row)
+        type(row)._default_manager.filter(pk=row.pk).update(cancel_requested=False, pause_requested=False, attempt=0)
+        row.refresh_from_db()
+        enqueue(row)
+
+
+def reap(now: datetime | None = None) -> int:
+    """Recover rows whose process died and rows whose message was lost. Returns how many were touched."""
+    now = now or timezone.now()
+    return sum(_reap_kind(kind, now) for kind in kinds())
+
+
+def _reap_kind(kind: JobKind, now: datetime) -> int:
+    dead_before = now - timedelta(seconds=settings.JOB_DEAD_AFTER_SECONDS)
+    lost_before = now - timedelta(seconds=settings.JOB_REQUEUE_AFTER_SECONDS)
+    rows = kind.model_class._default_manager
+    touched = 0
+    for row in rows.filter(status=JobStatus.RUNNING).filter(Q(heartbeat_at__lt=dead_before) | Q(heartbeat_at__isnull=True)):
+        touched += _recover(kind, row)
+    for row in rows.filter(status=JobStatus.QUEUED, queued_at__lt=lost_before):
+        with transaction.atomic():
+            if rows.filter(pk=row.pk, status=JobStatus.QUEUED, queued_at=row.queued_at).update(queued_at=now):
+                _send(row)
+                touched += 1
+    return touched
+
+
+def _recover(kind: JobKind, row: JobModel) -> bool:
+    if kind.may_resume is not None and not kind.may_resume(row):
+        return False
+    log.warning("job process is gone", extra={"job": row._meta.label_lower, "uid": str(row.uid), "attempt": row.attempt})
+    if row.attempt >= kind.max_attempts:
+        return fail(
+            row,
+            error=_("The process that ran this job died %(count)d times.") % {"count": row.attempt},
+            kept=_("Everything finished before that is kept."),
+            next_step=_("Look at the log, then press Retry."),
+        )
+    with transaction.atomic():
+        # The old claim is part of the condition, so that a process that comes back to life has lost it.
+        queued = transition(row, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=row.claim, queued_at=timezone.now())
+        if queued:
+            type(row)._default_manager.filter(pk=row.pk).update(claim="")
+            _send(row)
+    return queued

@@ -1,0 +1,165 @@
+"""Datasets, prompts, experiments, candidates. Examples live in one Parquet file per dataset version, never in rows."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.models import ScopedModel
+
+
+class Dataset(ScopedModel):
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="datasets")
+    name = models.CharField(max_length=160)
+    description = models.TextField(blank=True)
+    source = models.TextField(blank=True)
+    licence = models.CharField(max_length=120, blank=True)
+    # With the group key of a row this decides its split, in this and every later version.
+    split_seed = models.PositiveBigIntegerField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("dataset")
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="dataset_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetVersion(ScopedModel):
+    team_path = "dataset__team"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    content_hash = models.CharField(max_length=64)
+    artifact = models.CharField(max_length=300)
+    train_count = models.PositiveIntegerField()
+    validation_count = models.PositiveIntegerField()
+    test_count = models.PositiveIntegerField()
+    # Rows read, kept, and left out with the reason; how splits were made; which fields an answer has.
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("dataset version")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_number"),
+            models.UniqueConstraint(fields=["dataset", "content_hash"], name="dataset_version_content"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} v{self.number}"
+
+    @property
+    def row_count(self) -> int:
+        return self.train_count + self.validation_count + self.test_count
+
+
+class Prompt(ScopedModel):
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="prompts")
+    name = models.CharField(max_length=160)
+
+    class Meta:
+        verbose_name = _("prompt")
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="prompt_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PromptVersion(ScopedModel):
+    team_path = "prompt__team"
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    # [{"role": ..., "content": Jinja template}]; demonstrations are [{"id", "input", "expected"}] from train only.
+    messages = models.JSONField()
+    demonstrations = models.JSONField(default=list)
+    content_hash = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("prompt version")
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "number"], name="prompt_version_number"),
+            models.UniqueConstraint(fields=["prompt", "content_hash"], name="prompt_version_content"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prompt.name} v{self.number}"
+
+
+class Experiment(ScopedModel):
+    """One question. A changed definition is a new row that names the one before it."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Being set up")
+        REGISTERED = "registered", _("Running")
+        FINISHED = "finished", _("Finished")
+        FAILED = "failed", _("Failed")
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="experiments")
+    name = models.CharField(max_length=160)
+    question = models.TextField()
+    version_number = models.PositiveIntegerField(default=1)
+    previous = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="next_versions")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="experiments")
+    metrics = models.JSONField()
+    primary_metric = models.CharField(max_length=60)
+    reference = models.ForeignKey("Candidate", on_delete=models.PROTECT, null=True, related_name="+")
+    margin = models.FloatField()
+    alpha = models.FloatField(default=0.05)
+    bootstrap_seed = models.PositiveBigIntegerField()
+    bootstrap_resamples = models.PositiveIntegerField(default=9999)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.DRAFT)
+    # Names of (candidate, reference) pairs, and the hash of the whole definition, written before the first test score.
+    family = models.JSONField(default=list)
+    registered_at = models.DateTimeField(null=True)
+    registration_hash = models.CharField(max_length=64, blank=True)
+    finished_at = models.DateTimeField(null=True)
+    conclusion_kind = models.CharField(max_length=40, blank=True)
+    conclusion_text = models.TextField(blank=True)
+    report_artifact = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("experiment")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(margin__gt=0), name="experiment_margin_positive"),
+            models.CheckConstraint(condition=models.Q(alpha__gt=0, alpha__lt=1), name="experiment_alpha_range"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Candidate(ScopedModel):
+    team_path = "experiment__team"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="candidates")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(
+        max_length=12,
+        choices=[
+            ("baseline", _("Free baseline")),
+            ("prompted", _("Prompted")),
+            ("tuned", _("Fine-tuned")),
+            ("commercial", _("Commercial")),
+        ],
+    )
+    # A trial is compared on validation only, to choose between ways of making one candidate.
+    trial = models.BooleanField(default=False)
+    position = models.PositiveIntegerField(default=0)
+    language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="candidates")
+    prompt_version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, null=True, related_name="candidates")
+    # {"max_tokens": int, "temperature": float, "stop": [...]}
+    parameters = models.JSONField(default=dict)
+    frozen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("candidate")
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="candidate_name")]
+
+    def __str__(self) -> str:
+        return self.name

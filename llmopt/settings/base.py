@@ -1,0 +1,244 @@
+"""Settings shared by every environment. Everything that differs between machines comes from the environment (.env.example)."""
+
+import os
+from pathlib import Path
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+env = environ.Env()
+if (BASE_DIR / ".env").exists():
+    env.read_env(BASE_DIR / ".env")
+
+VAR_DIR = Path(env("LLMOPT_VAR_DIR", default=str(BASE_DIR / "var")))
+ROLE: str = env("LLMOPT_ROLE", default="web")
+EMBEDDED: bool = env.bool("LLMOPT_EMBEDDED", default="DATABASE_URL" not in os.environ)
+
+DEBUG = False
+SECRET_KEY = env("LLMOPT_SECRET_KEY", default="")
+ALLOWED_HOSTS: list[str] = env.list("LLMOPT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("LLMOPT_CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    # Both must be the plain app configurations: each one's default edits TEMPLATES and undoes the other's loader.
+    "django_cotton.apps.SimpleAppConfig",
+    "template_partials.apps.SimpleAppConfig",
+    "django_htmx",
+    "django_q",
+    "axes",
+    "csp",
+    "django_prometheus",
+    "rest_framework",
+    "apps.core",
+    "apps.accounts",
+    "apps.providers",
+    "apps.experiments",
+    "apps.billing",
+    "apps.evaluation",
+    "apps.training",
+    "apps.workspace",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "apps.core.middleware.request_id",
+    "csp.middleware.CSPMiddleware",
+    "apps.core.middleware.admin_content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "apps.accounts.middleware.current_team",
+    "axes.middleware.AxesMiddleware",
+    "apps.core.middleware.application_errors",
+]
+
+ROOT_URLCONF = "llmopt.urls"
+WSGI_APPLICATION = "llmopt.wsgi.application"
+ASGI_APPLICATION = "llmopt.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            "loaders": [
+                (
+                    "template_partials.loader.Loader",
+                    [
+                        (
+                            "django.template.loaders.cached.Loader",
+                            [
+                                "django_cotton.cotton_loader.Loader",
+                                "django.template.loaders.filesystem.Loader",
+                                "django.template.loaders.app_directories.Loader",
+                            ],
+                        )
+                    ],
+                )
+            ],
+            "builtins": ["django_cotton.templatetags.cotton", "template_partials.templatetags.partials"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "apps.workspace.context_processors.shell",
+            ],
+        },
+    }
+]
+COTTON_DIR = "cotton"
+
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'llmopt.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Without immediate transactions two writers that read first meet "database is locked" (docs/operations.md).
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+elif ROLE == "web":
+    # The forked workers of a queue cluster would share a pool; a web process without one leaks connections.
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20, "timeout": 10}}
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 300
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+ATOMIC_REQUESTS = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env("REDIS_URL", default="")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 5000}},
+}
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "uploads"}},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "artifacts": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": VAR_DIR / "artifacts"},
+    },
+}
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "start"
+LOGOUT_REDIRECT_URL = "sign_in"
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "manifest-src": [SELF],
+    }
+}
+# The admin theme evaluates its own attribute expressions and sets inline styles; docs/security.md argues this.
+ADMIN_CONTENT_SECURITY_POLICY = {
+    "script-src": [SELF, "'unsafe-eval'", NONCE],
+    "style-src": [SELF, "'unsafe-inline'"],
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "apps.core.problems.problem_response",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# The queue carries ids only. A task is acknowledged even when it failed: the job row says what to do next.
+_CLUSTER = {
+    "orm": "default",
+    "timeout": 90,
+    "retry": 600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "queue_limit": 20,
+    "bulk": 1,
+    "poll": 0.2,
+    "catch_up": False,
+    "guard_cycle": 0.5,
+    "scheduler": False,
+}
+Q_CLUSTER_NAME = env("Q_CLUSTER_NAME", default="worker")
+Q_CLUSTER = {
+    **_CLUSTER,
+    "name": "worker",
+    "workers": env.int("LLMOPT_WORKERS", default=3),
+    "ALT_CLUSTERS": {"housekeeping": {**_CLUSTER, "workers": 1, "scheduler": True, "poll": 0.5}},
+}
+
+INFERENCE_URL: str = env("LLMOPT_INFERENCE_URL", default="http://127.0.0.1:8710/v1")
+INFERENCE_TOKEN_FILE = VAR_DIR / "run" / "inference-token"
+TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
+# What one hour of this machine is assumed to cost until the team says otherwise, in nano-dollars (0.10 USD).
+LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
+
+JOB_HEARTBEAT_SECONDS = 3
+JOB_DEAD_AFTER_SECONDS = 20
+JOB_REQUEUE_AFTER_SECONDS = 30
+EVALUATION_SLICE_SECONDS = 60
+EVALUATION_CONCURRENCY: int = env.int("LLMOPT_EVALUATION_CONCURRENCY", default=16)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "apps.core.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env("LLMOPT_LOG_LEVEL", default="INFO")},
+    "loggers": {"django.server": {"level": "WARNING"}, "django_q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
+}
+
+UNFOLD = {"SITE_TITLE": _("LLMOpt operators"), "SITE_HEADER": _("LLMOpt operators"), "SHOW_VIEW_ON_SITE": False}
+SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -1,0 +1,8 @@
+"""One machine, SQLite, no keys: what `make run` starts."""
+
+from llmopt.settings.base import *  # noqa: F403
+from llmopt.settings.base import SECRET_KEY as CONFIGURED_SECRET_KEY
+from llmopt.settings.base import VAR_DIR
+from llmopt.settings.secret import persistent_secret_key
+
+SECRET_KEY = CONFIGURED_SECRET_KEY or persistent_secret_key(VAR_DIR)

@@ -1,0 +1,16 @@
+"""Several machines behind TLS. Refuses to start without the settings that must not be guessed."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from llmopt.settings.base import *  # noqa: F403
+from llmopt.settings.base import SECRET_KEY
+
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set LLMOPT_SECRET_KEY: without it sessions cannot be signed.")
+
+EMBEDDED = False
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+SECURE_SSL_REDIRECT = True
+SECURE_HSTS_SECONDS = 31_536_000
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

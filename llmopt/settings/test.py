@@ -1,0 +1,21 @@
+"""Tests: PostgreSQL by DATABASE_URL (the test command starts one), else SQLite."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("LLMOPT_VAR_DIR", tempfile.mkdtemp(prefix="llmopt-test-"))
+os.environ.setdefault("LLMOPT_SECRET_KEY", "tests-only-key-that-signs-nothing-of-value")
+os.environ.setdefault("LLMOPT_ROLE", "worker")  # a connection per thread, no pool: tests open and drop databases
+
+from llmopt.settings.base import *  # noqa: E402, F403
+from llmopt.settings.base import ALLOWED_HOSTS, DATABASES, VAR_DIR  # noqa: E402
+
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+AXES_ENABLED = False
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, not memory: threads and processes of one test must see the same database.
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(VAR_DIR) / "test.sqlite3")}
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
