@@ -1,0 +1,94 @@
+"""What a report is computed from: frozen facts, read from the database by someone else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from apps.evaluation.engine.stats.bootstrap import RESAMPLES
+
+INFRASTRUCTURE = "infrastructure"
+DONE = "done"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """One generated text. `error` is None or "infrastructure"; a candidate's own failure is a text that scores wrong.
+
+    `cost_nanousd` is what the call cost in nano-dollars and `latency_ms` what it took; None where unknown. Those of
+    a cached output say nothing about the next request and are left out of cost and latency.
+    """
+
+    example: str
+    repeat: int
+    text: str | None
+    error: str | None = None
+    latency_ms: float | None = None
+    cost_nanousd: int | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class CandidateFacts:
+    """One contender; `state` is "done" once every output is stored, and only then it gets figures.
+
+    "failed" is the other end, with the reason in `failure`; any other word means that it has not ended.
+    """
+
+    name: str
+    kind: str
+    model: str
+    prompt: str
+    outputs: tuple[OutputFacts, ...] = ()
+    cost_assumed: bool = False
+    state: str = DONE
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class ExampleFacts:
+    """One row of the locked test split; its order is the order of units in the bootstrap."""
+
+    id: str
+    input: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class ExperimentFacts:
+    """The question as it was written before the first score. `family` holds (candidate, reference) pairs."""
+
+    uid: str
+    name: str
+    primary_metric: str
+    margin: float
+    alpha: float
+    reference: str
+    family: tuple[tuple[str, str], ...]
+    metrics: tuple[str, ...] = ("field_f1", "exact_match", "valid_rate")
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The dataset version: content hash, split seed and rows per split."""
+
+    version_hash: str
+    split_seed: int | str
+    n_train: int
+    n_validation: int
+    n_test: int
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All facts of one report; the mappings are passed through as JSON."""
+
+    experiment: ExperimentFacts
+    dataset: DatasetFacts
+    examples: tuple[ExampleFacts, ...]
+    candidates: tuple[CandidateFacts, ...]
+    bootstrap_seed: int
+    resamples: int = RESAMPLES
+    training: Mapping[str, object] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)

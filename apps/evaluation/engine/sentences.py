@@ -1,0 +1,275 @@
+"""The conclusion in words: one sentence with difference, interval and n, and the notes that belong to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from apps.evaluation.engine.compare import Comparison
+from apps.evaluation.engine.conclusion import (
+    BETTER,
+    NO_WINNER,
+    REFERENCE_BEST,
+    Recommendation,
+    is_claimed,
+    kind_of,
+)
+from apps.evaluation.engine.messages import Translate, gettext_noop
+from apps.evaluation.engine.metrics import METRICS
+from apps.evaluation.engine.units import CandidateUnits
+
+KIND_PHRASES: dict[str, str] = {
+    "better_by_more_than_margin": gettext_noop("better by more than what matters (%(margin)s)"),
+    "better": gettext_noop("better"),
+    "better_within_margin": gettext_noop("better, by less than what matters (%(margin)s)"),
+    "worse_by_more_than_margin": gettext_noop("worse by more than what matters (%(margin)s)"),
+    "worse": gettext_noop("worse"),
+    "worse_within_margin": gettext_noop("worse, by less than what matters (%(margin)s)"),
+    "equivalent": gettext_noop("equivalent: the difference is smaller than what matters (%(margin)s)"),
+    "not_worse_by_more_than_margin": gettext_noop("not worse by more than what matters (%(margin)s)"),
+    "not_enough_data": gettext_noop("not enough data to tell"),
+}
+INTERVAL = gettext_noop("%(difference)s %(metric)s (%(level)s%% interval %(low)s to %(high)s, n = %(n)s)")
+COMPARISON = gettext_noop("%(candidate)s against %(reference)s: %(phrase)s; %(evidence)s.")
+COMPARISON_UNCLAIMED = gettext_noop(
+    "%(candidate)s against %(reference)s: %(phrase)s by its own interval, but not claimed after Holm's correction"
+    " (adjusted p = %(p_adjusted)s); %(evidence)s."
+)
+COMPARISON_MISSING = gettext_noop("%(candidate)s against %(reference)s: no figures yet.")
+
+REFERENCE_LEADS = gettext_noop(
+    "%(recommended)s is the one to ship: it leads the closest other candidate, %(rival)s, by %(evidence)s."
+)
+REFERENCE_STAYS = gettext_noop(
+    "%(recommended)s stays the choice: no other candidate has shown that it is not worse by more than what matters"
+    " (%(margin)s); the closest, %(rival)s, differs by %(evidence)s."
+)
+REFERENCE_CHEAPER = gettext_noop(
+    "%(recommended)s is the one to ship: others qualify, but it costs less; the closest, %(rival)s, differs by"
+    " %(evidence)s."
+)
+REFERENCE_TIED = gettext_noop(
+    "%(recommended)s or %(also)s: both qualify and their costs cannot be told apart; %(rival)s differs by %(evidence)s."
+)
+REFERENCE_ALONE = gettext_noop(
+    "%(recommended)s is the only candidate with figures: there is nothing to compare it with."
+)
+OTHER_WINS = gettext_noop(
+    "%(recommended)s is the one to ship: it is the cheapest that qualifies, and against %(reference)s it is %(phrase)s;"
+    " %(evidence)s."
+)
+OTHER_TIED = gettext_noop(
+    "%(recommended)s or %(also)s: their costs cannot be told apart; against %(reference)s, %(recommended)s is"
+    " %(phrase)s; %(evidence)s."
+)
+NOBODY = gettext_noop("No candidate is recommended: %(reason)s.")
+REASON_CONSTANT = gettext_noop(
+    "%(reference)s gives the same output for every example, and no other candidate qualifies"
+)
+REASON_NO_FIGURES = gettext_noop("%(reference)s has no figures, and no other candidate qualifies")
+NO_MODEL_NEEDED = gettext_noop("No model is needed, a free baseline wins: %(sentence)s")
+
+NOTE_CONSTANT = gettext_noop("%(candidate)s gives the same output for every example; it is never recommended.")
+NOTE_PRICE_HOLDS = gettext_noop("Costs rest on an assumed price; half or twice that price does not change the winner.")
+NOTE_PRICE_CHANGES = gettext_noop("Costs rest on an assumed price; half or twice that price changes the winner.")
+NOTE_DROPPED = gettext_noop(
+    "%(candidate)s against %(reference)s: %(dropped)s of %(total)s pairs were dropped after infrastructure failures;"
+    " the difference lies between %(worst)s and %(best)s in the worst and best case."
+)
+NOTE_BASELINE = gettext_noop("%(candidate)s, a free baseline, is better than %(reference)s: %(evidence)s.")
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What to ship and why. `params` are the values inside `text`, for pages that compose it differently."""
+
+    kind: str
+    recommended: str | None
+    text: str
+    params: Mapping[str, str]
+    also: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What every sentence needs to know: the question's constants, who is a baseline, and the language."""
+
+    reference: str
+    margin: float
+    alpha: float
+    primary_metric: str
+    baselines: frozenset[str]
+    translate: Translate
+
+    def say(self, template: str, **params: str) -> str:
+        """The translated template with its named values."""
+        return self.translate(template) % params
+
+    def phrase(self, kind: str) -> str:
+        """A comparison kind in words."""
+        return self.say(KIND_PHRASES[kind], margin=f"{self.margin:g}")
+
+    def evidence(self, comparison: Comparison, *, lead: bool = False) -> str:
+        """Difference, interval and n; as a lead, that of the reference over the candidate and without plus signs."""
+        result = comparison.result
+        if result is None or result.estimate is None or result.low is None or result.high is None:
+            return self.phrase("not_enough_data")
+        low, high = (-result.high, -result.low) if lead else (result.low, result.high)
+        shown = signed if not lead else lambda value: signed(value).removeprefix("+")
+        return self.say(
+            INTERVAL,
+            difference=shown(-result.estimate if lead else result.estimate),
+            metric=self.translate(METRICS[comparison.metric].label),
+            level=f"{100 * (1 - self.alpha):g}",
+            low=shown(low),
+            high=shown(high),
+            n=str(result.n),
+        )
+
+
+def signed(value: float) -> str:
+    """Three decimals with a sign; a minus sign, not a hyphen."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def comparison_sentence(comparison: Comparison, wording: Wording) -> str:
+    """One comparison of the decision family in words."""
+    names = {"candidate": comparison.candidate, "reference": comparison.reference}
+    if comparison.result is None or comparison.result.estimate is None:
+        return wording.say(COMPARISON_MISSING, **names)
+    kind = kind_of(comparison, margin=wording.margin)
+    values = names | {"phrase": wording.phrase(kind), "evidence": wording.evidence(comparison)}
+    differs = kind in KIND_PHRASES and kind.startswith(("better", "worse"))
+    if differs and not is_claimed(comparison, margin=wording.margin, alpha=wording.alpha):
+        adjusted = comparison.p_adjusted
+        values["p_adjusted"] = "?" if adjusted is None else f"{adjusted:.3g}"
+        return wording.say(COMPARISON_UNCLAIMED, **values)
+    return wording.say(COMPARISON, **values)
+
+
+def conclude(
+    *,
+    recommendation: Recommendation,
+    comparisons: Sequence[Comparison],
+    units: Mapping[str, CandidateUnits],
+    wording: Wording,
+) -> Conclusion:
+    """The conclusion from the primary comparisons against the reference and the recommendation built on them."""
+    kind, text, params = _sentence(recommendation, comparisons, units, wording)
+    if recommendation.recommended in wording.baselines:
+        text = wording.say(NO_MODEL_NEEDED, sentence=text)
+    return Conclusion(
+        kind=kind,
+        recommended=recommendation.recommended,
+        text=text,
+        params=params,
+        also=recommendation.also,
+        notes=_notes(recommendation, comparisons, units, wording),
+    )
+
+
+def _sentence(
+    recommendation: Recommendation,
+    comparisons: Sequence[Comparison],
+    units: Mapping[str, CandidateUnits],
+    wording: Wording,
+) -> tuple[str, str, dict[str, str]]:
+    chosen = recommendation.recommended
+    if chosen is None:
+        return NO_WINNER, *_nobody(units, wording)
+    if chosen == wording.reference:
+        return REFERENCE_BEST, *_reference_chosen(recommendation, comparisons, units, wording)
+    own = next(item for item in comparisons if item.candidate == chosen)
+    kind = kind_of(own, margin=wording.margin)
+    params = {
+        "recommended": chosen,
+        "reference": wording.reference,
+        "phrase": wording.phrase(kind),
+        "evidence": wording.evidence(own),
+        "also": ", ".join(recommendation.also),
+    }
+    return kind, wording.say(OTHER_TIED if recommendation.also else OTHER_WINS, **params), params
+
+
+def _nobody(units: Mapping[str, CandidateUnits], wording: Wording) -> tuple[str, dict[str, str]]:
+    own = units.get(wording.reference)
+    constant = own is not None and own.constant
+    reason = wording.say(REASON_CONSTANT if constant else REASON_NO_FIGURES, reference=wording.reference)
+    params = {"reference": wording.reference, "reason": reason}
+    return wording.say(NOBODY, **params), params
+
+
+def _reference_chosen(
+    recommendation: Recommendation,
+    comparisons: Sequence[Comparison],
+    units: Mapping[str, CandidateUnits],
+    wording: Wording,
+) -> tuple[str, dict[str, str]]:
+    params = {
+        "recommended": wording.reference,
+        "margin": f"{wording.margin:g}",
+        "also": ", ".join(recommendation.also),
+    }
+    rival = _closest(comparisons, units, recommendation)
+    if rival is None:
+        return wording.say(REFERENCE_ALONE, **params), params
+    leads = kind_of(rival, margin=wording.margin).startswith("worse") and is_claimed(
+        rival, margin=wording.margin, alpha=wording.alpha
+    )
+    alone = len(recommendation.qualifying) == 1
+    if recommendation.also:
+        template = REFERENCE_TIED
+    elif not alone:
+        template = REFERENCE_CHEAPER
+    else:
+        template = REFERENCE_LEADS if leads else REFERENCE_STAYS
+    params |= {"rival": rival.candidate, "evidence": wording.evidence(rival, lead=template is REFERENCE_LEADS)}
+    return wording.say(template, **params), params
+
+
+def _closest(
+    comparisons: Sequence[Comparison], units: Mapping[str, CandidateUnits], recommendation: Recommendation
+) -> Comparison | None:
+    """The comparison that the sentence quotes: the highest difference, among those tied with the winner if any."""
+    known = [item for item in comparisons if item.result is not None and item.result.estimate is not None]
+    eligible = [item for item in known if item.candidate in recommendation.also]
+    eligible = eligible or [item for item in known if not units[item.candidate].constant] or known
+    return max(eligible, key=_estimate, default=None)
+
+
+def _estimate(comparison: Comparison) -> float:
+    if comparison.result is None or comparison.result.estimate is None:
+        return float("-inf")
+    return comparison.result.estimate
+
+
+def _notes(
+    recommendation: Recommendation,
+    comparisons: Sequence[Comparison],
+    units: Mapping[str, CandidateUnits],
+    wording: Wording,
+) -> tuple[str, ...]:
+    notes = [wording.say(NOTE_CONSTANT, candidate=name) for name, own in units.items() if own.constant]
+    for item in comparisons:
+        claimed = is_claimed(item, margin=wording.margin, alpha=wording.alpha)
+        if item.candidate in wording.baselines and claimed and kind_of(item, margin=wording.margin) in BETTER:
+            names = {"candidate": item.candidate, "reference": item.reference}
+            notes.append(wording.say(NOTE_BASELINE, evidence=wording.evidence(item), **names))
+        if item.worst_case is not None and item.best_case is not None:
+            notes.append(_dropped_note(item, len(units[item.candidate].available), wording))
+    if recommendation.price_assumed:
+        notes.append(wording.say(NOTE_PRICE_CHANGES if recommendation.price_changes_winner else NOTE_PRICE_HOLDS))
+    return tuple(notes)
+
+
+def _dropped_note(item: Comparison, total: int, wording: Wording) -> str:
+    worst = item.worst_case.estimate if item.worst_case else None
+    best = item.best_case.estimate if item.best_case else None
+    return wording.say(
+        NOTE_DROPPED,
+        candidate=item.candidate,
+        reference=item.reference,
+        dropped=str(item.dropped),
+        total=str(total),
+        worst="?" if worst is None else signed(worst),
+        best="?" if best is None else signed(best),
+    )
