@@ -1,0 +1,80 @@
+"""Storing what a job produced. An artifact appears whole or not at all, and never changes under its name."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, storages
+
+from apps.core.errors import ApplicationError
+
+
+def put_bytes(name: str, data: bytes) -> str:
+    """Store `data` under `name` and return the name. The same content may be stored twice; other content is refused."""
+    storage = storages["artifacts"]
+    if storage.exists(name):
+        if get_bytes(name) != data:
+            raise ApplicationError(f"The artifact {name} exists with other content.", code="artifact_exists")
+        return name
+    if not isinstance(storage, FileSystemStorage):
+        return storage.save(name, ContentFile(data))
+    # The storage's own save is not atomic: a kill would leave a short file under the final name.
+    target = Path(storage.path(name))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(target)
+    return name
+
+
+def get_bytes(name: str) -> bytes:
+    with storages["artifacts"].open(name, "rb") as file:
+        data: bytes = file.read()
+    return data
+
+
+def local_folder(name: str) -> Path:
+    """The local path of a folder of artifacts, for programs that need real files."""
+    storage = storages["artifacts"]
+    if not isinstance(storage, FileSystemStorage):
+        raise ApplicationError("Model folders need artifact storage on this machine's disk.", code="artifact_not_local")
+    return Path(storage.path(name))
+
+
+def put_folder(source: Path, name: str) -> str:
+    """Move a finished folder to its name by one rename. A folder already there is kept: the work was done before."""
+    target = local_folder(name)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        shutil.copytree(source, partial, copy_function=_link_or_copy)
+        partial.replace(target)
+    return name
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the relative path and the SHA-256 of every file, in the order of the paths."""
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return iter(sorted(path for path in folder.rglob("*") if path.is_file()))

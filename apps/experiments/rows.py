@@ -1,0 +1,55 @@
+"""Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.core.artifacts import get_bytes
+from apps.core.errors import NotAllowed
+from apps.experiments.engine.rows import Example, content_hash, from_parquet
+from apps.experiments.models import DatasetVersion
+
+VISIBLE_SPLITS = ("train", "validation")
+
+
+@lru_cache(maxsize=4)
+def _load(artifact: str, expected_hash: str) -> tuple[Example, ...]:
+    examples = from_parquet(get_bytes(artifact))
+    if content_hash(examples) != expected_hash:
+        raise ValueError(f"{artifact} does not hold what its dataset version recorded")
+    return examples
+
+
+def _all(version: DatasetVersion) -> tuple[Example, ...]:
+    return _load(version.artifact, version.content_hash)
+
+
+def train_rows(version: DatasetVersion) -> tuple[Example, ...]:
+    return tuple(row for row in _all(version) if row.split == "train")
+
+
+def validation_rows(version: DatasetVersion) -> tuple[Example, ...]:
+    return tuple(row for row in _all(version) if row.split == "validation")
+
+
+def page(version: DatasetVersion, *, split: str, offset: int, limit: int) -> tuple[list[Example], int]:
+    """Rows `offset` to `offset + limit` of a visible split, and how many there are."""
+    if split not in VISIBLE_SPLITS:
+        raise NotAllowed(_("Test rows are shown only with the results of a final test."))
+    rows = [row for row in _all(version) if row.split == split]
+    return rows[offset : offset + limit], len(rows)
+
+
+def test_ids(version: DatasetVersion) -> list[str]:
+    """Ids of the test rows: enough to plan an evaluation, nothing to learn from."""
+    return [row.id for row in _all(version) if row.split == "test"]
+
+
+def rows_for_evaluation(evaluation: Any) -> dict[str, Example]:
+    """The rows that an evaluation visits, by id. A final test must have been registered and is recorded as a look."""
+    version: DatasetVersion = evaluation.experiment.dataset_version
+    if evaluation.split == "test" and not evaluation.looks.exists():
+        raise NotAllowed(_("Test rows are handed out only to an evaluation whose look at them is recorded."))
+    wanted = set(evaluation.example_ids)
+    return {row.id: row for row in _all(version) if row.id in wanted and row.split == evaluation.split}

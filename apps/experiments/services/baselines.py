@@ -1,0 +1,41 @@
+"""Free baselines as models: fitted on the training rows of one dataset version and stored like any other artefact."""
+
+from typing import Any
+
+from apps.core.access import require
+from apps.core.artifacts import put_bytes
+from apps.experiments import rows
+from apps.experiments.models import DatasetVersion
+from apps.providers.engine import baselines
+from apps.providers.models import LanguageModel
+from apps.providers.services import language_model_create
+
+NAMES = {
+    "most_frequent": "Most frequent answer",
+    "nearest": "Nearest training example",
+    "token_lookup": "Token lookup",
+}
+
+
+def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, method: str) -> LanguageModel:
+    """The baseline `method` fitted on this version's training rows; fitted now if it was not before."""
+    require(team, actor, "edit")
+    served_name = f"baseline:{method}:{dataset_version.content_hash[:16]}"
+    existing = LanguageModel.objects.filter(team=team, served_name=served_name).first()
+    if existing is not None:
+        return existing
+    pairs = [(row.input, row.expected) for row in rows.train_rows(dataset_version)]
+    artefact = baselines.fit(method, pairs, fields=dataset_version.facts.get("answer_fields", []))
+    data = baselines.dump(artefact)
+    name = put_bytes(f"baselines/{dataset_version.content_hash}/{method}.json", data)
+    return language_model_create(
+        actor=actor,
+        team=team,
+        name=NAMES[method],
+        kind=LanguageModel.Kind.BASELINE,
+        served_name=served_name,
+        state=LanguageModel.State.READY,
+        revision=dataset_version.content_hash[:16],
+        artifact=name,
+        facts={"dataset": dataset_version.content_hash, "rows": len(pairs), "method": method},
+    )
