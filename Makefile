@@ -1,0 +1,77 @@
+# Everything starts here: `make run` to use LLMOpt, `make test` to check it.
+SHELL := /bin/sh
+
+# Any Python 3 can start the set-up; it looks for Python 3.11 itself and says how to install it.
+STARTER := $(shell for name in python3.11 python3 python; do if $$name -c "import sys; sys.exit(sys.version_info[0] < 3)" >/dev/null 2>&1; then echo $$name; break; fi; done)
+PYTHON := .venv/bin/python
+# Two workers suit two cores; PYTEST_ARGS takes anything else, for example PYTEST_ARGS="-k splits -x".
+PYTEST_ARGS ?=
+
+.PHONY: help run setup setup-dev login dev check test look bench kill-test requirements assets clean starter
+
+help:
+	@echo "make run           set everything up and run the main job on real data"
+	@echo "make test          set up what the tests need and run them all"
+	@echo "make login         print a new sign-in link for the running server"
+	@echo "make setup         set up without starting"
+	@echo "make dev           run with reload on change"
+	@echo "make check         linters, types, templates, module dependencies, syntax-tree tests"
+	@echo "make look          check and photograph every page (var/look/)"
+	@echo "make bench         measure"
+	@echo "make kill-test     kill processes in the middle of the main job and compare the result"
+	@echo "make assets        compile the styles again (needs Node)"
+	@echo "make requirements  export requirements.txt from pyproject.toml and constraints.txt"
+	@echo "make clean         remove the environment and the caches; your data in var/ stays"
+
+starter:
+	@if [ -z "$(STARTER)" ]; then echo "LLMOpt needs Python 3.11 and found no Python 3. Debian, Ubuntu: sudo apt-get install python3.11 python3.11-venv. macOS: brew install python@3.11"; exit 1; fi
+
+setup: starter
+	@$(STARTER) scripts/setup.py
+
+setup-dev: starter
+	@$(STARTER) scripts/setup.py --dev
+
+run: setup
+	@$(PYTHON) scripts/run.py
+
+login:
+	@if [ ! -x $(PYTHON) ]; then echo "LLMOpt is not set up here yet: make run"; exit 1; fi
+	@$(PYTHON) manage.py login_link
+
+dev: setup-dev
+	@$(PYTHON) scripts/run.py --reload
+
+check: setup-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	$(PYTHON) -m mypy apps llmopt scripts
+	.venv/bin/djlint templates --check --lint
+	.venv/bin/lint-imports
+	$(PYTHON) -m pytest -m syntax -q
+	$(PYTHON) scripts/build_assets.py --check
+	$(PYTHON) scripts/export_requirements.py --check
+
+test: starter
+	@$(STARTER) scripts/setup.py --dev --browser
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+look: starter
+	@$(STARTER) scripts/setup.py --dev --browser
+	$(PYTHON) manage.py look
+
+bench: setup-dev
+	$(PYTHON) -m benchmarks
+
+kill-test: setup-dev
+	$(PYTHON) scripts/kill_test.py
+
+requirements: setup-dev
+	$(PYTHON) scripts/export_requirements.py
+
+assets: setup-dev
+	$(PYTHON) scripts/build_assets.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles
+	find . -name __pycache__ -type d -not -path "./node_modules/*" -prune -exec rm -rf {} +
