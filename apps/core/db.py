@@ -1,0 +1,73 @@
+"""Database work from an asyncio loop: one dedicated thread, so that SQLite sees one writer per process.
+
+`in_database` is the only way for a loop to touch the ORM.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Lock
+from typing import TypeVar
+
+from django.db import close_old_connections, connections
+
+T = TypeVar("T")
+
+_lock = Lock()
+_thread: ThreadPoolExecutor | None = None
+
+
+def _forget_thread() -> None:
+    # A forked child inherits the object but not the thread; its first use starts one of its own.
+    global _thread
+    _thread = None
+
+
+os.register_at_fork(after_in_child=_forget_thread)
+
+
+def _database_thread() -> ThreadPoolExecutor:
+    global _thread
+    with _lock:
+        if _thread is None:
+            _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        return _thread
+
+
+def _with_fresh_connection(fn: Callable[..., T], args: tuple[object, ...]) -> T:
+    # Without this, every call after a restart of the database server fails on the dead connection.
+    close_old_connections()
+    return fn(*args)
+
+
+async def in_database(fn: Callable[..., T], *args: object) -> T:
+    """Run `fn(*args)` in this process's database thread and return its result.
+
+    Work that has begun is waited for even when the calling task is cancelled, so that nobody has to guess whether a
+    transaction was committed; the cancellation is raised afterwards.
+    """
+    context = copy_context()
+    work = asyncio.get_running_loop().run_in_executor(_database_thread(), context.run, _with_fresh_connection, fn, args)
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not work.cancelled():
+            work.exception()  # seen, so that asyncio does not report it as never retrieved
+        raise cancelled
+    return work.result()
+
+
+def stop_database_thread() -> None:
+    """Close the thread's connections and end it. The next `in_database` starts a new one."""
+    global _thread
+    with _lock:
+        thread, _thread = _thread, None
+    if thread is not None:
+        thread.submit(connections.close_all).result()
+        thread.shutdown()

@@ -1,0 +1,164 @@
+"""Rows for tests. `TeamFactory()` is enough to begin with; every row below takes its team from its parent."""
+
+import datetime
+
+import factory
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from apps.accounts.models import Membership, Team, User
+from apps.billing.models import Budget, Price
+from apps.core.roles import Role
+from apps.evaluation.models import Evaluation
+from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, Prompt, PromptVersion
+from apps.providers.models import LanguageModel
+
+PASSWORD = "correct horse battery staple"  # noqa: S105 - signs in people who exist in test databases alone
+
+
+class UserFactory(DjangoModelFactory[User]):
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    email = factory.Sequence(lambda n: f"person{n}@example.com")
+    name = factory.LazyAttribute(lambda user: user.email.partition("@")[0].capitalize())
+    password = factory.django.Password(PASSWORD)
+
+
+class TeamFactory(DjangoModelFactory[Team]):
+    class Meta:
+        model = Team
+
+    name = factory.Sequence(lambda n: f"Team {n}")
+    slug = factory.Sequence(lambda n: f"team-{n}")
+    time_zone = "Europe/Berlin"
+
+
+class MembershipFactory(DjangoModelFactory[Membership]):
+    class Meta:
+        model = Membership
+
+    team = factory.SubFactory(TeamFactory)
+    user = factory.SubFactory(UserFactory)
+    role = Role.OWNER
+
+
+class LanguageModelFactory(DjangoModelFactory[LanguageModel]):
+    class Meta:
+        model = LanguageModel
+
+    team = factory.SubFactory(TeamFactory)
+    name = factory.Sequence(lambda n: f"Small model {n}")
+    kind = LanguageModel.Kind.LOCAL
+    state = LanguageModel.State.READY
+    served_name = factory.Sequence(lambda n: f"small-{n}")
+    revision = "r1"
+    context_length = 2048
+
+
+class DatasetFactory(DjangoModelFactory[Dataset]):
+    class Meta:
+        model = Dataset
+
+    team = factory.SubFactory(TeamFactory)
+    name = factory.Sequence(lambda n: f"Addresses {n}")
+    split_seed = 7
+    created_by = factory.SubFactory(UserFactory)
+
+
+class DatasetVersionFactory(DjangoModelFactory[DatasetVersion]):
+    class Meta:
+        model = DatasetVersion
+
+    dataset = factory.SubFactory(DatasetFactory)
+    number = factory.Sequence(lambda n: n + 1)
+    content_hash = factory.Sequence(lambda n: f"{n:064x}")
+    artifact = ""
+    train_count = 0
+    validation_count = 0
+    test_count = 0
+
+
+class PromptFactory(DjangoModelFactory[Prompt]):
+    class Meta:
+        model = Prompt
+
+    team = factory.SubFactory(TeamFactory)
+    name = factory.Sequence(lambda n: f"Prompt {n}")
+
+
+class PromptVersionFactory(DjangoModelFactory[PromptVersion]):
+    class Meta:
+        model = PromptVersion
+
+    prompt = factory.SubFactory(PromptFactory)
+    number = factory.Sequence(lambda n: n + 1)
+    messages = factory.LazyFunction(lambda: [{"role": "user", "content": "{{ input }}"}])
+    content_hash = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class ExperimentFactory(DjangoModelFactory[Experiment]):
+    class Meta:
+        model = Experiment
+
+    team = factory.SubFactory(TeamFactory)
+    name = factory.Sequence(lambda n: f"Experiment {n}")
+    question = "Which model should we ship?"
+    dataset_version = factory.SubFactory(
+        DatasetVersionFactory,
+        dataset__team=factory.SelfAttribute("...team"),
+        dataset__created_by=factory.SelfAttribute("...created_by"),
+    )
+    metrics = factory.LazyFunction(lambda: ["field_f1", "exact_match", "valid_rate"])
+    primary_metric = "field_f1"
+    margin = 0.05
+    bootstrap_seed = 11
+    created_by = factory.SubFactory(UserFactory)
+
+
+class CandidateFactory(DjangoModelFactory[Candidate]):
+    class Meta:
+        model = Candidate
+
+    experiment = factory.SubFactory(ExperimentFactory)
+    name = factory.Sequence(lambda n: f"Candidate {n}")
+    kind = "prompted"
+    position = factory.Sequence(lambda n: n)
+    language_model = factory.SubFactory(LanguageModelFactory, team=factory.SelfAttribute("..experiment.team"))
+    prompt_version = factory.SubFactory(PromptVersionFactory, prompt__team=factory.SelfAttribute("...experiment.team"))
+    parameters = factory.LazyFunction(lambda: {"max_tokens": 64, "temperature": 0.0, "stop": []})
+
+
+class EvaluationFactory(DjangoModelFactory[Evaluation]):
+    class Meta:
+        model = Evaluation
+
+    candidate = factory.SubFactory(CandidateFactory)
+    experiment = factory.SelfAttribute("candidate.experiment")
+    split = "validation"
+    purpose = Evaluation.Purpose.CHOICE
+
+
+class PriceFactory(DjangoModelFactory[Price]):
+    """An assumed price of the team's own machine: 0.36 USD an hour, which is 100,000 nano-dollars a second."""
+
+    class Meta:
+        model = Price
+
+    team = None
+    served_name = "*"
+    unit = "compute_hour"
+    nanousd_per_hour = 360_000_000
+    assumed = True
+    source = "tests"
+    valid_from = factory.LazyFunction(lambda: timezone.now() - datetime.timedelta(days=1))
+
+
+class BudgetFactory(DjangoModelFactory[Budget]):
+    class Meta:
+        model = Budget
+
+    team = factory.SubFactory(TeamFactory)
+    period = Budget.Period.TOTAL
+    limit_nanousd = 5_000_000_000

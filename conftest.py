@@ -1,0 +1,136 @@
+"""What every test can use: six people, a folder of its own for artefacts, and no silent skips."""
+
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from apps.accounts.models import Team, User
+
+ALLOWED_SKIPS = Path(__file__).with_name("tests-allowed-skips.txt")
+
+
+def allowed_skip_reasons() -> frozenset[str]:
+    lines = (line.strip() for line in ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines())
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def refuse_unlisted_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure unless its reason is listed. An expected failure is not a skip."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    _, _, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, str(report.longrepr))
+    reason = reason.removeprefix("Skipped: ")
+    if reason not in allowed_skip_reasons():
+        report.outcome = "failed"
+        report.longrepr = f"Skipped for a reason that {ALLOWED_SKIPS.name} does not list: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_unlisted_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_unlisted_skip(report)
+    return report
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the runtime folder that the test settings made. Workers share it, so only the first process may."""
+    from django.conf import settings
+
+    if hasattr(config, "workerinput") or not settings.configured:
+        return
+    var_dir = Path(settings.VAR_DIR)
+    if var_dir.parent == Path(tempfile.gettempdir()) and var_dir.name.startswith("llmopt-test-"):
+        shutil.rmtree(var_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The test database, which cannot be dropped while the asyncio loops' database thread still holds it open."""
+    yield
+    from apps.core.db import stop_database_thread
+
+    stop_database_thread()
+
+
+@pytest.fixture(autouse=True)
+def artifact_folder(tmp_path: Path, settings: Any) -> Path:
+    """Where this test's artefacts lie; no test sees another's."""
+    folder = tmp_path / "artifacts"
+    artifacts = {**settings.STORAGES["artifacts"], "OPTIONS": {"location": folder}}
+    settings.STORAGES = {**settings.STORAGES, "artifacts": artifacts}
+    return folder
+
+
+@pytest.fixture
+def team(db: None) -> "Team":
+    from apps.core.tests.factories import TeamFactory
+
+    return TeamFactory.create(name="Addresses", slug="addresses")
+
+
+@pytest.fixture
+def other_team(db: None) -> "Team":
+    from apps.core.tests.factories import TeamFactory
+
+    return TeamFactory.create(name="Elsewhere", slug="elsewhere")
+
+
+def _member(team: "Team", name: str, role: str) -> "User":
+    from apps.core.tests.factories import MembershipFactory, UserFactory
+
+    user = UserFactory.create(email=f"{name}@example.com", name=name.capitalize())
+    MembershipFactory.create(team=team, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def alice(team: "Team") -> "User":
+    """Owns the team."""
+    return _member(team, "alice", "owner")
+
+
+@pytest.fixture
+def adam(team: "Team") -> "User":
+    """Administers the team."""
+    return _member(team, "adam", "admin")
+
+
+@pytest.fixture
+def bob(team: "Team") -> "User":
+    """May edit."""
+    return _member(team, "bob", "editor")
+
+
+@pytest.fixture
+def vera(team: "Team") -> "User":
+    """May look."""
+    return _member(team, "vera", "viewer")
+
+
+@pytest.fixture
+def rita(team: "Team") -> "User":
+    """Rates, and sees nothing else."""
+    return _member(team, "rita", "rater")
+
+
+@pytest.fixture
+def charlie(other_team: "Team") -> "User":
+    """Owns another team and must see nothing of this one."""
+    return _member(other_team, "charlie", "owner")
+
+
+@pytest.fixture
+def people(alice: "User", adam: "User", bob: "User", vera: "User", rita: "User", charlie: "User") -> "dict[str, User]":
+    return {"alice": alice, "adam": adam, "bob": bob, "vera": vera, "rita": rita, "charlie": charlie}
