@@ -104,7 +104,10 @@ def recommend(
     `comparisons` are those of the primary metric against the reference.
     """
     by_candidate = {item.candidate: item for item in comparisons}
-    qualifying = _qualifying(units, by_candidate, reference, margin)
+    bar = constant_bar(units, comparisons, margin=margin, alpha=alpha)
+    qualifying = _qualifying(
+        units, by_candidate, reference, margin, bar.result.estimate if bar and bar.result else None
+    )
     if not qualifying:
         return Recommendation(None, (), (), (), False, False)
     chooser = _Chooser(units, by_candidate, reference, margin, alpha, resampler)
@@ -117,16 +120,42 @@ def recommend(
     return Recommendation(chosen[0], chosen[1:], qualifying, costs, price_assumed, changed)
 
 
+def constant_bar(
+    units: Mapping[str, CandidateUnits], comparisons: Sequence[Comparison], *, margin: float, alpha: float
+) -> Comparison | None:
+    """The best constant answer that is claimed to be better than the reference, if there is one."""
+    above = [
+        item
+        for item in comparisons
+        if item.candidate in units
+        and units[item.candidate].constant
+        and is_claimed(item, margin=margin, alpha=alpha)
+        and kind_of(item, margin=margin) in BETTER
+    ]
+    return max(above, key=_estimate, default=None)
+
+
+def _estimate(comparison: Comparison) -> float:
+    estimate = comparison.result.estimate if comparison.result else None
+    return float("-inf") if estimate is None else estimate
+
+
 def _qualifying(
-    units: Mapping[str, CandidateUnits], comparisons: Mapping[str, Comparison], reference: str, margin: float
+    units: Mapping[str, CandidateUnits],
+    comparisons: Mapping[str, Comparison],
+    reference: str,
+    margin: float,
+    bar: float | None,
 ) -> tuple[str, ...]:
     def qualifies(name: str) -> bool:
         if units[name].constant or units[name].n == 0:
             return False
         if name == reference:
-            return True
+            return bar is None
         result = comparisons[name].result if name in comparisons else None
-        return result is not None and result.low is not None and result.low > -margin
+        if result is None or result.low is None or result.estimate is None:
+            return False
+        return result.low > -margin and (bar is None or result.estimate > bar)
 
     return tuple(name for name in units if qualifies(name))
 

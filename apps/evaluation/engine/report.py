@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import TypedDict
 
 from apps.evaluation.engine.compare import Comparison, compare_family
 from apps.evaluation.engine.conclusion import (
@@ -16,7 +17,7 @@ from apps.evaluation.engine.facts import DONE, FAILED, CandidateFacts, ExampleFa
 from apps.evaluation.engine.measures import cost_estimate, estimate_json, latency_json, metric_json
 from apps.evaluation.engine.messages import Translate, identity
 from apps.evaluation.engine.metrics import METRICS
-from apps.evaluation.engine.sentences import Conclusion, Wording, comparison_sentence, conclude
+from apps.evaluation.engine.sentences import Conclusion, Wording, comparison_sentence, conclude, more_data_sentence
 from apps.evaluation.engine.stats.bootstrap import GENERATOR, Resampler
 from apps.evaluation.engine.stats.power import SampleSize, examples_needed
 from apps.evaluation.engine.stats.result import PairedResult
@@ -37,6 +38,15 @@ MULTIPLICITY = (
     "p_adjusted: Holm over the declared family on the primary metric, a missing comparison counted with p = 1."
     " p_bh: Benjamini-Hochberg over all exploratory comparisons of the report."
 )
+
+
+class MoreExamples(TypedDict):
+    """What would decide an undecided comparison."""
+
+    more: int
+    total: int
+    method: str
+    cost_nanousd: int | None
 
 
 @dataclass(frozen=True)
@@ -205,11 +215,15 @@ def comparison_row(item: Comparison, facts: ReportFacts, analysis: Analysis) -> 
     if item.exploratory:
         return row | {"kind": None, "claimed": False, "text": None, "more_examples": None}
     margin, alpha = facts.experiment.margin, facts.experiment.alpha
+    more = _more_examples(item, facts, analysis.units)
+    text = comparison_sentence(item, analysis.wording)
+    if more is not None:
+        text = f"{text} {more_data_sentence(more['more'], more['cost_nanousd'], analysis.wording)}"
     return row | {
         "kind": kind_of(item, margin=margin) if result else None,
         "claimed": is_claimed(item, margin=margin, alpha=alpha),
-        "text": comparison_sentence(item, analysis.wording),
-        "more_examples": _more_examples(item, facts, analysis.units),
+        "text": text,
+        "more_examples": more,
     }
 
 
@@ -272,9 +286,7 @@ def _cost_json(item: CostComparison) -> dict[str, object]:
     return pair | _paired_json(item.result) | {"clear": item.clear}
 
 
-def _more_examples(
-    item: Comparison, facts: ReportFacts, units: Mapping[str, CandidateUnits]
-) -> dict[str, object] | None:
+def _more_examples(item: Comparison, facts: ReportFacts, units: Mapping[str, CandidateUnits]) -> MoreExamples | None:
     """How many more examples an undecided comparison needs, and about what both candidates cost on them."""
     result = item.result
     margin, alpha = facts.experiment.margin, facts.experiment.alpha

@@ -9,6 +9,7 @@ from apps.evaluation.engine.conclusion import (
     NO_WINNER,
     REFERENCE_BEST,
     Recommendation,
+    constant_bar,
     is_claimed,
     kind_of,
 )
@@ -65,6 +66,12 @@ REASON_CONSTANT = gettext_noop(
     "%(reference)s gives the same output for every example, and no other candidate qualifies"
 )
 REASON_NO_FIGURES = gettext_noop("%(reference)s has no figures, and no other candidate qualifies")
+REASON_BEATEN = gettext_noop(
+    "%(candidate)s, which gives the same output for every example, is better than %(reference)s by %(evidence)s, and no"
+    " other candidate qualifies"
+)
+MORE_DATA = gettext_noop("About %(more)s more examples would probably decide it.")
+MORE_DATA_COST = gettext_noop("About %(more)s more examples would probably decide it, for about $%(cost)s.")
 NO_MODEL_NEEDED = gettext_noop("No model is needed, a free baseline wins: %(sentence)s")
 
 NOTE_CONSTANT = gettext_noop("%(candidate)s gives the same output for every example; it is never recommended.")
@@ -146,6 +153,21 @@ def comparison_sentence(comparison: Comparison, wording: Wording) -> str:
     return wording.say(COMPARISON, **values)
 
 
+def more_data_sentence(more: int, cost_nanousd: int | None, wording: Wording) -> str:
+    """How many more examples an undecided comparison needs, and what they cost (two significant digits)."""
+    if cost_nanousd is None:
+        return wording.say(MORE_DATA, more=str(more))
+    return wording.say(MORE_DATA_COST, more=str(more), cost=dollars(cost_nanousd))
+
+
+def dollars(nanousd: int) -> str:
+    """Dollars with cents, or with two significant digits below ten cents, so that money is never shown as 0.00."""
+    if nanousd == 0 or nanousd >= 100_000_000:
+        return f"{nanousd / 1e9:.2f}"
+    digits = 11 - len(str(nanousd))
+    return f"{nanousd / 1e9:.{min(9, digits)}f}"
+
+
 def conclude(
     *,
     recommendation: Recommendation,
@@ -175,7 +197,7 @@ def _sentence(
 ) -> tuple[str, str, dict[str, str]]:
     chosen = recommendation.recommended
     if chosen is None:
-        return NO_WINNER, *_nobody(units, wording)
+        return NO_WINNER, *_nobody(comparisons, units, wording)
     if chosen == wording.reference:
         return REFERENCE_BEST, *_reference_chosen(recommendation, comparisons, units, wording)
     own = next(item for item in comparisons if item.candidate == chosen)
@@ -190,10 +212,18 @@ def _sentence(
     return kind, wording.say(OTHER_TIED if recommendation.also else OTHER_WINS, **params), params
 
 
-def _nobody(units: Mapping[str, CandidateUnits], wording: Wording) -> tuple[str, dict[str, str]]:
+def _nobody(
+    comparisons: Sequence[Comparison], units: Mapping[str, CandidateUnits], wording: Wording
+) -> tuple[str, dict[str, str]]:
     own = units.get(wording.reference)
-    constant = own is not None and own.constant
-    reason = wording.say(REASON_CONSTANT if constant else REASON_NO_FIGURES, reference=wording.reference)
+    bar = constant_bar(units, comparisons, margin=wording.margin, alpha=wording.alpha)
+    if own is not None and own.constant:
+        reason = wording.say(REASON_CONSTANT, reference=wording.reference)
+    elif bar is not None:
+        names = {"candidate": bar.candidate, "reference": wording.reference}
+        reason = wording.say(REASON_BEATEN, evidence=wording.evidence(bar), **names)
+    else:
+        reason = wording.say(REASON_NO_FIGURES, reference=wording.reference)
     params = {"reference": wording.reference, "reason": reason}
     return wording.say(NOBODY, **params), params
 

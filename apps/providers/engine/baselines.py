@@ -88,7 +88,7 @@ def _nearest_predictor(artefact: Artefact) -> Callable[[str], str]:
     rows = artefact["rows"]
     if not isinstance(rows, list):
         raise ValueError("the artefact of the nearest training example has no rows")
-    prepared = [(_trigrams(text), answer) for text, answer in rows]
+    prepared: list[tuple[frozenset[str], str]] = [(_trigrams(text), answer) for text, answer in rows]
 
     def nearest(input_text: str) -> str:
         wanted = _trigrams(input_text)
