@@ -36,6 +36,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May use the admin pages."))
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # A person belongs to no one team; events about the account itself stand in the chain without a team.
+    owning_team_id: ClassVar[None] = None
+
     objects = UserManager()
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -1,0 +1,36 @@
+"""Print a one-time sign-in link, on the machine that LLMOpt runs on."""
+
+import os
+from typing import Any
+from urllib.parse import quote
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
+
+from apps.accounts.selectors import default_login_user, user_by_email
+from apps.accounts.services import sign_in_link_create
+from apps.core.errors import ApplicationError
+
+
+class Command(BaseCommand):
+    help = "Print a sign-in link that works once within 15 minutes (embedded mode only)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--email", help="whose link; default: the owner of the oldest team")
+        parser.add_argument("--next", default="", help="local path to open after signing in, such as /t/demo/")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", default=os.environ.get("LLMOPT_PORT", "8000"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = user_by_email(options["email"]) if options["email"] else default_login_user()
+        if user is None:
+            raise CommandError("Nobody has an account under this e-mail address." if options["email"] else "There is no team yet.")
+        if options["next"] and not options["next"].startswith("/"):
+            raise CommandError("--next is a local path and begins with /.")
+        try:
+            token = sign_in_link_create(actor=None, user=user)
+        except ApplicationError as error:
+            raise CommandError(error.message) from error
+        suffix = f"?next={quote(options['next'])}" if options["next"] else ""
+        path = reverse("sign_in_link", args=[token])
+        self.stdout.write(f"http://{options['host']}:{options['port']}{path}{suffix}")

@@ -1,0 +1,67 @@
+"""Reads about people and teams."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from apps.accounts.models import Membership, SignInLink, Team, User
+from apps.core.access import fetch_for_user
+from apps.core.roles import Role, roles_for
+
+
+def teams_of(user: Any) -> QuerySet[Team]:
+    """Teams that `user` belongs to in any role, by name."""
+    return Team.objects.for_user(user, "belong").order_by("name", "id")
+
+
+def role_in(*, user: Any, team: Team) -> str | None:
+    """The role of `user` in `team`; None for someone who is not in it."""
+    return Membership.objects.filter(team=team, user=user).values_list("role", flat=True).first()
+
+
+def may(*, user: Any, team: Team, action: str) -> bool:
+    """Whether `user` may perform `action` in `team`."""
+    return role_in(user=user, team=team) in roles_for(action)
+
+
+def members_of(*, user: Any, team: Team) -> QuerySet[Membership]:
+    """Memberships of `team`, owners first, for anyone who may see the team's pages."""
+    return (
+        Membership.objects.for_user(user, "view").filter(team=team).select_related("user").order_by("created_at", "id")
+    )
+
+
+def membership_for(*, user: Any, team: Team, uid: Any) -> Membership:
+    """One membership of `team`. A member may always fetch their own, to leave."""
+    own = Membership.objects.filter(team=team, user=user, uid=uid).select_related("user").first()
+    return own or fetch_for_user(Membership, user, "manage", team=team, uid=uid)
+
+
+def assignable_roles(*, user: Any, team: Team) -> list[tuple[str, str]]:
+    """Roles that `user` may give to others in `team`, as choices: only an owner makes owners."""
+    role = role_in(user=user, team=team)
+    return [
+        (str(value), str(label))
+        for value, label in Role.choices
+        if value != Role.OWNER or role in roles_for("own")
+    ]
+
+
+def user_by_email(email: str) -> User | None:
+    return User.objects.filter(email__iexact=email.strip()).first()
+
+
+def link_owner(*, token_hash: str) -> SignInLink | None:
+    """The link with this hash if it can still be used."""
+    return (
+        SignInLink.objects.select_related("user")
+        .filter(Q(used_at__isnull=True), token_hash=token_hash, expires_at__gt=timezone.now(), user__is_active=True)
+        .first()
+    )
+
+
+def default_login_user() -> User | None:
+    """The person a printed sign-in link is for when no e-mail address is given: the owner of the oldest team."""
+    owner = Membership.objects.filter(role=Role.OWNER, user__is_active=True).order_by("team_id", "id").first()
+    return owner.user if owner else None

@@ -1,0 +1,213 @@
+"""Changes to people, teams and sign-in links: permission, change and audit event in one transaction."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Membership, SignInLink, Team, User, validate_time_zone
+from apps.accounts.selectors import link_owner, user_by_email
+from apps.core import audit
+from apps.core.access import require
+from apps.core.errors import ApplicationError, Conflict, NotAllowed
+from apps.core.roles import Role
+
+LINK_LIFETIME = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class MemberAdded:
+    """A new membership and, for a person who has no other way in yet, the token of a one-time link."""
+
+    membership: Membership
+    link_token: str | None
+
+
+def team_create(*, actor: User | None, name: str, owner: User | None = None, slug: str = "", time_zone: str = "UTC") -> Team:
+    """Create a team with its first owner: `owner`, or the one who asks."""
+    owner = owner or actor
+    if owner is None:
+        raise ApplicationError(_("A team needs an owner."), field="owner")
+    name = _clean_name(name)
+    _check(validate_time_zone, time_zone, field="time_zone")
+    with transaction.atomic():
+        team = Team.objects.create(name=name, slug=_free_slug(slug or name), time_zone=time_zone)
+        Membership.objects.create(team=team, user=owner, role=Role.OWNER)
+        audit.record(actor=actor, verb="team.created", target=team, name=name, owner=owner.email)
+    return team
+
+
+def user_create(*, actor: User | None, email: str, name: str = "") -> User:
+    """Create a person without a password: they sign in with a one-time link and may then choose one."""
+    email = email.strip().lower()
+    _check(validate_email, email, field="email")
+    with transaction.atomic():
+        if user_by_email(email) is not None:
+            raise Conflict(_("There is already an account with this e-mail address."), field="email")
+        user = User.objects.create_user(email, None, name=name.strip())
+        audit.record(actor=actor, verb="user.created", target=user, email=email)
+    return user
+
+
+def member_add(*, actor: User | None, team: Team, email: str, role: str, name: str = "") -> MemberAdded:
+    """Add a person to `team`. An unknown e-mail address makes an account in embedded mode, and is refused elsewhere."""
+    with transaction.atomic():
+        require(team, actor, "own" if role == Role.OWNER else "manage")
+        _check_role(role)
+        user = user_by_email(email)
+        if user is None:
+            if not settings.EMBEDDED:
+                raise ApplicationError(
+                    _("Nobody has an account with this e-mail address. An operator can create one."), field="email"
+                )
+            user = user_create(actor=actor, email=email, name=name)
+        membership, created = Membership.objects.get_or_create(team=team, user=user, defaults={"role": role})
+        if not created:
+            raise Conflict(_("%(email)s is in this team already.") % {"email": user.email}, field="email")
+        audit.record(actor=actor, verb="membership.added", target=membership, email=user.email, role=role)
+        token = sign_in_link_create(actor=actor, user=user) if settings.EMBEDDED and _has_no_way_in(user) else None
+    return MemberAdded(membership, token)
+
+
+def member_role_change(*, actor: User | None, membership: Membership, role: str) -> Membership:
+    """Give a member another role. Only an owner makes or unmakes owners; the last owner stays one."""
+    with transaction.atomic():
+        member = _lock(membership)
+        _check_role(role)
+        require(member.team, actor, "own" if Role.OWNER in (member.role, role) else "manage")
+        if member.role == role:
+            return member
+        _keep_an_owner(member)
+        before, member.role = member.role, role
+        member.save(update_fields=["role"])
+        audit.record(
+            actor=actor, verb="membership.role_changed", target=member, email=member.user.email, before=before, after=role
+        )
+    return member
+
+
+def member_remove(*, actor: User | None, membership: Membership) -> None:
+    """Take a person out of a team, or leave it oneself. The last owner cannot go."""
+    with transaction.atomic():
+        member = _lock(membership)
+        if actor is None or actor.pk != member.user_id:
+            require(member.team, actor, "own" if member.role == Role.OWNER else "manage")
+        _keep_an_owner(member)
+        audit.record(actor=actor, verb="membership.removed", target=member, email=member.user.email, role=member.role)
+        member.delete()
+
+
+def sign_in_link_create(*, actor: User | None, user: User) -> str:
+    """A one-time sign-in link's token, of which only the hash is kept. Embedded mode only.
+
+    The command line (actor None) makes one for anybody. A person makes one only for an account that cannot sign in
+    yet, so that nobody takes over an account by adding its address to a team of theirs.
+    """
+    if not settings.EMBEDDED:
+        raise ApplicationError(_("Sign-in links exist only where LLMOpt runs on one machine."), code="not_embedded")
+    if not user.is_active:
+        raise ApplicationError(_("This account is switched off."), field="email")
+    if actor is not None and actor.pk != user.pk and not _has_no_way_in(user):
+        raise NotAllowed(_("A link can be made only for an account that has never signed in."))
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        SignInLink.objects.create(user=user, token_hash=_token_hash(token), expires_at=timezone.now() + LINK_LIFETIME)
+        audit.record(actor=actor, verb="sign_in_link.created", target=user)
+    return token
+
+
+def sign_in_link_use(*, actor: User | None, token: str) -> User:
+    """Spend a link and return its person. `actor` is whoever was signed in before. A second use is refused."""
+    refusal = ApplicationError(
+        _("This sign-in link has been used or is older than 15 minutes. Ask for a new one."), code="link_spent"
+    )
+    if not settings.EMBEDDED:
+        raise refusal
+    with transaction.atomic():
+        link = link_owner(token_hash=_token_hash(token))
+        # The update is the decision: of two simultaneous clicks one changes a row.
+        if link is None or not SignInLink.objects.filter(pk=link.pk, used_at__isnull=True).update(used_at=timezone.now()):
+            raise refusal
+        audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link")
+    return link.user
+
+
+def account_update(*, actor: User, name: str) -> User:
+    """Change one's own name."""
+    with transaction.atomic():
+        actor.name = name.strip()
+        actor.save(update_fields=["name"])
+        audit.record(actor=actor, verb="user.updated", target=actor, fields=["name"])
+    return actor
+
+
+def password_change(*, actor: User, current: str, new: str) -> User:
+    """Set one's own password. The current one is asked for where there is one."""
+    if actor.has_usable_password() and not actor.check_password(current):
+        raise ApplicationError(_("This is not your current password."), code="wrong_password", field="current")
+    _check(lambda value: validate_password(value, actor), new, field="new")
+    with transaction.atomic():
+        actor.set_password(new)
+        actor.save(update_fields=["password"])
+        audit.record(actor=actor, verb="user.password_changed", target=actor)
+    return actor
+
+
+def _lock(membership: Membership) -> Membership:
+    """The membership as it is now, with its team's row locked: two owners cannot remove each other at once."""
+    Team.objects.select_for_update().get(pk=membership.team_id)
+    member = Membership.objects.select_related("team", "user").filter(pk=membership.pk).first()
+    if member is None:
+        raise Conflict(_("This person has left the team meanwhile."))
+    return member
+
+
+def _keep_an_owner(member: Membership) -> None:
+    others = Membership.objects.filter(team_id=member.team_id, role=Role.OWNER).exclude(pk=member.pk)
+    if member.role == Role.OWNER and not others.exists():
+        raise Conflict(_("This is the team's last owner. Make somebody else an owner first."), code="last_owner")
+
+
+def _has_no_way_in(user: User) -> bool:
+    return user.is_active and user.last_login is None and not user.has_usable_password()
+
+
+def _token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _check_role(role: str) -> None:
+    if role not in Role.values:
+        raise ApplicationError(_("%(role)s is not a role.") % {"role": role}, field="role")
+
+
+def _clean_name(name: str) -> str:
+    if not name.strip():
+        raise ApplicationError(_("Give the team a name."), field="name")
+    return name.strip()
+
+
+def _check(validate: Any, value: str, *, field: str) -> None:
+    try:
+        validate(value)
+    except ValidationError as error:
+        raise ApplicationError(" ".join(error.messages), field=field) from error
+
+
+def _free_slug(wanted: str) -> str:
+    """`wanted` as a slug that no team has; the unique column decides between two who ask at once."""
+    base = slugify(wanted)[:40] or "team"
+    slug, number = base, 2
+    while Team.objects.filter(slug=slug).exists():
+        slug, number = f"{base}-{number}", number + 1
+    return slug

@@ -1,0 +1,61 @@
+"""A person's own account."""
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts import services
+from apps.accounts.forms import AccountForm, PasswordForm
+from apps.accounts.pages import signed_in
+from apps.core.errors import ApplicationError
+
+
+def _page(
+    request: HttpRequest, name_form: AccountForm | None = None, password_form: PasswordForm | None = None
+) -> HttpResponse:
+    user = request.user
+    context = {
+        "name_form": name_form or AccountForm(initial={"name": user.name}),  # type: ignore[union-attr]
+        "password_form": password_form or PasswordForm(has_password=user.has_usable_password()),
+        "has_password": user.has_usable_password(),
+    }
+    refused = name_form is not None or password_form is not None
+    return render(request, "accounts/account.html", context, status=422 if refused else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def account(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request)
+    form = AccountForm(request.POST)
+    if not form.is_valid():
+        return _page(request, name_form=form)
+    services.account_update(actor=request.user, name=form.cleaned_data["name"])  # type: ignore[arg-type]
+    messages.success(request, _("Your name is saved."))
+    return redirect("account")
+
+
+@sensitive_post_parameters("current", "new")
+@require_POST
+@signed_in
+def password(request: HttpRequest) -> HttpResponse:
+    form = PasswordForm(request.POST, has_password=request.user.has_usable_password())
+    if not form.is_valid():
+        return _page(request, password_form=form)
+    try:
+        user = services.password_change(
+            actor=request.user,  # type: ignore[arg-type]
+            current=form.cleaned_data.get("current", ""),
+            new=form.cleaned_data["new"],
+        )
+    except ApplicationError as error:
+        form.add_error(error.field, error.message)
+        return _page(request, password_form=form)
+    update_session_auth_hash(request, user)
+    messages.success(request, _("Your password is changed. Other browsers have been signed out."))
+    return redirect("account")

@@ -1,0 +1,19 @@
+"""Rendering a page, or the part of it that htmx asks for: one URL, one template for both."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+
+def render_page(
+    request: HttpRequest, template: str, context: dict[str, Any], *, parts: tuple[str, ...] = (), status: int = 200
+) -> HttpResponse:
+    """Render `template`, or its partial `?part=<name>` for an htmx request that names one of `parts`."""
+    part = request.GET.get("part", "")
+    # Restoring a page from history needs the whole of it, whatever was last swapped in.
+    partial = bool(request.htmx) and not request.htmx.history_restore_request and part in parts  # type: ignore[attr-defined]
+    response = render(request, f"{template}#{part}" if partial else template, context, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
