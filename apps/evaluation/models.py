@@ -20,11 +20,11 @@ class Evaluation(JobModel):
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
     # Ids in the seeded order in which they are visited, the same for all candidates of an experiment.
     example_ids = models.JSONField(default=list)
+    # Seed of that order.
+    order_seed = models.PositiveBigIntegerField(default=0)
     repeats = models.PositiveIntegerField(default=1)
     # Seconds of work in all slices; wall time would count waiting.
     work_seconds = models.FloatField(default=0)
-    # Values of the finished run, so that a row can be shown without recomputing: {"field_f1": {...}, ...}
-    summary = models.JSONField(default=dict)
 
     class Meta:
         verbose_name = _("evaluation")
@@ -48,6 +48,7 @@ class Output(ScopedModel):
     # Empty: none. "infrastructure": the pair is dropped. Anything else is the candidate's own failure.
     error = models.CharField(max_length=40, blank=True)
     error_text = models.TextField(blank=True)
+    # Of the call that made the text; a cached answer keeps both. What was paid is in the ledger.
     latency_ms = models.FloatField(null=True)
     cost_nanousd = models.PositiveBigIntegerField(default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
@@ -110,3 +111,21 @@ class TestLook(ScopedModel):
 
     def __str__(self) -> str:
         return self.decision
+
+
+class Leaderboard(ScopedModel):
+    """Figures of an experiment as far as its evaluations have ended: the report without examples and outputs."""
+
+    team_path = "experiment__team"
+
+    experiment = models.OneToOneField("experiments.Experiment", on_delete=models.PROTECT, related_name="leaderboard")
+    # How many final evaluations had ended when it was computed; an older computation never replaces a newer one.
+    ended_count = models.PositiveIntegerField(default=0)
+    document = models.JSONField(default=dict)
+    computed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("leaderboard")
+
+    def __str__(self) -> str:
+        return f"leaderboard of {self.experiment}"

@@ -1,0 +1,127 @@
+"""From rows to the frozen facts that the report engine computes with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.core.models import JobStatus
+from apps.evaluation.engine.facts import (
+    DONE,
+    FAILED,
+    CandidateFacts,
+    DatasetFacts,
+    ExampleFacts,
+    ExperimentFacts,
+    OutputFacts,
+    ReportFacts,
+)
+from apps.evaluation.models import Evaluation, Output
+from apps.experiments import rows
+from apps.experiments.models import Candidate, Experiment
+from apps.experiments.selectors import contenders
+
+_ENDED_BADLY = {JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+def final_evaluations(experiment: Experiment) -> dict[int, Evaluation]:
+    """Final evaluations by candidate id."""
+    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.FINAL).select_related("candidate")
+    return {evaluation.candidate_id: evaluation for evaluation in found}
+
+
+def report_facts(
+    experiment: Experiment,
+    *,
+    training: Mapping[str, Any] | None = None,
+    seconds: Mapping[str, float] | None = None,
+    memory_mib: Mapping[str, float] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> ReportFacts:
+    """Everything a report needs, as far as the evaluations have ended. Examples stand in the order of the test split."""
+    evaluations = final_evaluations(experiment)
+    version = experiment.dataset_version
+    return ReportFacts(
+        experiment=_experiment_facts(experiment),
+        dataset=DatasetFacts(
+            version_hash=version.content_hash,
+            split_seed=version.dataset.split_seed,
+            n_train=version.train_count,
+            n_validation=version.validation_count,
+            n_test=version.test_count,
+        ),
+        examples=_examples(evaluations),
+        candidates=tuple(
+            _candidate_facts(candidate, evaluations.get(candidate.pk)) for candidate in contenders(experiment)
+        ),
+        bootstrap_seed=experiment.bootstrap_seed,
+        resamples=experiment.bootstrap_resamples,
+        training=training or {},
+        seconds=seconds or {},
+        memory_mib=memory_mib or {},
+        versions=versions or {},
+    )
+
+
+def _experiment_facts(experiment: Experiment) -> ExperimentFacts:
+    return ExperimentFacts(
+        uid=str(experiment.uid),
+        name=experiment.name,
+        primary_metric=experiment.primary_metric,
+        margin=experiment.margin,
+        alpha=experiment.alpha,
+        reference=experiment.reference.name if experiment.reference else "",
+        family=tuple((candidate, reference) for candidate, reference in experiment.family),
+        metrics=tuple(experiment.metrics),
+    )
+
+
+def _examples(evaluations: Mapping[int, Evaluation]) -> tuple[ExampleFacts, ...]:
+    """The test rows in the order of their ids; empty before the first final evaluation was planned."""
+    if not evaluations:
+        return ()
+    by_id = rows.rows_for_evaluation(next(iter(evaluations.values())))
+    return tuple(ExampleFacts(id=row.id, input=row.input, expected=row.expected) for _, row in sorted(by_id.items()))
+
+
+def candidate_state(evaluation: Evaluation | None) -> str:
+    """`done`, `failed`, or the job's own state while it has not ended; `planned` before it is asked for."""
+    if evaluation is None:
+        return JobStatus.PLANNED
+    if evaluation.status == JobStatus.SUCCEEDED:
+        return DONE
+    return FAILED if evaluation.status in _ENDED_BADLY else evaluation.status
+
+
+def _candidate_facts(candidate: Candidate, evaluation: Evaluation | None) -> CandidateFacts:
+    state = candidate_state(evaluation)
+    return CandidateFacts(
+        name=candidate.name,
+        kind=candidate.kind,
+        model=candidate.language_model.name,
+        prompt=str(candidate.prompt_version) if candidate.prompt_version else "",
+        outputs=_outputs(evaluation) if evaluation is not None and state == DONE else (),
+        cost_assumed=_price_is_assumed(evaluation),
+        state=state,
+        failure=(evaluation.error or None) if evaluation is not None else None,
+    )
+
+
+def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
+    stored = Output.objects.filter(evaluation=evaluation).order_by("example_id", "repeat")
+    return tuple(
+        OutputFacts(
+            example=output.example_id,
+            repeat=output.repeat,
+            text=output.text,
+            error="infrastructure" if output.error == "infrastructure" else None,
+            latency_ms=output.latency_ms,
+            cost_nanousd=output.cost_nanousd,
+        )
+        for output in stored
+    )
+
+
+def _price_is_assumed(evaluation: Evaluation | None) -> bool:
+    """Whether any output was paid at an assumed price. Cached answers carry no reservation of their own."""
+    if evaluation is None:
+        return False
+    return evaluation.outputs.filter(reservation__price__assumed=True).exists()

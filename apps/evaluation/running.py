@@ -1,0 +1,151 @@
+"""One slice of an evaluation: at most a minute of calls in one asyncio loop, everything stored as it arrives."""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from apps.billing.metering import BudgetExceeded, MeteredCall, MeteredResult, Metering
+from apps.core import jobs, live
+from apps.core.db import in_database
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation
+from apps.evaluation.services.scoring import output_store
+from apps.experiments import rows
+from apps.experiments.engine.prompts import PromptSpec, render_messages
+from apps.experiments.engine.rows import Example
+from apps.experiments.selectors import prompt_spec
+from apps.providers.engine.messages import Message
+
+HEARTBEAT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a slice works on, read once before the loop."""
+
+    evaluation: Evaluation
+    examples: dict[str, Example]
+    pending: tuple[tuple[str, int], ...]
+    done_before: int
+    prompt: PromptSpec | None
+
+
+def read_plan(evaluation: Evaluation) -> Plan:
+    """Everything that is still missing, in visiting order."""
+    examples = rows.rows_for_evaluation(evaluation)
+    stored = set(evaluation.outputs.values_list("example_id", "repeat"))
+    wanted = [(id_, repeat) for repeat in range(evaluation.repeats) for id_ in evaluation.example_ids]
+    version = evaluation.candidate.prompt_version
+    return Plan(
+        evaluation=evaluation,
+        examples=examples,
+        pending=tuple(item for item in wanted if item not in stored),
+        done_before=len(stored),
+        prompt=prompt_spec(version) if version is not None else None,
+    )
+
+
+class Slice:
+    """Calls with bounded concurrency until the work, the time or the claim ends."""
+
+    def __init__(self, plan: Plan, *, seconds: float) -> None:
+        self.plan = plan
+        self.evaluation = plan.evaluation
+        self.waiting = deque(plan.pending)
+        self.stored = 0
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds
+        self.lost_claim = False
+        self.stop_requested = False
+        self.budget_error: BudgetExceeded | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.plan.done_before + self.stored >= len(self.plan.evaluation.example_ids) * self.evaluation.repeats
+
+    @property
+    def should_stop(self) -> bool:
+        late = time.monotonic() >= self.deadline
+        return late or self.lost_claim or self.stop_requested or self.budget_error is not None
+
+    async def run(self) -> None:
+        concurrency = min(settings.EVALUATION_CONCURRENCY, max(1, len(self.waiting)))
+        async with Metering() as metering:
+            beat = asyncio.create_task(self._beat())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(concurrency):
+                        group.create_task(self._work(metering))
+            finally:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+        await in_database(self._heartbeat)
+
+    async def _work(self, metering: Metering) -> None:
+        while self.waiting and not self.should_stop:
+            example_id, repeat = self.waiting.popleft()
+            example = self.plan.examples[example_id]
+            try:
+                await metering.generate(self._call(example, repeat))
+            except BudgetExceeded as error:
+                self.budget_error = error
+                return
+            self.stored += 1
+
+    def _call(self, example: Example, repeat: int) -> MeteredCall:
+        candidate, evaluation = self.evaluation.candidate, self.evaluation
+
+        def store(result: MeteredResult) -> None:
+            output_store(actor=None, evaluation=evaluation, example=example, repeat=repeat, result=result)
+
+        prompt = self.plan.prompt
+        messages = render_messages(prompt, example.input) if prompt else (Message(role="user", content=example.input),)
+        return MeteredCall(
+            team_id=evaluation.experiment.team_id,
+            experiment_id=evaluation.experiment_id,
+            language_model=candidate.language_model,
+            messages=messages,
+            max_tokens=candidate.parameters.get("max_tokens", 1),
+            temperature=candidate.parameters.get("temperature", 0.0),
+            purpose=f"output:{evaluation.uid}:{example.id}:{repeat}",
+            repeat=repeat,
+            store=store,
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await in_database(self._heartbeat)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def _heartbeat(self) -> None:
+        """Progress and time left, from this slice's own rate; the flags of the row come back with it."""
+        elapsed = time.monotonic() - self.started
+        left = len(self.plan.pending) - self.stored
+        rate = self.stored / elapsed if self.stored and elapsed > 0 else None
+        held = jobs.heartbeat(
+            self.evaluation,
+            done=self.plan.done_before + self.stored,
+            total=len(self.plan.evaluation.example_ids) * self.evaluation.repeats,
+            phase="generating",
+            seconds_left_low=left / rate * 0.8 if rate else None,
+            seconds_left_high=left / rate * 1.4 if rate else None,
+        )
+        self.lost_claim = not held
+        flags: Any = Evaluation.objects.values("cancel_requested", "pause_requested").get(pk=self.evaluation.pk)
+        self.stop_requested = flags["cancel_requested"] or flags["pause_requested"]
+        live.publish(self.evaluation.experiment, "progress")
+
+
+def work_slice(evaluation: Evaluation) -> Slice:
+    """Run one slice of a claimed evaluation and return how it went."""
+    work = Slice(read_plan(evaluation), seconds=settings.EVALUATION_SLICE_SECONDS - 5)
+    if work.waiting:
+        asyncio.run(work.run())
+    Evaluation.objects.filter(pk=evaluation.pk, claim=evaluation.claim, status=JobStatus.RUNNING).update(
+        work_seconds=evaluation.work_seconds + time.monotonic() - work.started
+    )
+    return work

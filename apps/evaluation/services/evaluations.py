@@ -1,0 +1,89 @@
+"""Planning an evaluation, and ending one."""
+
+import random
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.core import audit, jobs, live
+from apps.core.access import require
+from apps.core.errors import Conflict
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation, TestLook
+from apps.experiments import rows
+from apps.experiments.models import Candidate, Experiment
+
+
+def final_evaluation_create(*, actor: Any, candidate: Candidate, order_seed: int) -> Evaluation:
+    """Plan the one final test of a frozen candidate, and record the look at the test rows that it is."""
+    experiment = candidate.experiment
+    if experiment.state != Experiment.State.REGISTERED or candidate.frozen_at is None:
+        raise Conflict(_("The final test needs a registered experiment whose candidates are frozen."))
+    ids = _visiting_order(rows.test_ids(experiment.dataset_version), order_seed)
+    with transaction.atomic():
+        evaluation = _evaluation_create(
+            actor=actor, candidate=candidate, split="test", purpose=Evaluation.Purpose.FINAL, ids=ids, seed=order_seed
+        )
+        TestLook.objects.get_or_create(
+            evaluation=evaluation,
+            defaults={
+                "dataset_version": experiment.dataset_version,
+                "experiment": experiment,
+                "actor": actor,
+                "decision": f"final test of {candidate.name}, registered as {experiment.registration_hash[:12]}",
+            },
+        )
+    return evaluation
+
+
+def choice_evaluation_create(*, actor: Any, candidate: Candidate, order_seed: int, limit: int) -> Evaluation:
+    """Plan the evaluation of a candidate on a fixed sample of validation: the first `limit` ids of the seeded order."""
+    ids = [row.id for row in rows.validation_rows(candidate.experiment.dataset_version)]
+    return _evaluation_create(
+        actor=actor,
+        candidate=candidate,
+        split="validation",
+        purpose=Evaluation.Purpose.CHOICE,
+        ids=_visiting_order(ids, order_seed)[:limit],
+        seed=order_seed,
+    )
+
+
+def _evaluation_create(
+    *, actor: Any, candidate: Candidate, split: str, purpose: str, ids: list[str], seed: int
+) -> Evaluation:
+    with transaction.atomic():
+        require(candidate.experiment, actor, "edit")
+        evaluation, created = Evaluation.objects.get_or_create(
+            candidate=candidate,
+            split=split,
+            purpose=purpose,
+            defaults={
+                "experiment": candidate.experiment,
+                "example_ids": ids,
+                "order_seed": seed,
+                "total": len(ids),
+            },
+        )
+        if created:
+            audit.record(actor=actor, verb="evaluation.created", target=evaluation, split=split, examples=len(ids))
+    return evaluation
+
+
+def _visiting_order(ids: list[str], seed: int) -> list[str]:
+    """A seeded permutation of the sorted ids: the same for every candidate, independent of the file's order."""
+    order = sorted(ids)
+    random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    return order
+
+
+def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
+    """Queue a planned evaluation. False when it was queued before."""
+    require(evaluation, actor, "edit")
+    if evaluation.status != JobStatus.PLANNED:
+        return False
+    queued = jobs.enqueue(evaluation)
+    if queued:
+        live.publish(evaluation.experiment, "candidates")
+    return queued

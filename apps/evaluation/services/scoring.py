@@ -1,0 +1,60 @@
+"""Storing an output with its scores."""
+
+from typing import Any
+
+from apps.billing.metering import MeteredResult
+from apps.evaluation.engine.metrics import METRICS, score_answer
+from apps.evaluation.models import Evaluation, Output, Score
+from apps.experiments.engine.rows import Example
+
+
+def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat: int, result: MeteredResult) -> None:
+    """Write one output and its scores. Called inside the settlement's transaction; a second writer changes nothing."""
+    if evaluation.outputs.filter(example_id=example.id, repeat=repeat).exists():
+        return
+    output = Output.objects.create(
+        evaluation=evaluation,
+        example_id=example.id,
+        repeat=repeat,
+        text=_storable(result.text),
+        finish_reason=result.finish_reason or "",
+        error=result.error or "",
+        error_text=result.error_text or "",
+        latency_ms=result.latency_ms,
+        cost_nanousd=result.request_cost_nanousd,
+        prompt_tokens=result.prompt_tokens,
+        completion_tokens=result.completion_tokens,
+        cached=result.cached,
+        reservation_id=result.reservation_id,
+    )
+    Score.objects.bulk_create(_scores(output, example, evaluation.experiment.metrics))
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text cannot hold NUL; the replacement keeps the answer invalid where it was."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:
+    if output.error == "infrastructure":
+        reason = "no answer: infrastructure failed"
+        return [
+            Score(output=output, metric=name, signature=METRICS[name].signature, unscored_reason=reason)
+            for name in names
+        ]
+    answer = score_answer(example.expected, output.text)
+    values = {
+        "exact_match": float(answer.exact),
+        "valid_rate": float(answer.valid),
+        "field_f1": 2 * answer.tp / total if (total := answer.predicted + answer.gold) else 1.0,
+    }
+    return [
+        Score(
+            output=output,
+            metric=name,
+            signature=METRICS[name].signature,
+            value=values[name],
+            detail=answer.as_json() if name == "field_f1" else {},
+        )
+        for name in names
+    ]

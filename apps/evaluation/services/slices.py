@@ -1,0 +1,62 @@
+"""What follows a slice of work: the end, the next slice, a pause, or a failure that says what to do."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.core import audit, jobs, live
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation
+from apps.evaluation.running import Slice, work_slice
+from apps.evaluation.services.leaderboards import leaderboard_refresh
+
+
+def evaluation_slice_work(*, actor: Any, evaluation: Evaluation) -> None:
+    """Work on a claimed evaluation and record how the slice ended."""
+    try:
+        work = work_slice(evaluation)
+    except Exception as error:
+        jobs.fail(
+            evaluation,
+            error=_("This evaluation stopped with an error: %(error)s") % {"error": _first_line(error)},
+            kept=_("%(count)d outputs are stored.") % {"count": evaluation.outputs.count()},
+            next_step=_("Press Retry: only what is missing runs again."),
+        )
+        raise
+    if not work.lost_claim:
+        _conclude(actor, evaluation, work)
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return _first_line(error.exceptions[0])
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _conclude(actor: Any, evaluation: Evaluation, work: Slice) -> None:
+    if work.finished:
+        _finish(actor, evaluation)
+    elif work.budget_error is not None:
+        jobs.fail(
+            evaluation,
+            error=work.budget_error.message,
+            kept=_("%(count)d outputs are stored.") % {"count": evaluation.outputs.count()},
+            next_step=_("Raise the budget, then press Retry: only what is missing runs again."),
+        )
+    elif work.stop_requested:
+        flags = Evaluation.objects.values("cancel_requested").get(pk=evaluation.pk)
+        jobs.finish(evaluation, to=JobStatus.CANCELLED if flags["cancel_requested"] else JobStatus.PAUSED)
+    else:
+        jobs.hand_on(evaluation)
+
+
+def _finish(actor: Any, evaluation: Evaluation) -> None:
+    with transaction.atomic():
+        total = evaluation.outputs.count()
+        if not jobs.finish(evaluation, done=total, total=total, phase=""):
+            return
+        audit.record(actor=actor, verb="evaluation.finished", target=evaluation, outputs=total)
+        live.publish(evaluation.experiment, "candidates")
+    if evaluation.purpose == Evaluation.Purpose.FINAL:
+        leaderboard_refresh(actor=actor, experiment=evaluation.experiment)
