@@ -1,0 +1,1 @@
+"""The libraries that can run a model, behind one small protocol."""
