@@ -56,7 +56,7 @@ def _money_digits(dollars: Decimal) -> int:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Seconds as the two largest useful units: ``420 ms``, ``3.4 s``, ``34 s``, ``6 min 5 s``, ``2 h 14 min``, ``3 d 4 h``."""
+    """Seconds in at most two units: ``420 ms``, ``3.4 s``, ``34 s``, ``6 min 5 s``, ``2 h 14 min``, ``3 d 4 h``."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
     if seconds < 1:

@@ -79,4 +79,6 @@ def _json_object(text: str) -> dict[str, str] | None:
         return None
     if not isinstance(value, dict):
         return None
-    return {name: item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for name, item in value.items()}
+    return {
+        name: item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for name, item in value.items()
+    }

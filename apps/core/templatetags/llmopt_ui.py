@@ -13,7 +13,7 @@ from django.core.paginator import Page
 from django.http import HttpRequest
 from django.template import Context
 from django.utils import timezone
-from django.utils.html import conditional_escape, format_html, strip_tags
+from django.utils.html import conditional_escape, format_html, json_script, strip_tags
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -202,9 +202,27 @@ def progress_text(done: int | None, total: int | None) -> str:
     """``34 of 223``; with work left it never reads as complete."""
     if done is None:
         return ""
-    if total is None:
+    if not total:
         return formats.count_text(done)
     return _("%(done)s of %(total)s") % {"done": formats.count_text(done), "total": formats.count_text(total)}
+
+
+@register.filter
+def chart_data(figure: Mapping[str, Any], chart_id: str) -> SafeString:
+    """The figure as inert JSON beside the chart that reads it."""
+    return json_script(figure, f"{chart_id}-figure")
+
+
+@register.filter
+def column_numeric(columns: list[dict[str, Any]], index: int) -> bool:
+    """Whether the column at this position holds numbers."""
+    return bool(columns[index].get("numeric")) if index < len(columns) else False
+
+
+@register.filter
+def unlocalised(value: float) -> str:
+    """A number for an HTML attribute, whatever the language."""
+    return str(value)
 
 
 @register.simple_tag

@@ -1,0 +1,129 @@
+// Behaviour of the kit: theme, dialogs, copying, toasts, panels and relative times. Pages work without it.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+
+  const isDark = () => {
+    if (root.dataset.theme) return root.dataset.theme === "dark";
+    return window.matchMedia("(prefers-color-scheme: dark)").matches;
+  };
+
+  const themeChanged = () => document.dispatchEvent(new CustomEvent("llmopt:theme", { detail: { dark: isDark() } }));
+
+  const toggleTheme = () => {
+    const theme = isDark() ? "light" : "dark";
+    root.dataset.theme = theme;
+    const secure = window.location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `theme=${theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+    themeChanged();
+  };
+
+  const copy = async (button) => {
+    const source = button.closest(".code")?.querySelector("pre");
+    if (!source) return;
+    const words = [...button.childNodes].find((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    await navigator.clipboard.writeText(source.textContent);
+    if (!words || button.dataset.busy) return;
+    const before = words.data;
+    button.dataset.busy = "1";
+    words.data = button.dataset.copied;
+    window.setTimeout(() => {
+      words.data = before;
+      delete button.dataset.busy;
+    }, 2000);
+  };
+
+  const closeOthers = (target) => {
+    for (const open of document.querySelectorAll("details.menu[open], details.tip[open]")) {
+      if (!open.contains(target)) open.open = false;
+    }
+  };
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (!target) return;
+    closeOthers(target);
+    if (target.closest("[data-theme-toggle]")) toggleTheme();
+    const dismiss = target.closest("[data-dismiss]");
+    if (dismiss) dismiss.closest("[data-toast]")?.remove();
+    const copier = target.closest("[data-copy]");
+    if (copier) copy(copier);
+    const opener = target.closest("[data-opens]");
+    if (opener && !("commandForElement" in HTMLButtonElement.prototype)) {
+      document.getElementById(opener.dataset.opens)?.showModal();
+    }
+    const retry = target.closest("[data-retry]");
+    const panel = retry?.closest("[data-panel]");
+    if (panel) {
+      event.preventDefault();
+      window.htmx.trigger(panel, "retry");
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const open of document.querySelectorAll("details.menu[open], details.tip[open]")) {
+      open.open = false;
+      if (open.contains(document.activeElement)) open.querySelector("summary").focus();
+    }
+  });
+
+  // A tip opens under the pointer too, so that its text needs no press.
+  const hover = (event) => {
+    const tip = event.target instanceof Element ? event.target.closest("details.tip") : null;
+    if (tip && event.pointerType === "mouse") tip.open = event.type === "pointerover" || tip.contains(event.relatedTarget);
+  };
+  document.addEventListener("pointerover", hover);
+  document.addEventListener("pointerout", hover);
+
+  // A form that asks first: the dialog is built once from what the page already says.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!(form instanceof HTMLFormElement) || !form.dataset.confirm || form.dataset.confirmed) return;
+    event.preventDefault();
+    const dialog = document.getElementById("confirm");
+    const accept = dialog.querySelector("[data-accept]");
+    dialog.querySelector("[data-question]").textContent = form.dataset.confirm;
+    accept.textContent = (event.submitter ?? form.querySelector("button")).textContent.trim();
+    accept.onclick = () => {
+      form.dataset.confirmed = "1";
+      dialog.close();
+      form.requestSubmit();
+    };
+    dialog.showModal();
+  });
+
+  // A part that could not be loaded shows its own error and keeps its place.
+  const panelFailed = (event) => {
+    const panel = event.target.closest?.("[data-panel]");
+    if (!panel || event.target !== panel) return;
+    const message = panel.panelError ?? panel.querySelector("template[data-panel-error]");
+    if (!message) return;
+    panel.panelError = message;
+    panel.replaceChildren(message.content.cloneNode(true), message);
+  };
+  document.addEventListener("htmx:responseError", panelFailed);
+  document.addEventListener("htmx:sendError", panelFailed);
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const panel = event.target;
+    if (panel.matches?.("[data-panel]") && !panel.panelError) panel.panelError = panel.querySelector("template[data-panel-error]");
+  });
+
+  const units = [["day", 86400, 172800], ["hour", 3600, 3600], ["minute", 60, 60], ["second", 1, 5]];
+  const relative = (element, formatter) => {
+    const seconds = (Date.parse(element.dateTime) - Date.now()) / 1000;
+    const size = Math.abs(seconds);
+    const unit = units.find(([, , from]) => size >= from);
+    return unit ? formatter.format(Math.trunc(seconds / unit[1]), unit[0]) : formatter.format(0, "second");
+  };
+  const formatter = new Intl.RelativeTimeFormat(root.lang || "en", { numeric: "auto", style: "short" });
+  window.setInterval(() => {
+    for (const element of document.querySelectorAll("time[data-relative='relative']")) element.textContent = relative(element, formatter);
+  }, 10000);
+
+  const focusFirstError = () => document.querySelector("[data-focus]")?.focus();
+  document.addEventListener("htmx:afterSwap", focusFirstError);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
+  document.addEventListener("DOMContentLoaded", focusFirstError);
+})();

@@ -1,0 +1,104 @@
+// Draws every [data-chart] from the JSON beside it, in the colours of the current theme. Plotly is fetched only where a chart is.
+"use strict";
+
+(() => {
+  const plotlyUrl = document.currentScript.dataset.plotly;
+  const nonce = document.currentScript.nonce;
+  let plotly = null;
+
+  const token = (() => {
+    const probe = document.createElement("span");
+    probe.hidden = true;
+    return (name) => {
+      // Plotly needs a plain colour: let the browser resolve the token for the theme in use.
+      if (!probe.isConnected) document.body.append(probe);
+      probe.style.color = `var(--${name})`;
+      return window.getComputedStyle(probe).color;
+    };
+  })();
+
+  const load = () => {
+    plotly ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = plotlyUrl;
+      script.nonce = nonce;
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => reject(new Error("The chart library could not be loaded."));
+      document.head.append(script);
+    });
+    return plotly;
+  };
+
+  const colourOf = (trace, position) => {
+    const role = trace.meta?.role;
+    if (role === "recommended") return token("accent");
+    if (role === "reference") return token("series-reference");
+    return token(`series-${(position % 5) + 1}`);
+  };
+
+  // A trace gets its colour wherever its kind keeps it; what the page set itself (an opacity, a dash) stays.
+  const paint = (traces) => {
+    let position = 0;
+    return traces.map((trace) => {
+      const role = trace.meta?.role;
+      const colour = colourOf(trace, position);
+      if (role !== "recommended" && role !== "reference") position += 1;
+      const painted = { hoverlabel: { namelength: -1 }, ...trace };
+      const perPoint = trace.meta?.roles?.map((each) => colourOf({ meta: { role: each } }, position - 1));
+      painted.marker = { size: 8, ...trace.marker, color: perPoint ?? colour };
+      if (trace.type !== "bar") painted.line = { width: 1.75, ...trace.line, color: colour };
+      for (const axis of ["error_x", "error_y"]) {
+        if (trace[axis]) painted[axis] = { thickness: 1.5, width: 4, ...trace[axis], color: perPoint ? token("text-soft") : colour };
+      }
+      if (trace.fill) painted.fillcolor = colour.replace("rgb(", "rgba(").replace(")", ", 0.14)");
+      return painted;
+    });
+  };
+
+  const axis = (given) => ({
+    automargin: true, zeroline: false, showline: false, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)", fixedrange: true,
+    gridcolor: token("grid"), linecolor: token("line"), ...given,
+    title: { standoff: 8, ...(typeof given?.title === "string" ? { text: given.title } : given?.title), font: { size: 12, color: token("text-soft") } },
+    tickfont: { size: 12, color: token("text-soft") },
+  });
+
+  const layoutFor = (figure) => {
+    const given = figure.layout ?? {};
+    const axes = Object.fromEntries(Object.keys(given).filter((key) => /^[xy]axis\d*$/.test(key)).map((key) => [key, axis(given[key])]));
+    return {
+      xaxis: axis({}), yaxis: axis({}), ...given, ...axes,
+      shapes: (given.shapes ?? []).map((shape) => ({ ...shape, line: { width: 1, dash: "dot", ...shape.line, color: token("text-soft") } })),
+      annotations: (given.annotations ?? []).map((note) => ({ showarrow: false, ...note, font: { size: 12, color: token("text-soft") } })),
+      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 16, t: 8, b: 8, ...given.margin },
+      font: { family: "Inter Variable, sans-serif", size: 12, color: token("text") },
+      showlegend: given.showlegend ?? figure.data.filter((trace) => trace.showlegend !== false).length > 1,
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 }, itemclick: false, itemdoubleclick: false },
+      hoverlabel: { bgcolor: token("bg-raised"), bordercolor: token("line-strong"), font: { family: "Inter Variable, sans-serif", size: 12, color: token("text") } },
+    };
+  };
+
+  const draw = async (element) => {
+    const source = document.getElementById(element.dataset.chart);
+    if (!source) return;
+    const figure = JSON.parse(source.textContent);
+    const library = await load();
+    await library.react(element, paint(figure.data), layoutFor(figure), { displayModeBar: false, responsive: true, locale: "en" });
+    element.dataset.drawn = "true";
+  };
+
+  const failed = (element) => (error) => {
+    element.dataset.drawn = "failed";
+    console.error(error);
+  };
+
+  const drawAll = (scope = document) => {
+    for (const element of scope.querySelectorAll("[data-chart]")) draw(element).catch(failed(element));
+  };
+
+  document.addEventListener("DOMContentLoaded", () => drawAll());
+  document.addEventListener("llmopt:theme", () => drawAll());
+  document.addEventListener("htmx:afterSettle", (event) => drawAll(event.target.parentElement ?? document));
+  document.addEventListener("htmx:beforeCleanupElement", (event) => {
+    if (event.target.matches?.("[data-chart]") && window.Plotly) window.Plotly.purge(event.target);
+  });
+})();
