@@ -10,7 +10,7 @@ class Price(ScopedModel):
     """A dated price of a model, never changed: a new price is a new row. Null team: for every team."""
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, null=True, related_name="prices")
-    # A model's served name, or "*" with `kind` for every local model or baseline.
+    # A model's served name, or "*" for everything that runs on the team's own machine (local, trained, baseline).
     served_name = models.CharField(max_length=160)
     unit = models.CharField(max_length=20, choices=[("compute_hour", _("hour of computing")), ("token", _("token"))])
     nanousd_per_hour = models.PositiveBigIntegerField(null=True)
@@ -34,13 +34,17 @@ class Budget(ScopedModel):
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="budgets")
     # Null: the whole team.
-    experiment = models.ForeignKey("experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="budgets")
+    experiment = models.ForeignKey(
+        "experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="budgets"
+    )
     period = models.CharField(max_length=10, choices=Period.choices, default=Period.TOTAL)
     limit_nanousd = models.PositiveBigIntegerField()
 
     class Meta:
         verbose_name = _("budget")
-        constraints = [models.UniqueConstraint(fields=["team", "experiment", "period"], name="budget_unique", nulls_distinct=False)]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "experiment", "period"], name="budget_unique", nulls_distinct=False)
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_period_display()}: {self.limit_nanousd} n$"
@@ -76,7 +80,9 @@ class Reservation(ScopedModel):
         UNKNOWN = "unknown", _("Unknown")
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="reservations")
-    experiment = models.ForeignKey("experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="reservations")
+    experiment = models.ForeignKey(
+        "experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="reservations"
+    )
     language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="reservations")
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="reservations")
     # What the call is for: equal for every attempt at the same output.
@@ -88,6 +94,8 @@ class Reservation(ScopedModel):
     closed_at = models.DateTimeField(null=True)
     # After this a held reservation belongs to a dead process.
     expires_at = models.DateTimeField()
+    # host:pid:start of the process that makes the attempt: a sweep on its machine need not wait for `expires_at`.
+    holder = models.CharField(max_length=120, blank=True)
 
     class Meta:
         verbose_name = _("reservation")

@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
                 ('sent_at', models.DateTimeField(null=True)),
                 ('closed_at', models.DateTimeField(null=True)),
                 ('expires_at', models.DateTimeField()),
+                ('holder', models.CharField(blank=True, max_length=120)),
                 ('experiment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='experiments.experiment')),
                 ('language_model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='providers.languagemodel')),
                 ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='billing.price')),

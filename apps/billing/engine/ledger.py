@@ -1,0 +1,392 @@
+# ruff: noqa: S608 - the fragments put together here are constants of this file; every value is a parameter
+"""Every statement that moves money, and nothing else.
+
+Each operation is a generator that yields `(sql, params)` and is sent the rows of that statement (an empty list when
+there are none); it returns its outcome. A runner executes all statements of one generator in one transaction. The SQL is
+the same for SQLite (3.35 or later, for RETURNING) and PostgreSQL; the one difference is `Moment.lock`.
+
+A reservation is held → settled | released | unknown. Every transition is a compare-and-set on `state`, so of several
+processes that try to close a reservation exactly one does. Budget periods are locked and changed in the order of their
+ids, and missing ones are added before any is locked, so two operations cannot wait for each other.
+"""
+
+import zoneinfo
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+Row = Sequence[Any]
+Statement = tuple[str, tuple[object, ...]]
+T = TypeVar("T")
+Steps = Generator[Statement, list[Row], T]
+
+
+class LedgerError(Exception):
+    """An operation that would make the books wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What an operation may not find out for itself: the time (aware UTC), row locking, and new public ids."""
+
+    now: datetime
+    new_uid: Callable[[], str]
+    # " FOR UPDATE" on PostgreSQL; empty on SQLite, whose immediate transactions lock the database.
+    lock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One attempt at one call, and the most it can cost."""
+
+    team_id: int
+    experiment_id: int | None
+    language_model_id: int
+    price_id: int
+    purpose: str
+    attempt: int
+    amount_nanousd: int
+    expires_at: datetime
+    # Which process makes the attempt; lets a sweep know that it is dead before `expires_at`.
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    reservation_id: int
+    amount_nanousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The first budget that has no room. Nothing is held."""
+
+    budget_id: int
+    period: str
+    period_key: str
+    experiment_id: int | None
+    limit_nanousd: int
+    spent_nanousd: int
+    held_nanousd: int
+    needed_nanousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an answered attempt really cost, and how that was counted."""
+
+    amount_nanousd: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    compute_seconds: float | None = None
+    evidence: str = ""
+
+
+Outcome = Literal["settled", "released", "unknown", "corrected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a reservation ended. `amount_nanousd` is what the books now show for it."""
+
+    reservation_id: int
+    team_id: int
+    outcome: Outcome
+    held_nanousd: int
+    amount_nanousd: int
+
+    @property
+    def overrun_nanousd(self) -> int:
+        """How much more was spent than was held."""
+        return max(0, self.amount_nanousd - self.held_nanousd)
+
+
+def period_key(period: str, now: datetime, time_zone: str) -> str:
+    """The name of the period that `now` falls into: "total", "2026-11" or "2026-11-24" in the team's time zone."""
+    local = now.astimezone(zoneinfo.ZoneInfo(time_zone))
+    formats = {"total": "total", "monthly": "%Y-%m", "daily": "%Y-%m-%d"}
+    return local.strftime(formats[period])
+
+
+def reserve(at: Moment, hold: Hold) -> Steps[Reserved | Refused]:
+    """Hold `hold.amount_nanousd` in every budget that covers the call, or in none.
+
+    With no budget the reservation is only recorded.
+    """
+    if hold.amount_nanousd < 0:
+        raise LedgerError(f"cannot hold {hold.amount_nanousd} nano-dollars")
+    budgets = yield from _budgets(at, hold)
+    yield from _add_missing_periods(at, budgets)
+    periods = yield from _lock_periods(at, budgets)
+    for _, budget_id, limit, spent, held in periods:
+        if spent + held + hold.amount_nanousd > limit:
+            budget = next(budget for budget in budgets if budget.id == budget_id)
+            return Refused(
+                budget_id, budget.period, budget.key, budget.experiment_id, limit, spent, held, hold.amount_nanousd
+            )
+    reservation_id = yield from _add_reservation(at, hold)
+    for period_id, *_ in periods:
+        yield (
+            "UPDATE billing_budgetperiod SET held_nanousd = held_nanousd + %s WHERE id = %s",
+            (hold.amount_nanousd, period_id),
+        )
+        yield (
+            "INSERT INTO billing_reservationhold (reservation_id, budget_period_id) VALUES (%s, %s)",
+            (reservation_id, period_id),
+        )
+    return Reserved(reservation_id, hold.amount_nanousd)
+
+
+def mark_sent(at: Moment, reservation_id: int) -> Steps[bool]:
+    """Record that the request is about to leave. False: the reservation is no longer held, and nothing may be sent."""
+    rows = yield (
+        "UPDATE billing_reservation SET sent_at = %s WHERE id = %s AND state = 'held' AND sent_at IS NULL RETURNING id",
+        (at.now, reservation_id),
+    )
+    return bool(rows)
+
+
+def settle(at: Moment, reservation_id: int, spent: Spent) -> Steps[Closed | None]:
+    """Book what the answered attempt cost and give the rest back. Books the whole amount even when it exceeds the hold.
+
+    If a sweep was faster and booked the bound, a correction brings the books to the real amount. None: the reservation
+    was already settled or released, and nothing changed.
+    """
+    rows = yield (
+        "UPDATE billing_reservation SET state = 'settled', closed_at = %s WHERE id = %s AND state = 'held' "
+        "RETURNING team_id, held_nanousd",
+        (at.now, reservation_id),
+    )
+    if not rows:
+        return (yield from _settle_late(at, reservation_id, spent))
+    team_id, held = rows[0]
+    yield from _add_entry(at, team_id, reservation_id, "settled", spent)
+    yield from _move(reservation_id, held=-held, spent=spent.amount_nanousd)
+    return Closed(reservation_id, team_id, "settled", held, spent.amount_nanousd)
+
+
+def release(at: Moment, reservation_id: int) -> Steps[Closed | None]:
+    """Give the money back. Only for a request that provably never left. None: the reservation was already closed."""
+    rows = yield (
+        "UPDATE billing_reservation SET state = 'released', closed_at = %s WHERE id = %s AND state = 'held' "
+        "RETURNING team_id, held_nanousd",
+        (at.now, reservation_id),
+    )
+    if not rows:
+        return None
+    team_id, held = rows[0]
+    yield from _move(reservation_id, held=-held, spent=0)
+    return Closed(reservation_id, team_id, "released", held, 0)
+
+
+def mark_unknown(at: Moment, reservation_id: int, evidence: str) -> Steps[Closed | None]:
+    """Book the bound of an attempt whose cost nobody knows. None: the reservation was already closed."""
+    rows = yield (
+        "UPDATE billing_reservation SET state = 'unknown', closed_at = %s WHERE id = %s AND state = 'held' "
+        "RETURNING team_id, held_nanousd",
+        (at.now, reservation_id),
+    )
+    if not rows:
+        return None
+    team_id, held = rows[0]
+    return (yield from _book_bound(at, reservation_id, team_id, held, evidence))
+
+
+def find_abandoned(at: Moment, dead_holders: Sequence[str], limit: int = 500) -> Steps[list[int]]:
+    """Ids of held reservations that are past their time or whose process is dead, oldest first."""
+    condition, params = _abandoned(at, dead_holders)
+    rows = yield (f"SELECT id FROM billing_reservation WHERE {condition} ORDER BY id LIMIT %s", (*params, limit))
+    return [row[0] for row in rows]
+
+
+def close_abandoned(at: Moment, reservation_id: int, dead_holders: Sequence[str]) -> Steps[Closed | None]:
+    """Close one reservation of a dead process: released if its request was never sent, else booked at its bound."""
+    condition, params = _abandoned(at, dead_holders)
+    rows = yield (
+        "UPDATE billing_reservation SET closed_at = %s, "
+        "state = CASE WHEN sent_at IS NULL THEN 'released' ELSE 'unknown' END "
+        f"WHERE id = %s AND {condition} RETURNING state, team_id, held_nanousd, sent_at, holder",
+        (at.now, reservation_id, *params),
+    )
+    if not rows:
+        return None
+    state, team_id, held, sent_at, holder = rows[0]
+    if state == "released":
+        yield from _move(reservation_id, held=-held, spent=0)
+        return Closed(reservation_id, team_id, "released", held, 0)
+    evidence = f"Sent at {sent_at} by {holder or 'a process'}, which ended without recording an answer."
+    return (yield from _book_bound(at, reservation_id, team_id, held, evidence))
+
+
+def correct(at: Moment, reservation_id: int, amount_nanousd: int, evidence: str) -> Steps[Closed]:
+    """Add a second entry, so that the books show `amount_nanousd` in total for this reservation.
+
+    LedgerError if the reservation is still open, was released, or the amount is negative.
+    """
+    if amount_nanousd < 0:
+        raise LedgerError(f"a reservation cannot have cost {amount_nanousd} nano-dollars")
+    rows = yield (
+        f"SELECT state, team_id, held_nanousd FROM billing_reservation WHERE id = %s{at.lock}",
+        (reservation_id,),
+    )
+    if not rows or rows[0][0] not in {"settled", "unknown"}:
+        raise LedgerError(f"reservation {reservation_id} has no entry to correct")
+    _, team_id, held = rows[0]
+    return (yield from _correct(at, reservation_id, team_id, held, Spent(amount_nanousd, evidence=evidence)))
+
+
+@dataclass(frozen=True, slots=True)
+class _BudgetAtMoment:
+    id: int
+    period: str
+    key: str
+    limit_nanousd: int
+    experiment_id: int | None
+
+
+def _budgets(at: Moment, hold: Hold) -> Steps[list[_BudgetAtMoment]]:
+    """Budgets of the team, and of the experiment if there is one, in the order of their ids."""
+    rows = yield (
+        "SELECT b.id, b.period, b.limit_nanousd, b.experiment_id, t.time_zone "
+        "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id "
+        "WHERE b.team_id = %s AND (b.experiment_id IS NULL OR b.experiment_id = %s) ORDER BY b.id",
+        (hold.team_id, hold.experiment_id),
+    )
+    return [
+        _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), limit, experiment_id)
+        for budget_id, period, limit, experiment_id, time_zone in rows
+    ]
+
+
+def _which(budgets: Sequence[_BudgetAtMoment]) -> tuple[str, tuple[object, ...]]:
+    condition = " OR ".join("(budget_id = %s AND key = %s)" for _ in budgets)
+    return condition, tuple(value for budget in budgets for value in (budget.id, budget.key))
+
+
+def _add_missing_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Steps[None]:
+    if not budgets:
+        return
+    condition, params = _which(budgets)
+    rows = yield (f"SELECT budget_id FROM billing_budgetperiod WHERE {condition}", params)
+    present = {row[0] for row in rows}
+    for budget in budgets:
+        if budget.id not in present:
+            yield (
+                "INSERT INTO billing_budgetperiod "
+                "(uid, created_at, budget_id, key, limit_nanousd, spent_nanousd, held_nanousd) "
+                "VALUES (%s, %s, %s, %s, %s, 0, 0) ON CONFLICT (budget_id, key) DO NOTHING",
+                (at.new_uid(), at.now, budget.id, budget.key, budget.limit_nanousd),
+            )
+
+
+def _lock_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Steps[list[Row]]:
+    """(id, budget, limit, spent, held) of each budget's current period, locked in the order of their ids."""
+    if not budgets:
+        return []
+    condition, params = _which(budgets)
+    rows = yield (
+        "SELECT id, budget_id, limit_nanousd, spent_nanousd, held_nanousd "
+        f"FROM billing_budgetperiod WHERE {condition} ORDER BY id{at.lock}",
+        params,
+    )
+    if len(rows) != len(budgets):
+        raise LedgerError(f"{len(budgets)} budgets cover this call, but {len(rows)} of their periods exist")
+    return rows
+
+
+def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
+    rows = yield (
+        "INSERT INTO billing_reservation (uid, created_at, team_id, experiment_id, language_model_id, price_id, "
+        "purpose, attempt, state, held_nanousd, expires_at, holder) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'held', %s, %s, %s) RETURNING id",
+        (
+            at.new_uid(),
+            at.now,
+            hold.team_id,
+            hold.experiment_id,
+            hold.language_model_id,
+            hold.price_id,
+            hold.purpose,
+            hold.attempt,
+            hold.amount_nanousd,
+            hold.expires_at,
+            hold.holder,
+        ),
+    )
+    return int(rows[0][0])
+
+
+def _add_entry(at: Moment, team_id: int, reservation_id: int, kind: str, spent: Spent) -> Steps[None]:
+    yield (
+        "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
+        "prompt_tokens, completion_tokens, compute_seconds, evidence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            at.new_uid(),
+            at.now,
+            team_id,
+            reservation_id,
+            kind,
+            spent.amount_nanousd,
+            spent.prompt_tokens,
+            spent.completion_tokens,
+            spent.compute_seconds,
+            spent.evidence,
+        ),
+    )
+
+
+def _move(reservation_id: int, *, held: int, spent: int) -> Steps[None]:
+    """Change what is held and spent in every period that the reservation holds money in."""
+    rows = yield (
+        "SELECT budget_period_id FROM billing_reservationhold WHERE reservation_id = %s ORDER BY budget_period_id",
+        (reservation_id,),
+    )
+    for (period_id,) in rows:
+        yield (
+            "UPDATE billing_budgetperiod SET held_nanousd = held_nanousd + %s, spent_nanousd = spent_nanousd + %s "
+            "WHERE id = %s",
+            (held, spent, period_id),
+        )
+
+
+def _book_bound(at: Moment, reservation_id: int, team_id: int, held: int, evidence: str) -> Steps[Closed]:
+    yield from _add_entry(at, team_id, reservation_id, "unknown", Spent(held, evidence=evidence))
+    yield from _move(reservation_id, held=-held, spent=held)
+    return Closed(reservation_id, team_id, "unknown", held, held)
+
+
+def _settle_late(at: Moment, reservation_id: int, spent: Spent) -> Steps[Closed | None]:
+    rows = yield (
+        f"SELECT state, team_id, held_nanousd FROM billing_reservation WHERE id = %s{at.lock}",
+        (reservation_id,),
+    )
+    if not rows or rows[0][0] != "unknown":
+        return None
+    _, team_id, held = rows[0]
+    return (yield from _correct(at, reservation_id, team_id, held, spent))
+
+
+def _correct(at: Moment, reservation_id: int, team_id: int, held: int, spent: Spent) -> Steps[Closed]:
+    rows = yield (
+        "SELECT amount_nanousd FROM billing_ledgerentry WHERE reservation_id = %s ORDER BY id",
+        (reservation_id,),
+    )
+    difference = spent.amount_nanousd - sum(row[0] for row in rows)
+    entry = Spent(
+        difference,
+        spent.prompt_tokens,
+        spent.completion_tokens,
+        spent.compute_seconds,
+        spent.evidence or "The answer arrived after the attempt had been given up and its bound booked.",
+    )
+    yield from _add_entry(at, team_id, reservation_id, "correction", entry)
+    yield from _move(reservation_id, held=0, spent=difference)
+    return Closed(reservation_id, team_id, "corrected", held, spent.amount_nanousd)
+
+
+def _abandoned(at: Moment, dead_holders: Sequence[str]) -> tuple[str, tuple[object, ...]]:
+    if not dead_holders:
+        return "state = 'held' AND expires_at < %s", (at.now,)
+    marks = ", ".join("%s" for _ in dead_holders)
+    return f"state = 'held' AND (expires_at < %s OR holder IN ({marks}))", (at.now, *dead_holders)

@@ -1,0 +1,22 @@
+"""Expected failures of spending."""
+
+from apps.billing.engine.ledger import Refused
+from apps.core.errors import ApplicationError
+
+
+class BudgetExceeded(ApplicationError):
+    """A budget has no room for a call. `refused` says which one, what is spent and held, and what was needed."""
+
+    code = "budget_exceeded"
+    status = 402
+
+    def __init__(self, message: str, *, refused: Refused) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class UnknownPrice(ApplicationError):
+    """A model without a price is not called: its cost would be booked as zero."""
+
+    code = "unknown_price"
+    status = 409
