@@ -4,3 +4,16 @@ from django.apps import AppConfig
 class TrainingConfig(AppConfig):
     name = "apps.training"
     label = "training"
+
+    def ready(self) -> None:
+        from apps.core.jobs import JobKind, register
+        from apps.training.launch import host_may_resume
+
+        register(
+            JobKind(
+                model="training.TrainingRun",
+                task="apps.training.tasks.training_start",
+                max_attempts=10,
+                may_resume=host_may_resume,
+            )
+        )

@@ -72,13 +72,14 @@ class MetricPoint(models.Model):
 
 
 class SampleOutput(models.Model):
-    """What the model in training answered to one of three validation examples, at a step (0: the base model)."""
+    """What the model in training (`text`) and the base model (`base`) answered to a validation example at a step."""
 
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="samples")
     example_id = models.CharField(max_length=64)
     step = models.PositiveIntegerField()
     input = models.TextField()
     expected = models.TextField()
+    base = models.TextField(blank=True)
     text = models.TextField(blank=True)
 
     class Meta:

@@ -1,0 +1,222 @@
+"""The training host: holds the run, starts the engine as its child, and brings its events into the database.
+
+It outlives the queue's worker and every other process. Everything it writes is fenced by the attempt and claim it
+was started with: a host that comes back to life after another took over changes nothing.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db import close_old_connections
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.core import jobs, live
+from apps.core.models import JobStatus
+from apps.training import workdir
+from apps.training.events import record_events
+from apps.training.models import DeviceLease, TrainingRun
+from apps.training.services.registry import model_version_register
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+LOCK_WAIT_SECONDS = 60
+LEASE = timedelta(seconds=60)
+ENGINE_RESTARTS = 3
+EXIT_FINISHED, EXIT_FAILED, EXIT_PAUSED, EXIT_CANCELLED = 0, 1, 10, 11
+
+
+@dataclass
+class Host:
+    """State of one host process."""
+
+    run: TrainingRun
+    folder: Path
+    engine: subprocess.Popen[bytes] | None = None
+    asked: str = ""
+    leaving: bool = False
+    restarts: int = 0
+    last_events: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def host_run(pk: int, *, attempt: int, claim: str) -> int:
+    """Run one attempt to its end. Returns the process's exit code: 0 unless this attempt had no right to run."""
+    run = TrainingRun.objects.filter(pk=pk, attempt=attempt, claim=claim, status=JobStatus.RUNNING).first()
+    if run is None:
+        log.warning("training attempt is not current", extra={"pk": pk, "attempt": attempt})
+        return 3
+    host = Host(run=run, folder=workdir.run_dir(run))
+    host.folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(host.folder)
+    if lock is None or not _lease(run):
+        _give_back(run)
+        return 3
+    signal.signal(signal.SIGTERM, lambda *_args: setattr(host, "leaving", True))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    own = psutil.Process()
+    TrainingRun.objects.filter(pk=pk, attempt=attempt).update(host_pid=own.pid, host_started_at=own.create_time())
+    try:
+        return _supervise(host)
+    except Exception as error:
+        _stop_engine(host)
+        log.exception("training host failed", extra={"run": str(run.uid)})
+        _fail(host, _("The training host stopped with an error: %(error)s") % {"error": f"{type(error).__name__}: {error}"})
+        return 1
+    finally:
+        DeviceLease.objects.filter(run=run, attempt=attempt).update(run=None, expires_at=timezone.now())
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """The lock that says "this run has a host". Waits for a host that is on its way out."""
+    descriptor = os.open(folder / "host.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.5)
+        else:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _lease(run: TrainingRun) -> bool:
+    """Take or renew this machine's device. False while another run trains on it."""
+    device = f"cpu:{socket.gethostname()}"
+    now = timezone.now()
+    DeviceLease.objects.get_or_create(device=device, defaults={"expires_at": now})
+    free = Q(expires_at__lte=now) | Q(run=None) | Q(run=run)
+    return bool(
+        DeviceLease.objects.filter(free, device=device).update(run=run, attempt=run.attempt, expires_at=now + LEASE)
+    )
+
+
+def _give_back(run: TrainingRun) -> None:
+    """Wait for the device: the reaper queues the run again after a while."""
+    jobs.transition(
+        run, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=run.claim, queued_at=timezone.now()
+    )
+
+
+def _supervise(host: Host) -> int:
+    workdir.prepare(host.run)
+    while True:
+        workdir.ask(host.folder, "")
+        host.asked = ""
+        host.engine = _start_engine(host)
+        code = _follow(host)
+        if code is None:
+            return 3
+        if code < 0 and host.restarts < ENGINE_RESTARTS and not host.leaving:
+            host.restarts += 1
+            log.warning("training engine died", extra={"run": str(host.run.uid), "signal": -code})
+            continue
+        return _end(host, code)
+
+
+def _start_engine(host: Host) -> subprocess.Popen[bytes]:
+    output = (host.folder / "engine.log").open("ab")
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "apps.training.engine", str(host.folder), "--parent-death", str(os.getpid())],
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, "LLMOPT_ROLE": "engine", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+    )
+    output.close()
+    started = psutil.Process(engine.pid).create_time()
+    TrainingRun.objects.filter(pk=host.run.pk, attempt=host.run.attempt).update(
+        engine_pid=engine.pid, engine_started_at=started
+    )
+    return engine
+
+
+def _follow(host: Host) -> int | None:
+    """Bring events in until the engine ends. None when the attempt was taken over."""
+    assert host.engine is not None
+    while True:
+        code = host.engine.poll()
+        close_old_connections()
+        if not _bring_in(host):
+            _stop_engine(host)
+            return None
+        if code is not None:
+            return code
+        _pass_on_requests(host)
+        _lease(host.run)
+        time.sleep(POLL_SECONDS)
+
+
+def _bring_in(host: Host) -> bool:
+    offset = TrainingRun.objects.values_list("event_offset", flat=True).get(pk=host.run.pk)
+    events, after = workdir.new_events(host.folder, offset)
+    for event in events:
+        host.last_events[str(event["type"])] = event
+    return record_events(host.run, events, offset=after)
+
+
+def _pass_on_requests(host: Host) -> None:
+    flags = TrainingRun.objects.values("cancel_requested", "pause_requested").get(pk=host.run.pk)
+    wanted = "cancel" if flags["cancel_requested"] else "pause" if flags["pause_requested"] or host.leaving else ""
+    if wanted and wanted != host.asked:
+        workdir.ask(host.folder, wanted)
+        host.asked = wanted
+
+
+def _stop_engine(host: Host) -> None:
+    if host.engine is not None and host.engine.poll() is None:
+        host.engine.kill()
+        host.engine.wait()
+
+
+def _end(host: Host, code: int) -> int:
+    run = host.run
+    if code == EXIT_FINISHED:
+        finished = host.last_events.get("finished") or _last_finished(host)
+        model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
+    elif code == EXIT_CANCELLED:
+        jobs.finish(run, to=JobStatus.CANCELLED, phase="")
+    elif code == EXIT_PAUSED and host.asked == "pause" and host.leaving:
+        _give_back(run)
+    elif code == EXIT_PAUSED:
+        jobs.finish(run, to=JobStatus.PAUSED)
+    else:
+        error = host.last_events.get("error", {})
+        _fail(host, str(error.get("text") or _engine_died(code)))
+    live.publish(run, "status")
+    return 0
+
+
+def _last_finished(host: Host) -> dict[str, Any]:
+    """The `finished` event of an earlier attempt, whose host died between the event and the registration."""
+    events, _offset = workdir.new_events(host.folder, 0)
+    return next(event for event in reversed(events) if event["type"] == "finished")
+
+
+def _engine_died(code: int) -> str:
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return _("The training process ended unexpectedly (%(how)s).") % {"how": how}
+
+
+def _fail(host: Host, sentence: str) -> None:
+    run = host.run
+    last = run.checkpoints.last()
+    kept = _("The checkpoint at step %(step)d is kept.") % {"step": last.step} if last else _("Nothing was saved yet.")
+    jobs.fail(run, error=sentence, kept=kept, next_step=_("Press Retry to go on from there."))

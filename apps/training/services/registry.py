@@ -1,0 +1,81 @@
+"""From a finished run to a version in the registry, exactly once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from apps.core import audit, jobs
+from apps.core.access import require
+from apps.core.artifacts import folder_digest, put_folder
+from apps.core.faults import fault_point
+from apps.core.models import JobStatus
+from apps.experiments.models import DatasetVersion
+from apps.providers.services import language_model_ready
+from apps.training.models import ModelVersion, TrainingRun
+
+SERVED = "models"
+
+
+def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finished: dict[str, Any]) -> ModelVersion:
+    """Store the result folder, freeze the facts on the model, add the version and end the run: all or nothing.
+
+    `finished` is the engine's last event. Called again after a kill it finds the stored folder and goes on.
+    """
+    require(run, actor, "edit")
+    certificate = json.loads((result / "certificate.json").read_text())
+    artifact = put_folder(result, f"{SERVED}/{run.language_model.served_name}")
+    fault_point("register")
+    digest = folder_digest(result)
+    lineage = run_lineage(run, finished)
+    with transaction.atomic():
+        DatasetVersion.objects.select_for_update().get(pk=run.dataset_version_id)
+        last = ModelVersion.objects.filter(team=run.team).aggregate(last=Max("number"))["last"] or 0
+        version, created = ModelVersion.objects.get_or_create(
+            run=run,
+            defaults={
+                "team": run.team,
+                "language_model": run.language_model,
+                "number": last + 1,
+                "digest": digest,
+                "lineage": lineage,
+                "certificate": certificate,
+            },
+        )
+        language_model_ready(
+            actor=actor,
+            model=run.language_model,
+            revision=version.digest[:16],
+            artifact=artifact,
+            context_length=run.base_model.context_length,
+            facts={**version.lineage, "certificate": certificate, "version": version.number},
+        )
+        jobs.finish(
+            run,
+            to=JobStatus.SUCCEEDED,
+            phase="",
+            result=finished,
+            tokens_per_second=finished.get("trained_tokens_per_second"),
+        )
+        if created:
+            audit.record(actor=actor, verb="model_version.registered", target=version, digest=version.digest)
+    return version
+
+
+def run_lineage(run: TrainingRun, finished: dict[str, Any]) -> dict[str, Any]:
+    """What produced the model: data, split, prompt, configuration, versions, machine, time."""
+    return {
+        "run": str(run.uid),
+        "base_model": run.base_model.name,
+        "base_revision": run.base_model.revision,
+        "dataset": run.dataset_version.content_hash,
+        "split_seed": run.dataset_version.dataset.split_seed,
+        "prompt": run.prompt_version.content_hash,
+        "spec": run.spec,
+        "device": run.device,
+        "seconds": finished.get("train_seconds"),
+        "phase_seconds": finished.get("phase_seconds"),
+        "files": finished.get("files"),
+    }

@@ -1,0 +1,72 @@
+"""Planning, starting and stopping training runs."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.core import audit, jobs
+from apps.core.access import require
+from apps.core.errors import ApplicationError, Conflict
+from apps.core.models import JobStatus
+from apps.experiments.models import DatasetVersion, PromptVersion
+from apps.providers.models import LanguageModel
+from apps.providers.services import language_model_create
+from apps.training.engine.errors import TrainingError
+from apps.training.engine.spec import spec_from_dict
+from apps.training.models import TrainingRun
+
+
+def training_run_create(
+    *,
+    actor: Any,
+    team: Any,
+    name: str,
+    base_model: LanguageModel,
+    dataset_version: DatasetVersion,
+    prompt_version: PromptVersion,
+    spec: dict[str, Any],
+) -> TrainingRun:
+    """Plan a run, and with it the model that it will make ready. `spec`: the engine's fields without paths."""
+    require(team, actor, "edit")
+    if base_model.state != LanguageModel.State.READY:
+        raise Conflict(_("%(model)s is not ready, so it cannot be trained further.") % {"model": base_model.name})
+    _check_spec(spec)
+    with transaction.atomic():
+        run = TrainingRun(
+            team=team,
+            name=name,
+            base_model=base_model,
+            dataset_version=dataset_version,
+            prompt_version=prompt_version,
+            spec=spec,
+            created_by=actor,
+        )
+        run.language_model = language_model_create(
+            actor=actor,
+            team=team,
+            name=name,
+            kind=LanguageModel.Kind.TRAINED,
+            served_name=f"trained-{run.uid}",
+            note=_("Fine-tuned from %(model)s. %(note)s") % {"model": base_model.name, "note": base_model.note},
+        )
+        run.save()
+        audit.record(actor=actor, verb="training_run.created", target=run, name=name, spec=spec)
+    return run
+
+
+def _check_spec(spec: dict[str, Any]) -> None:
+    try:
+        spec_from_dict({"base_model": "base", **spec})
+    except TrainingError as error:
+        raise ApplicationError(str(error), code="training_spec", field="spec") from error
+
+
+def training_run_start(*, actor: Any, run: TrainingRun) -> bool:
+    """Queue a planned run. False when it was queued before."""
+    require(run, actor, "edit")
+    if run.status != JobStatus.PLANNED:
+        return False
+    with transaction.atomic():
+        audit.record(actor=actor, verb="training_run.started", target=run)
+        return jobs.enqueue(run)
