@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Any Python 3 can start the set-up; it looks for Python 3.11 itself and says how to install it.
 STARTER := $(shell for name in python3.11 python3 python; do if $$name -c "import sys; sys.exit(sys.version_info[0] < 3)" >/dev/null 2>&1; then echo $$name; break; fi; done)
 PYTHON := .venv/bin/python
-# Two workers suit two cores; PYTEST_ARGS takes anything else, for example PYTEST_ARGS="-k splits -x".
+# PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
 PYTEST_ARGS ?=
 
 .PHONY: help run setup setup-dev login dev check test look bench kill-test requirements assets clean starter
@@ -32,14 +32,16 @@ setup: starter
 setup-dev: starter
 	@$(STARTER) scripts/setup.py --dev
 
-run: setup
+run: starter
+	@$(STARTER) scripts/setup.py --start
 	@$(PYTHON) scripts/run.py
 
 login:
 	@if [ ! -x $(PYTHON) ]; then echo "LLMOpt is not set up here yet: make run"; exit 1; fi
 	@$(PYTHON) manage.py login_link
 
-dev: setup-dev
+dev: starter
+	@$(STARTER) scripts/setup.py --dev --start
 	@$(PYTHON) scripts/run.py --reload
 
 check: setup-dev
@@ -54,7 +56,7 @@ check: setup-dev
 
 test: starter
 	@$(STARTER) scripts/setup.py --dev --browser
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) scripts/testdb.py -- pytest $(PYTEST_ARGS)
 
 look: starter
 	@$(STARTER) scripts/setup.py --dev --browser

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import assets, checks, environment
+from . import assets, checks, dotenv, environment
 from .chromium import ensure_chromium
 from .console import clock_text, say
 from .dependencies import ROOT
@@ -28,6 +28,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/setup.py", description="Set LLMOpt up on this machine.")
     parser.add_argument("--dev", action="store_true", help="also install what the checks and the tests need")
     parser.add_argument("--browser", action="store_true", help="also make sure that there is a Chromium")
+    parser.add_argument("--start", action="store_true", help="a start follows: look for a free port too")
     parser.add_argument("--no-assets", action="store_true", help="leave out the demo model and data")
     return parser.parse_args(arguments)
 
@@ -45,17 +46,18 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def first_checks(*, group: str, installed: bool, with_assets: bool) -> int:
-    """Look at disk, memory and port, and say what will be downloaded. Returns the port."""
+def first_checks(*, group: str, installed: bool, with_assets: bool, with_port: bool) -> None:
+    """Look at disk, memory and, before a start, the port; say what will be downloaded."""
     needed = DISK_WHEN_INSTALLED_GB if installed else INSTALLED_GB[group] + WORKING_GB
     disk = checks.disk_check(folder=ROOT, needed_gb=needed)
-    port, port_text = checks.choose_port(checks.wanted_port())
-    say(f"Python {environment.python_version()} · {disk} · {checks.memory_check()} · {port_text}")
+    said = [f"Python {environment.python_version()}", disk, checks.memory_check()]
+    if with_port:
+        said.append(checks.choose_port(checks.wanted_port())[1])
+    say(" · ".join(said))
     if not installed:
         say(f"To download: about {DOWNLOAD_MB[group]} MB of packages; to install: {INSTALLED_GB[group]} GB in .venv.")
     if with_assets and missing_assets():
         say(f"To download: {assets.DOWNLOAD_MB} MB of demo assets; to keep under var/: {ASSETS_GB} GB.")
-    return port
 
 
 def missing_assets() -> list[str]:
@@ -63,18 +65,11 @@ def missing_assets() -> list[str]:
     return [asset.file_name for asset in assets.ASSETS if not (folder / asset.file_name).exists()]
 
 
-def write_port(port: int) -> None:
-    """Hand the port on to scripts/run.py, which starts in another process."""
-    folder = assets.var_dir() / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "port").write_text(f"{port}\n")
-
-
 def set_up(options: argparse.Namespace) -> None:
     group = "dev" if options.dev else "run"
     log = assets.var_dir() / "log" / "setup.log"
     installed = environment.is_installed(group=group)
-    write_port(first_checks(group=group, installed=installed, with_assets=not options.no_assets))
+    first_checks(group=group, installed=installed, with_assets=not options.no_assets, with_port=options.start)
     with one_at_a_time(assets.var_dir() / "run"):
         # Another set-up may have finished while this one waited.
         if not installed and not environment.is_installed(group=group):
@@ -89,6 +84,7 @@ def run(arguments: list[str]) -> int:
     """Set up; returns the exit status. Expected failures are sentences, others keep their traceback."""
     started = time.monotonic()
     options = parse(arguments)
+    dotenv.load()
     try:
         set_up(options)
     except SetupError as error:
