@@ -14,6 +14,9 @@ from apps.evaluation.engine.facts import (
     OutputFacts,
     ReportFacts,
 )
+from apps.evaluation.engine.measures import corpus_f1, unit_means
+from apps.evaluation.engine.metrics import METRICS
+from apps.evaluation.engine.units import candidate_units
 from apps.evaluation.models import Evaluation, Output
 from apps.experiments import rows
 from apps.experiments.models import Candidate, Experiment
@@ -125,3 +128,14 @@ def _price_is_assumed(evaluation: Evaluation | None) -> bool:
     if evaluation is None:
         return False
     return evaluation.outputs.filter(reservation__price__assumed=True).exists()
+
+
+def validation_value(evaluation: Evaluation) -> float:
+    """The primary metric of a finished evaluation on validation, by which something may be chosen."""
+    if evaluation.split != "validation" or evaluation.status != JobStatus.SUCCEEDED:
+        raise ValueError(f"{evaluation} is no finished evaluation on validation")
+    by_id = rows.rows_for_evaluation(evaluation)
+    examples = tuple(ExampleFacts(id=row.id, input=row.input, expected=row.expected) for row in by_id.values())
+    units = candidate_units(_candidate_facts(evaluation.candidate, evaluation), examples)
+    metric = METRICS[evaluation.experiment.primary_metric]
+    return corpus_f1(units, metric) if metric.kind == "corpus_f1" else float(unit_means(units, metric).mean())

@@ -1,0 +1,56 @@
+"""Facts that the quickstart adds to the report: training, library versions, memory."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from apps.training.models import TrainingRun
+
+_LIBRARIES = ("llmopt", "django", "numpy", "scipy", "torch", "transformers", "peft", "ctranslate2", "tokenizers")
+
+
+def library_versions() -> dict[str, str]:
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def training_facts(run: TrainingRun | None) -> dict[str, Any]:
+    """What a report says about a training run. Seconds and tokens/s are those of the training loop."""
+    if run is None:
+        return {}
+    result = run.result
+    return {
+        "run": str(run.uid),
+        "base_model": run.base_model.name,
+        "base_note": run.base_model.note,
+        "examples": run.dataset_version.train_count,
+        "epochs": run.spec.get("epochs"),
+        "steps": result.get("step"),
+        "seconds": result.get("train_seconds"),
+        "tokens_per_second": result.get("tokens_per_second"),
+        "trained_tokens_per_second": result.get("trained_tokens_per_second"),
+        "phase_seconds": result.get("phase_seconds"),
+        "precision": result.get("precision"),
+        "device": run.device,
+        "validation": result.get("validation"),
+        "certificate": result.get("certificate"),
+        "spec": run.spec,
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """The highest sum of PSS over all processes of this start, in MiB, as the watchdog sampled it."""
+    path = Path(settings.VAR_DIR) / "run" / "peak_pss.json"
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return {"peak_pss": float(content["peak_mib"])}

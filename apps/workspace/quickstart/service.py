@@ -1,0 +1,112 @@
+"""Running the quickstart as a job: one step after the other, in slices, from wherever it was left."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.core import audit, jobs, live
+from apps.core.access import require
+from apps.core.errors import ApplicationError
+from apps.core.models import JobStatus
+from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.definition import definition_hash
+from apps.workspace.quickstart.facts import peak_memory
+from apps.workspace.quickstart.steps import STEPS, Step, restart_failed_jobs
+
+SLICE_SECONDS = 50
+POLL_SECONDS = 0.5
+
+
+def quickstart_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> Quickstart:
+    """Start the quickstart for a definition, or go on with the one that was started before."""
+    with transaction.atomic():
+        require(team, actor, "edit")
+        quickstart, created = Quickstart.objects.get_or_create(
+            team=team,
+            definition_hash=definition_hash(definition),
+            defaults={"actor": actor, "definition": definition, "total": len(STEPS)},
+        )
+        if created:
+            audit.record(actor=actor, verb="quickstart.started", target=quickstart)
+    restart_failed_jobs(quickstart)
+    if quickstart.status == JobStatus.PLANNED:
+        jobs.enqueue(quickstart)
+    elif quickstart.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED}:
+        jobs.job_resume(actor=actor, row=quickstart)
+    return quickstart
+
+
+def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
+    """Advance a claimed quickstart for one slice."""
+    try:
+        _advance(quickstart)
+    except Exception as error:
+        expected = isinstance(error, ApplicationError)
+        jobs.fail(
+            quickstart,
+            error=error.message if isinstance(error, ApplicationError) else f"{type(error).__name__}: {error}",
+            kept=_("Every finished step is kept."),
+            next_step=_("Run it again: it goes on from the step that failed."),
+        )
+        if not expected:
+            raise
+
+
+def _advance(quickstart: Quickstart) -> None:
+    deadline = time.monotonic() + SLICE_SECONDS
+    while time.monotonic() < deadline:
+        step = _next_step(quickstart)
+        if step is None:
+            jobs.finish(quickstart, done=len(STEPS), total=len(STEPS), phase="")
+            return
+        if not _is_held(quickstart, step):
+            return
+        _mark(quickstart, step, "started")
+        if step.run(quickstart):
+            _mark(quickstart, step, "finished")
+            live.publish(quickstart, "progress")
+        else:
+            time.sleep(POLL_SECONDS)
+    jobs.hand_on(quickstart)
+
+
+def _is_held(quickstart: Quickstart, step: Step) -> bool:
+    """Heartbeat with the phase; False when the claim is lost or the job was stopped meanwhile."""
+    flags = Quickstart.objects.values("cancel_requested", "pause_requested").get(pk=quickstart.pk)
+    if flags["cancel_requested"] or flags["pause_requested"]:
+        jobs.finish(quickstart, to=JobStatus.CANCELLED if flags["cancel_requested"] else JobStatus.PAUSED)
+        return False
+    return jobs.heartbeat(quickstart, phase=step.name, done=_done_count(quickstart), total=len(STEPS))
+
+
+def _steps(quickstart: Quickstart) -> dict[str, dict[str, str]]:
+    steps: dict[str, dict[str, str]] = quickstart.facts.setdefault("steps", {})
+    return steps
+
+
+def _next_step(quickstart: Quickstart) -> Step | None:
+    return next((step for step in STEPS if "finished" not in _steps(quickstart).get(step.name, {})), None)
+
+
+def _done_count(quickstart: Quickstart) -> int:
+    return sum("finished" in times for times in _steps(quickstart).values())
+
+
+def _mark(quickstart: Quickstart, step: Step, what: str) -> None:
+    """Note the time of a step's start and end; the seconds of a phase span interruptions."""
+    times = _steps(quickstart).setdefault(step.name, {})
+    if what in times:
+        return
+    times[what] = timezone.now().isoformat()
+    if what == "finished":
+        span = datetime.fromisoformat(times["finished"]) - datetime.fromisoformat(times["started"])
+        quickstart.seconds[step.name] = span.total_seconds()
+    quickstart.facts["memory_mib"] = {**quickstart.facts.get("memory_mib", {}), **peak_memory()}
+    if step.name == "report" and what == "started":
+        first = datetime.fromisoformat(_steps(quickstart)[STEPS[0].name]["started"])
+        quickstart.seconds["total"] = (timezone.now() - first).total_seconds()
+    quickstart.save(update_fields=["facts", "seconds"])

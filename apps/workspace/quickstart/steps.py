@@ -1,0 +1,327 @@
+"""The steps of the quickstart. Each one is idempotent: it looks at what is there, does what is missing, and says
+whether it is complete. Nothing here decides by a test score."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from apps.core import jobs
+from apps.core.artifacts import folder_digest, local_folder
+from apps.core.errors import ApplicationError
+from apps.core.models import JobModel, JobStatus
+from apps.evaluation.models import Evaluation
+from apps.evaluation.reading import validation_value
+from apps.evaluation.services.evaluations import (
+    choice_evaluation_create,
+    evaluation_start,
+    final_evaluation_create,
+)
+from apps.evaluation.services.leaderboards import leaderboard_is_behind, leaderboard_refresh
+from apps.evaluation.services.reports import report_create
+from apps.experiments import rows
+from apps.experiments.engine.prompts import Demonstration, PromptSpec
+from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.services.baselines import NAMES, baseline_model
+from apps.experiments.services.datasets import dataset_create, dataset_version_create
+from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
+from apps.experiments.services.prompts import prompt_version_create
+from apps.providers.engine.messages import Message
+from apps.providers.models import LanguageModel
+from apps.providers.services import language_model_create
+from apps.training.services.runs import training_run_create, training_run_start
+from apps.workspace.engine.addresses import FIELDS, read_labelled
+from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.facts import library_versions, training_facts
+
+PLAIN, FEW_SHOT, TUNED = "Base model, plain prompt", "Base model, few-shot prompt", "Fine-tuned model"
+
+
+@dataclass(frozen=True)
+class Step:
+    """`run` returns True when the step is complete, False while something it started still works."""
+
+    name: str
+    label: str
+    run: Callable[[Quickstart], bool]
+
+
+class StepFailed(ApplicationError):
+    """A job that the quickstart waits for has failed; its own sentence says why."""
+
+
+def import_data(quickstart: Quickstart) -> bool:
+    """The labelled addresses as an immutable dataset version with locked splits."""
+    _dataset_version(quickstart)
+    return True
+
+
+def define(quickstart: Quickstart) -> bool:
+    """The experiment with its metrics, margin and significance level, and one trial candidate per draw."""
+    if quickstart.experiment is None:
+        text = quickstart.definition["experiment"]
+        quickstart.experiment = experiment_create(
+            actor=quickstart.actor,
+            team=quickstart.team,
+            name=text["name"],
+            question=text["question"],
+            dataset_version=_dataset_version(quickstart),
+            metrics=text["metrics"],
+            primary_metric=text["primary_metric"],
+            margin=text["margin"],
+            alpha=text["alpha"],
+            bootstrap_seed=text["bootstrap_seed"],
+        )
+        quickstart.save(update_fields=["experiment"])
+    for seed in quickstart.definition["prompts"]["few_shot"]["draw_seeds"]:
+        _candidate(
+            quickstart,
+            name=_draw_name(seed),
+            kind="prompted",
+            model=_base_model(quickstart),
+            prompt=_few_shot_prompt(quickstart, seed),
+            trial=True,
+        )
+    return True
+
+
+def choose_demonstrations(quickstart: Quickstart) -> bool:
+    """Each draw on the same sample of validation, one after the other."""
+    few_shot = quickstart.definition["prompts"]["few_shot"]
+    for seed in few_shot["draw_seeds"]:
+        evaluation = choice_evaluation_create(
+            actor=quickstart.actor,
+            candidate=_experiment(quickstart).candidates.get(name=_draw_name(seed)),
+            order_seed=quickstart.definition["experiment"]["order_seed"],
+            limit=few_shot["sample"],
+        )
+        if not _job_is_done(quickstart, evaluation):
+            return False
+    return True
+
+
+def register_decision(quickstart: Quickstart) -> bool:
+    """All contenders, the planned training run, the reference and the family: written before the first test score."""
+    experiment = _experiment(quickstart)
+    if experiment.state != Experiment.State.DRAFT:
+        return True
+    version = experiment.dataset_version
+    prompts = quickstart.definition["prompts"]
+    for method, name in NAMES.items():
+        model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
+        _candidate(quickstart, name=name, kind="baseline", model=model, prompt=None)
+    plain = _prompt(quickstart, "plain", prompts["plain"])
+    chosen = _few_shot_prompt(quickstart, _chosen_draw(experiment, prompts["few_shot"]["draw_seeds"]))
+    base = _base_model(quickstart)
+    _candidate(quickstart, name=PLAIN, kind="prompted", model=base, prompt=plain)
+    _candidate(quickstart, name=FEW_SHOT, kind="prompted", model=base, prompt=chosen)
+    tuned_prompt = _prompt(quickstart, "tuned", prompts["tuned"])
+    if quickstart.training_run is None:
+        quickstart.training_run = training_run_create(
+            actor=quickstart.actor,
+            team=quickstart.team,
+            name=_("%(model)s on %(dataset)s") % {"model": base.name, "dataset": version.dataset.name},
+            base_model=base,
+            dataset_version=version,
+            prompt_version=tuned_prompt,
+            spec=quickstart.definition["training"],
+        )
+        quickstart.save(update_fields=["training_run"])
+    tuned = _candidate(
+        quickstart, name=TUNED, kind="tuned", model=quickstart.training_run.language_model, prompt=tuned_prompt
+    )
+    experiment_register(actor=quickstart.actor, experiment=experiment, reference=tuned)
+    return True
+
+
+def evaluate_baselines(quickstart: Quickstart) -> bool:
+    return all([_final_is_done(quickstart, name) for name in NAMES.values()])
+
+
+def evaluate_plain(quickstart: Quickstart) -> bool:
+    return _final_is_done(quickstart, PLAIN)
+
+
+def evaluate_few_shot(quickstart: Quickstart) -> bool:
+    return _final_is_done(quickstart, FEW_SHOT)
+
+
+def train(quickstart: Quickstart) -> bool:
+    run = quickstart.training_run
+    assert run is not None
+    training_run_start(actor=quickstart.actor, run=run)
+    return _job_state_is_done(run)
+
+
+def evaluate_tuned(quickstart: Quickstart) -> bool:
+    return _final_is_done(quickstart, TUNED)
+
+
+def write_report(quickstart: Quickstart) -> bool:
+    report_create(
+        actor=quickstart.actor,
+        experiment=_experiment(quickstart),
+        training=training_facts(quickstart.training_run),
+        seconds=quickstart.seconds,
+        memory_mib=quickstart.facts.get("memory_mib", {}),
+        versions=library_versions(),
+    )
+    return True
+
+
+STEPS = (
+    Step("import", _("Import the addresses"), import_data),
+    Step("define", _("Define the experiment"), define),
+    Step("choose", _("Choose the demonstrations on validation"), choose_demonstrations),
+    Step("register", _("Freeze the candidates"), register_decision),
+    Step("baselines", _("Test the free baselines"), evaluate_baselines),
+    Step("plain", _("Test the plain prompt"), evaluate_plain),
+    Step("few_shot", _("Test the few-shot prompt"), evaluate_few_shot),
+    Step("train", _("Fine-tune the model"), train),
+    Step("tuned", _("Test the fine-tuned model"), evaluate_tuned),
+    Step("report", _("Write the report"), write_report),
+)
+
+
+def _experiment(quickstart: Quickstart) -> Experiment:
+    assert quickstart.experiment is not None
+    return quickstart.experiment
+
+
+def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
+    text = quickstart.definition["dataset"]
+    dataset = Dataset.objects.filter(team=quickstart.team, name=text["name"]).first() or dataset_create(
+        actor=quickstart.actor,
+        team=quickstart.team,
+        name=text["name"],
+        split_seed=text["split_seed"],
+        description=text["description"],
+        source=text["source"],
+        licence=text["licence"],
+    )
+    pairs = list(read_labelled(Path(settings.VAR_DIR) / "assets" / text["file"]))
+    return dataset_version_create(
+        actor=quickstart.actor,
+        dataset=dataset,
+        pairs=pairs[: text.get("limit", len(pairs))],
+        facts={"answer_fields": list(FIELDS), "answer_format": "json"},
+    )
+
+
+def _base_model(quickstart: Quickstart) -> LanguageModel:
+    text = quickstart.definition["model"]
+    known = LanguageModel.objects.filter(team=quickstart.team, served_name=text["served_name"]).first()
+    if known is not None:
+        return known
+    artifact = f"models/{text['served_name']}"
+    digest = folder_digest(local_folder(artifact) / "hf")
+    return language_model_create(
+        actor=quickstart.actor,
+        team=quickstart.team,
+        name=text["name"],
+        kind=LanguageModel.Kind.LOCAL,
+        served_name=text["served_name"],
+        state=LanguageModel.State.READY,
+        revision=digest[:16],
+        artifact=artifact,
+        context_length=text["context_length"],
+        note=text["note"],
+        facts={"weights": digest},
+    )
+
+
+def _prompt(
+    quickstart: Quickstart, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
+) -> PromptVersion:
+    system = [Message(role="system", content=text["system"].strip())] if "system" in text else []
+    spec = PromptSpec(
+        messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations
+    )
+    return prompt_version_create(
+        actor=quickstart.actor,
+        team=quickstart.team,
+        name=f"Addresses: {name.replace('_', '-')}",
+        spec=spec,
+        demonstrations_from=_dataset_version(quickstart),
+    )
+
+
+def _few_shot_prompt(quickstart: Quickstart, seed: int) -> PromptVersion:
+    text = quickstart.definition["prompts"]["few_shot"]
+    train = sorted(rows.train_rows(_dataset_version(quickstart)), key=lambda row: row.id)
+    drawn = random.Random(seed).sample(train, text["k"])  # noqa: S311 - a recorded draw, not a secret
+    shown = tuple(Demonstration(id=row.id, input=row.input, expected=row.expected) for row in drawn)
+    return _prompt(quickstart, "few_shot", text, shown)
+
+
+def _draw_name(seed: int) -> str:
+    return f"{FEW_SHOT}, draw {seed}"
+
+
+def _chosen_draw(experiment: Experiment, seeds: list[int]) -> int:
+    """The draw with the highest primary metric on its validation sample; the first among equals."""
+    evaluations = {evaluation.candidate.name: evaluation for evaluation in experiment.evaluations.all()}
+    return max(seeds, key=lambda seed: (validation_value(evaluations[_draw_name(seed)]), -seeds.index(seed)))
+
+
+def _candidate(
+    quickstart: Quickstart,
+    *,
+    name: str,
+    kind: str,
+    model: LanguageModel,
+    prompt: PromptVersion | None,
+    trial: bool = False,
+) -> Candidate:
+    experiment = _experiment(quickstart)
+    known = experiment.candidates.filter(name=name).first()
+    return known or candidate_add(
+        actor=quickstart.actor,
+        experiment=experiment,
+        name=name,
+        kind=kind,
+        language_model=model,
+        prompt_version=prompt,
+        parameters=quickstart.definition["generation"],
+        trial=trial,
+    )
+
+
+def _final_is_done(quickstart: Quickstart, name: str) -> bool:
+    experiment = _experiment(quickstart)
+    evaluation = final_evaluation_create(
+        actor=quickstart.actor,
+        candidate=experiment.candidates.get(name=name),
+        order_seed=quickstart.definition["experiment"]["order_seed"],
+    )
+    if not _job_is_done(quickstart, evaluation):
+        return False
+    if leaderboard_is_behind(experiment):
+        leaderboard_refresh(actor=quickstart.actor, experiment=experiment)
+    return True
+
+
+def _job_is_done(quickstart: Quickstart, evaluation: Evaluation) -> bool:
+    evaluation_start(actor=quickstart.actor, evaluation=evaluation)
+    return _job_state_is_done(evaluation)
+
+
+def _job_state_is_done(job: JobModel) -> bool:
+    job.refresh_from_db()
+    if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        raise StepFailed(job.error or _("%(job)s was cancelled.") % {"job": job}, code="job_failed")
+    return job.status == JobStatus.SUCCEEDED
+
+
+def restart_failed_jobs(quickstart: Quickstart) -> None:
+    """Queue again what failed, was cancelled or paused, so that a new start goes on from where it was."""
+    again = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED}
+    if quickstart.experiment is not None:
+        for evaluation in quickstart.experiment.evaluations.filter(status__in=again):
+            jobs.job_resume(actor=quickstart.actor, row=evaluation)
+    if quickstart.training_run is not None and quickstart.training_run.status in again:
+        jobs.job_resume(actor=quickstart.actor, row=quickstart.training_run)
