@@ -2,8 +2,8 @@
 """Every statement that moves money, and nothing else.
 
 Each operation is a generator that yields `(sql, params)` and is sent the rows of that statement (an empty list when
-there are none); it returns its outcome. A runner executes all statements of one generator in one transaction. The SQL is
-the same for SQLite (3.35 or later, for RETURNING) and PostgreSQL; the one difference is `Moment.lock`.
+there are none); it returns its outcome. A runner executes all statements of one generator in one transaction. The SQL
+is the same for SQLite (3.35 or later, for RETURNING) and PostgreSQL; the one difference is `Moment.lock`.
 
 A reservation is held → settled | released | unknown. Every transition is a compare-and-set on `state`, so of several
 processes that try to close a reservation exactly one does. Budget periods are locked and changed in the order of their

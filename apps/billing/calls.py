@@ -1,0 +1,72 @@
+"""What goes into metering and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from apps.providers.engine.clients.base import GenerateRequest
+from apps.providers.models import LanguageModel
+
+# The error of a call that failed for reasons which are not the candidate's: its pair is dropped, not scored as wrong.
+INFRASTRUCTURE = "infrastructure"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a call needs to know of a model, so that no row has to be read for each call."""
+
+    id: int
+    kind: str
+    served_name: str
+    revision: str
+    artifact: str
+
+    @classmethod
+    def of(cls, model: LanguageModel) -> Self:
+        return cls(model.pk, model.kind, model.served_name, model.revision, model.artifact)
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredResult:
+    """One answer with its cost, or the reason why there is none.
+
+    `error` is empty, the code of the candidate's own failure (`context_too_long`, `content_filter`, `bad_request`), or
+    `infrastructure`. For an answer from the cache `cost_nanousd` is 0 and `latency_ms` the time of the look-up;
+    `original_cost_nanousd` and `original_latency_ms` are always those of the call that generated the text.
+    `reservation_id` is that of the last attempt; None for an answer from the cache.
+    """
+
+    text: str = ""
+    finish_reason: str = ""
+    error: str = ""
+    error_text: str = ""
+    latency_ms: float | None = None
+    original_latency_ms: float | None = None
+    cost_nanousd: int = 0
+    original_cost_nanousd: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    compute_seconds: float | None = None
+    cached: bool = False
+    reservation_id: int | None = None
+    attempts: int = 0
+    model_reported: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredCall:
+    """One call to make.
+
+    `purpose` says what for, and is the same for every attempt. `store` runs in the transaction that books the answer
+    (or the failure): what it writes exists exactly if the ledger entry does. It must do database work alone.
+    """
+
+    team_id: int
+    experiment_id: int | None
+    language_model: ModelFacts
+    request: GenerateRequest
+    purpose: str
+    repeat: int = 0
+    use_cache: bool = True
+    store: Callable[[MeteredResult], None] | None = None

@@ -1,0 +1,148 @@
+"""Reading prices, budgets, spent and held money."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.billing.errors import UnknownPrice
+from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation, ReservationHold
+from apps.providers.models import LanguageModel
+
+ANY_LOCAL_MODEL = "*"
+PER_HOUR = "compute_hour"
+LOCAL_KINDS = frozenset({LanguageModel.Kind.BASELINE, LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED})
+
+
+@dataclass(frozen=True, slots=True)
+class SpentAndHeld:
+    """Nano-dollars. `unknown_nanousd` is the part of what is spent that was booked at its bound and never corrected."""
+
+    spent_nanousd: int
+    held_nanousd: int
+    unknown_nanousd: int = 0
+    # Whether a price that somebody assumed has a part in it.
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCounters:
+    """A budget with its counters, newest period first; no counter exists before the first call of a period."""
+
+    budget: Budget
+    periods: tuple[BudgetPeriod, ...]
+
+
+def price_for(team_id: int, *, kind: str, served_name: str) -> Price:
+    """The price that holds now: for this very model before any local one, the team's own first, then the latest.
+
+    UnknownPrice when there is none: such a model must not be called.
+    """
+    names = [served_name, ANY_LOCAL_MODEL] if kind in LOCAL_KINDS else [served_name]
+    now = timezone.now()
+    found = (
+        Price.objects.filter(Q(team_id=team_id) | Q(team__isnull=True), served_name__in=names, valid_from__lte=now)
+        .exclude(unit=PER_HOUR, nanousd_per_hour__isnull=True)
+        .annotate(
+            own_name=Case(When(served_name=served_name, then=0), default=1, output_field=IntegerField()),
+            own_team=Case(When(team__isnull=False, then=0), default=1, output_field=IntegerField()),
+        )
+        .order_by("own_name", "own_team", "-valid_from", "-id")
+        .first()
+    )
+    if found is None or found.unit != PER_HOUR:
+        raise UnknownPrice(
+            _("The model %(name)s has no price, so it is not called. Add a price for it first.") % {"name": served_name}
+        )
+    price: Price = found
+    return price
+
+
+def spent_and_held(team: Any) -> SpentAndHeld:
+    """Everything that `team` has spent and holds, in all its experiments."""
+    return _spent_and_held(Q(team=team))
+
+
+def experiment_cost(experiment: Any) -> SpentAndHeld:
+    """What one experiment has spent and holds."""
+    return _spent_and_held(Q(experiment=experiment))
+
+
+def held_total() -> int:
+    """Nano-dollars held by every team together; 0 when no call is under way."""
+    return _sum(Reservation.objects.filter(state=Reservation.State.HELD), "held_nanousd")
+
+
+def _spent_and_held(which: Q) -> SpentAndHeld:
+    reservations = Reservation.objects.filter(which)
+    entries = LedgerEntry.objects.filter(reservation__in=reservations)
+    corrected = LedgerEntry.objects.filter(reservation=OuterRef("reservation"), kind=LedgerEntry.Kind.CORRECTION)
+    uncorrected = entries.filter(kind=LedgerEntry.Kind.UNKNOWN).exclude(Exists(corrected))
+    return SpentAndHeld(
+        spent_nanousd=_sum(entries, "amount_nanousd"),
+        held_nanousd=_sum(reservations.filter(state=Reservation.State.HELD), "held_nanousd"),
+        unknown_nanousd=_sum(uncorrected, "amount_nanousd"),
+        assumed=reservations.filter(price__assumed=True).exists(),
+    )
+
+
+def _sum(rows: Any, field: str) -> int:
+    return int(rows.aggregate(total=Coalesce(Sum(field), Value(0)))["total"])
+
+
+def budgets_with_periods(team: Any) -> list[BudgetCounters]:
+    """The team's budgets in the order they were made, each with its counters."""
+    budgets = Budget.objects.filter(team=team).select_related("experiment").order_by("id")
+    periods = list(BudgetPeriod.objects.filter(budget__team=team).order_by("-key"))
+    return [
+        BudgetCounters(budget, tuple(period for period in periods if period.budget_id == budget.pk))
+        for budget in budgets
+    ]
+
+
+def ledger_balance_problems() -> list[str]:
+    """Sentences about everything in the books that does not add up; empty when all is well.
+
+    Every counter equals the sum of its entries and holds, and every reservation has the entry that its state demands.
+    """
+    return [*_counter_problems(), *_state_problems()]
+
+
+def _counter_problems() -> list[str]:
+    holds = ReservationHold.objects.filter(budget_period=OuterRef("pk")).order_by().values("budget_period")
+    spent = holds.annotate(total=Sum("reservation__entries__amount_nanousd")).values("total")
+    held = (
+        holds.filter(reservation__state=Reservation.State.HELD)
+        .annotate(total=Sum("reservation__held_nanousd"))
+        .values("total")
+    )
+    periods = BudgetPeriod.objects.annotate(
+        entries_nanousd=Coalesce(Subquery(spent), Value(0)), holds_nanousd=Coalesce(Subquery(held), Value(0))
+    )
+    wrong = periods.exclude(spent_nanousd=F("entries_nanousd"), held_nanousd=F("holds_nanousd"))
+    return [
+        f"budget period {period.pk} ({period.key}) shows {period.spent_nanousd} spent and {period.held_nanousd} held, "
+        f"but its entries add up to {period.entries_nanousd} and its holds to {period.holds_nanousd}"
+        for period in wrong
+    ]
+
+
+def _state_problems() -> list[str]:
+    State, Kind = Reservation.State, LedgerEntry.Kind  # noqa: N806 - the classes' own names
+    first = Subquery(
+        LedgerEntry.objects.filter(reservation=OuterRef("pk")).exclude(kind=Kind.CORRECTION).values("kind")[:1]
+    )
+    expected = {State.HELD: None, State.RELEASED: None, State.SETTLED: Kind.SETTLED, State.UNKNOWN: Kind.UNKNOWN}
+    rows = Reservation.objects.annotate(entry_kind=first)
+    problems = []
+    for state, kind in expected.items():
+        fits = Q(entry_kind__isnull=True) if kind is None else Q(entry_kind=kind)
+        problems += [
+            f"reservation {row.pk} ({row.purpose}, attempt {row.attempt}) is {row.state}, "
+            f"but its entry is {row.entry_kind}"
+            for row in rows.filter(state=state).exclude(fits)
+        ]
+    return problems
