@@ -53,7 +53,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 def validate_time_zone(value: str) -> None:
     if value not in zoneinfo.available_timezones():
-        raise ValidationError(_("%(value)s is not the name of a time zone, such as Europe/Berlin."), params={"value": value})
+        raise ValidationError(
+            _("%(value)s is not the name of a time zone, such as Europe/Berlin."), params={"value": value}
+        )
 
 
 class Team(models.Model):

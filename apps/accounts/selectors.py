@@ -42,9 +42,7 @@ def assignable_roles(*, user: Any, team: Team) -> list[tuple[str, str]]:
     """Roles that `user` may give to others in `team`, as choices: only an owner makes owners."""
     role = role_in(user=user, team=team)
     return [
-        (str(value), str(label))
-        for value, label in Role.choices
-        if value != Role.OWNER or role in roles_for("own")
+        (str(value), str(label)) for value, label in Role.choices if value != Role.OWNER or role in roles_for("own")
     ]
 
 

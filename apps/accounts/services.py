@@ -33,7 +33,9 @@ class MemberAdded:
     link_token: str | None
 
 
-def team_create(*, actor: User | None, name: str, owner: User | None = None, slug: str = "", time_zone: str = "UTC") -> Team:
+def team_create(
+    *, actor: User | None, name: str, owner: User | None = None, slug: str = "", time_zone: str = "UTC"
+) -> Team:
     """Create a team with its first owner: `owner`, or the one who asks."""
     owner = owner or actor
     if owner is None:
@@ -91,7 +93,12 @@ def member_role_change(*, actor: User | None, membership: Membership, role: str)
         before, member.role = member.role, role
         member.save(update_fields=["role"])
         audit.record(
-            actor=actor, verb="membership.role_changed", target=member, email=member.user.email, before=before, after=role
+            actor=actor,
+            verb="membership.role_changed",
+            target=member,
+            email=member.user.email,
+            before=before,
+            after=role,
         )
     return member
 
@@ -136,7 +143,9 @@ def sign_in_link_use(*, actor: User | None, token: str) -> User:
     with transaction.atomic():
         link = link_owner(token_hash=_token_hash(token))
         # The update is the decision: of two simultaneous clicks one changes a row.
-        if link is None or not SignInLink.objects.filter(pk=link.pk, used_at__isnull=True).update(used_at=timezone.now()):
+        if link is None or not SignInLink.objects.filter(pk=link.pk, used_at__isnull=True).update(
+            used_at=timezone.now()
+        ):
             raise refusal
         audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link")
     return link.user

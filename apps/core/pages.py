@@ -17,3 +17,9 @@ def render_page(
     response = render(request, f"{template}#{part}" if partial else template, context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def page_number(request: HttpRequest) -> int:
+    """The page that `?page=` asks for; the first when it is no sensible number."""
+    text = request.GET.get("page", "1")
+    return max(int(text), 1) if text.isdecimal() and len(text) < 7 else 1

@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext as _
 
 from apps.core.access import fetch_for_user
+from apps.core.errors import NotFound
 from apps.experiments.engine.prompts import PromptSpec, spec_from_json
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
 
@@ -15,6 +17,20 @@ def datasets(*, user: Any, team: Any) -> QuerySet[Dataset]:
 
 def dataset_version(*, user: Any, team: Any, uid: Any, number: int) -> DatasetVersion:
     return fetch_for_user(DatasetVersion, user, dataset__team=team, dataset__uid=uid, number=number)
+
+
+def latest_dataset_version(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
+    """The newest version of a dataset; NotFound while it has none."""
+    dataset = fetch_for_user(Dataset, user, team=team, uid=uid)
+    latest = dataset.versions.order_by("-number").first()
+    if latest is None:
+        raise NotFound(_("This dataset has no version yet."))
+    return latest
+
+
+def experiments_on(*, user: Any, version: DatasetVersion) -> QuerySet[Experiment]:
+    """Experiments that use a version, newest first."""
+    return Experiment.objects.for_user(user).filter(dataset_version=version)
 
 
 def experiments(*, user: Any, team: Any) -> QuerySet[Experiment]:

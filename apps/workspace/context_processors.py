@@ -8,7 +8,9 @@ from apps.workspace.selectors import shell_facts
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
+    """`team` and `shell`; nothing of it for somebody who is not signed in."""
     team = getattr(request, "team", None)
-    if team is None or not request.user.is_authenticated:
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or request.path.startswith("/admin/"):
         return {"team": None}
-    return {"team": team, **shell_facts(user=request.user, team=team)}
+    return {"team": team, "shell": shell_facts(user=user, team=team, path=request.path)}

@@ -154,6 +154,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "apps.accounts.views.signing_in.locked_out"
+CSRF_FAILURE_VIEW = "apps.core.error_pages.csrf_failure"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]

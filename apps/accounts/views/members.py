@@ -16,6 +16,7 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import assignable_roles, may, members_of, membership_for
 from apps.core.errors import ApplicationError
+from apps.core.roles import Role
 
 PAGE_SIZE = 50
 
@@ -23,11 +24,20 @@ PAGE_SIZE = 50
 def _page(request: HttpRequest, team: Team, form: MemberForm | None = None, **more: Any) -> HttpResponse:
     roles = assignable_roles(user=request.user, team=team)
     page = Paginator(members_of(user=request.user, team=team), PAGE_SIZE).get_page(request.GET.get("page"))
+    may_manage, may_own = (may(user=request.user, team=team, action=action) for action in ("manage", "own"))
+    for member in page:
+        member.changeable = may_own or (may_manage and member.role != Role.OWNER)
     context = {
         "page_obj": page,
+        "columns": [
+            {"label": _("Name")},
+            {"label": _("E-mail address")},
+            {"label": _("Role")},
+            {"label": _("Member since")},
+            {"label": _("Actions"), "hidden_label": True},
+        ],
         "roles": roles,
-        "may_manage": may(user=request.user, team=team, action="manage"),
-        "may_own": may(user=request.user, team=team, action="own"),
+        "may_manage": may_manage,
         "form": form or MemberForm(roles=roles),
         **more,
     }
@@ -86,6 +96,7 @@ def member_remove(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         return redirect("members", team=team.slug)
     left = membership.user_id == request.user.pk
     messages.success(
-        request, _("You have left the team.") if left else _("%(name)s is no longer in the team.") % {"name": membership.user}
+        request,
+        _("You have left the team.") if left else _("%(name)s is no longer in the team.") % {"name": membership.user},
     )
     return redirect("start") if left else redirect("members", team=team.slug)

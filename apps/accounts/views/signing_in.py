@@ -36,7 +36,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     user = authenticate(request, username=values["email"].lower(), password=values["password"])
     if user is None:
         locked = getattr(request, "axes_locked_out", False)
-        form.add_error(None, _locked_text() if locked else _("This e-mail address and password do not belong together."))
+        form.add_error(
+            None, _locked_text() if locked else _("This e-mail address and password do not belong together.")
+        )
         return _sign_in_page(request, form, target, status=429 if locked else 422)
     login(request, user)
     return redirect(target)
@@ -81,4 +83,5 @@ def start(request: HttpRequest) -> HttpResponse:
     teams = list(teams_of(request.user))
     if len(teams) == 1:
         return redirect("home", team=teams[0].slug)
-    return render(request, "accounts/start.html", {"teams": teams})
+    columns = [{"label": _("Team")}, {"label": _("Time zone")}]
+    return render(request, "accounts/start.html", {"teams": teams, "columns": columns})

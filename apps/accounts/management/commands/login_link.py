@@ -24,7 +24,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_by_email(options["email"]) if options["email"] else default_login_user()
         if user is None:
-            raise CommandError("Nobody has an account under this e-mail address." if options["email"] else "There is no team yet.")
+            raise CommandError(
+                "Nobody has an account under this e-mail address." if options["email"] else "There is no team yet."
+            )
         if options["next"] and not options["next"].startswith("/"):
             raise CommandError("--next is a local path and begins with /.")
         try:

@@ -1,0 +1,26 @@
+"""Health of the process and of what it depends on. Both answer without a login and tell nothing else."""
+
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([AllowAny])
+def alive(request: Request) -> Response:
+    """200 as long as the process answers."""
+    return Response({"status": "ok"})
+
+
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([AllowAny])
+def ready(request: Request) -> Response:
+    """200 when database, cache, queue and storage answer; 503 with what does not."""
+    from apps.core import health
+
+    checks = health.ready()
+    ok = all(check == "ok" for check in checks.values())
+    return Response({"status": "ok" if ok else "unavailable", "checks": checks}, status=200 if ok else 503)

@@ -1,0 +1,5 @@
+"""Routes of experiments."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,174 @@
+"""Every job of a team, whatever table it lives in, newest work first."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Team
+from apps.core import jobs
+from apps.core.access import fetch_for_user
+from apps.core.errors import NotFound
+from apps.core.models import JobModel, JobStatus
+from apps.core.roles import roles_for
+
+ACTIVE = (JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSED)
+# What a row's title and link need, so that a list costs one query per kind.
+RELATED = {
+    "evaluation.evaluation": ("candidate", "experiment"),
+    "training.trainingrun": (),
+    "workspace.quickstart": ("experiment",),
+}
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job as a list shows it: what it is, where its page is, and what may be pressed now."""
+
+    job: JobModel
+    kind: str
+    kind_label: str
+    title: str
+    url: str
+    state: str
+    actions: tuple[tuple[str, str], ...]
+
+    @property
+    def active(self) -> bool:
+        return self.job.status in ACTIVE
+
+    @property
+    def total(self) -> int | None:
+        """None while nobody knows how much there is to do."""
+        return self.job.total or None
+
+
+def jobs_page(
+    *, user: Any, team: Team, role: str | None, kind: str = "", state: str = "", offset: int = 0, limit: int = 50
+) -> tuple[list[JobRow], int]:
+    """Rows `offset` to `offset + limit` of all kinds together, and how many there are. Active ones come first."""
+    rows: list[Any] = []
+    count = 0
+    for query in _queries(user=user, team=team, kind=kind, state=state):
+        count += query.count()
+        rows.extend(query[: offset + limit])
+    rows.sort(key=lambda row: (row.rank, -row.created_at.timestamp(), str(row.uid)))
+    return [_row(row, team=team, role=role) for row in rows[offset : offset + limit]], count
+
+
+def running_jobs(*, user: Any, team: Team, role: str | None, limit: int = 5) -> list[JobRow]:
+    """What is at work or waiting, for the home page."""
+    return jobs_page(user=user, team=team, role=role, state="active", limit=limit)[0]
+
+
+def running_count(*, user: Any, team: Team) -> int:
+    """How many jobs run at this moment."""
+    return sum(
+        query.filter(status=JobStatus.RUNNING).count() for query in _queries(user=user, team=team, kind="", state="")
+    )
+
+
+def job_for(*, user: Any, team: Team, kind: str, uid: Any) -> JobModel:
+    """One job, so that a service can change it. Which role may is the service's question."""
+    for candidate in jobs.kinds():
+        model = candidate.model_class
+        if model._meta.model_name == kind:
+            path = model.team_path
+            row: JobModel = fetch_for_user(model, user, "view", uid=uid, **{path: team})
+            return row
+    raise NotFound(_("There is no such job here."))
+
+
+def job_kinds() -> list[tuple[str, str]]:
+    """Kinds of job as choices of a filter."""
+    return sorted((_name(kind.model_class), _label(kind.model_class)) for kind in jobs.kinds())
+
+
+def _queries(*, user: Any, team: Team, kind: str, state: str) -> list[QuerySet[Any]]:
+    queries = []
+    rank = Case(
+        When(status=JobStatus.RUNNING, then=Value(0)),
+        When(status__in=(JobStatus.QUEUED, JobStatus.PAUSED), then=Value(1)),
+        default=Value(2),
+        output_field=IntegerField(),
+    )
+    for registered in jobs.kinds():
+        model = registered.model_class
+        if kind and _name(model) != kind:
+            continue
+        rows = model._default_manager.for_user(user, "view").filter(**{model.team_path: team})
+        rows = rows.exclude(status=JobStatus.PLANNED)
+        if state == "active":
+            rows = rows.filter(status__in=ACTIVE)
+        elif state == "ended":
+            rows = rows.exclude(status__in=ACTIVE)
+        related = RELATED.get(model._meta.label_lower, ())
+        rows = rows.annotate(rank=rank).order_by("rank", "-created_at", "uid")
+        queries.append(rows.select_related(*related) if related else rows)
+    return queries
+
+
+def _name(model: Any) -> str:
+    return str(model._meta.model_name)
+
+
+def _label(model: Any) -> str:
+    name = str(model._meta.verbose_name)
+    return name[:1].upper() + name[1:]
+
+
+def _row(job: Any, *, team: Team, role: str | None) -> JobRow:
+    return JobRow(
+        job=job,
+        kind=_name(type(job)),
+        kind_label=_label(type(job)),
+        title=_title(job),
+        url=_url(job, team),
+        state=_state(job),
+        actions=_actions(job) if role in roles_for("edit") else (),
+    )
+
+
+def _title(job: Any) -> str:
+    if job._meta.label_lower == "evaluation.evaluation":
+        return _("%(candidate)s on %(split)s") % {"candidate": job.candidate.name, "split": job.get_split_display()}
+    if job._meta.label_lower == "workspace.quickstart":
+        return job.experiment.name if job.experiment else _("Quickstart")
+    return str(job)
+
+
+def _url(job: Any, team: Team) -> str:
+    """The page of the object that the job works on."""
+    home = reverse("home", args=[team.slug])
+    label = job._meta.label_lower
+    if label == "training.trainingrun":
+        return f"{home}training/{job.uid}/"
+    experiment = getattr(job, "experiment", None)
+    return f"{home}experiments/{experiment.uid}/" if experiment is not None else ""
+
+
+def _state(job: JobModel) -> str:
+    """The state to show: a wish that the process has not yet followed is a state of its own."""
+    if job.status == JobStatus.RUNNING and job.cancel_requested:
+        return "cancelling"
+    if job.status == JobStatus.RUNNING and job.pause_requested:
+        return "pausing"
+    return str(job.status)
+
+
+def _actions(job: JobModel) -> tuple[tuple[str, str], ...]:
+    """(action, label) of what the state allows; a wish that is already on its way is not offered again."""
+    pause, cancel = ("pause", _("Pause job")), ("cancel", _("Cancel job"))
+    if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        offered = (
+            () if job.pause_requested or job.cancel_requested else (pause,),
+            () if job.cancel_requested else (cancel,),
+        )
+        return (*offered[0], *offered[1])
+    if job.status == JobStatus.PAUSED:
+        return (("resume", _("Resume job")), cancel)
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        return (("resume", _("Retry job")),)
+    return ()

@@ -1,0 +1,63 @@
+"""The frame around every page of a team: where one can go, what runs, what it costs."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Team
+from apps.accounts.selectors import role_in, teams_of
+from apps.billing.selectors import spent_and_held
+from apps.core.roles import roles_for
+from apps.workspace.selectors.jobs import running_count
+
+# (path below the team's home, label, icon). The longest path that a page's address begins with is the current one.
+_SECTIONS = (
+    ("", lambda: _("Home"), "house"),
+    ("experiments/", lambda: _("Experiments"), "flask-conical"),
+    ("datasets/", lambda: _("Datasets"), "database"),
+    ("models/", lambda: _("Models"), "box"),
+    ("jobs/", lambda: _("Jobs"), "list-checks"),
+    ("settings/", lambda: _("Settings"), "settings"),
+)
+# A page below one of these belongs to another section's entry.
+_BELONGS_TO = {"training/": "models/"}
+
+
+def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, Any]:
+    """`shell` of docs/components.md. Without a team, or for a role that sees no pages, the navigation is empty."""
+    person = {
+        "email": user.email,
+        "account_url": reverse("account"),
+        "sign_out_url": reverse("sign_out"),
+    }
+    shell: dict[str, Any] = {"team": None, "items": [], "person": person, "help_url": None}
+    if team is None:
+        return shell
+    home = reverse("home", args=[team.slug])
+    shell["team"] = {"name": team.name, "url": home}
+    shell["teams_url"] = reverse("start") if teams_of(user).count() > 1 else None
+    if role_in(user=user, team=team) not in roles_for("view"):
+        return shell
+    shell["items"] = _items(home, path)
+    shell["jobs"] = {"running": running_count(user=user, team=team), "url": f"{home}jobs/"}
+    shell["money"] = {**_money(team), "url": None}
+    shell["events_url"] = f"{home}events/"
+    return shell
+
+
+def _items(home: str, path: str) -> list[dict[str, Any]]:
+    rest = path.removeprefix(home) if path.startswith(home) else None
+    if rest is not None:
+        rest = next((target for prefix, target in _BELONGS_TO.items() if rest.startswith(prefix)), rest)
+    items = []
+    for below, label, icon in _SECTIONS:
+        current = rest is not None and (rest == "" if below == "" else rest.startswith(below))
+        url = f"{home}settings/members/" if below == "settings/" else f"{home}{below}"
+        items.append({"label": label(), "url": url, "icon": icon, "current": current})
+    return items
+
+
+def _money(team: Team) -> dict[str, Any]:
+    money = spent_and_held(team)
+    return {"spent_nanousd": money.spent_nanousd, "held_nanousd": money.held_nanousd, "assumed": money.assumed}

@@ -1,0 +1,96 @@
+"""Pages that need every app: a team's home and its jobs."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts.models import Team
+from apps.accounts.pages import safe_next, team_page
+from apps.accounts.selectors import role_in
+from apps.core import jobs
+from apps.core.errors import Conflict
+from apps.core.pages import page_number, render_page
+from apps.core.roles import roles_for
+from apps.workspace import selectors
+from apps.workspace.selectors.jobs import job_kinds
+
+PAGE_SIZE = 50
+ACTIONS = {"cancel": jobs.job_cancel, "pause": jobs.job_pause, "resume": jobs.job_resume}
+
+
+@require_safe
+@team_page("belong")
+def home(request: HttpRequest, team: Team) -> HttpResponse:
+    role = role_in(user=request.user, team=team)
+    if role not in roles_for("view"):
+        return render_page(request, "workspace/home_rater.html", {})
+    facts = selectors.home_facts(user=request.user, team=team, role=role)
+    context = {"facts": facts, "activity_columns": [{"label": _("When")}, {"label": _("What")}]}
+    return render_page(request, "workspace/home.html", context, parts=("jobs",))
+
+
+@require_safe
+@team_page("view")
+def job_list(request: HttpRequest, team: Team) -> HttpResponse:
+    number = page_number(request)
+    kind, state = request.GET.get("kind", ""), request.GET.get("state", "")
+    rows, count = selectors.jobs_page(
+        user=request.user,
+        team=team,
+        role=role_in(user=request.user, team=team),
+        kind=kind,
+        state=state,
+        offset=(number - 1) * PAGE_SIZE,
+        limit=PAGE_SIZE,
+    )
+    page = Page(rows, number, Paginator(range(count), PAGE_SIZE))
+    query = request.GET.copy()
+    query["part"] = "rows"
+    context = {
+        "page_obj": page,
+        "columns": _columns(),
+        "kinds": [("", _("All kinds")), *job_kinds()],
+        "kind": kind,
+        "states": [("", _("All states")), ("active", _("Running or waiting")), ("ended", _("Ended"))],
+        "state": state,
+        "refresh": query.urlencode(),
+    }
+    return render_page(request, "workspace/jobs.html", context, parts=("rows",))
+
+
+def _columns() -> list[dict[str, Any]]:
+    return [
+        {"label": _("Job")},
+        {"label": _("Kind")},
+        {"label": _("State")},
+        {"label": _("Phase")},
+        {"label": _("Done"), "numeric": True},
+        {"label": _("Time left"), "numeric": True},
+        {"label": _("Last heard")},
+        {"label": _("Actions"), "hidden_label": True},
+    ]
+
+
+@require_POST
+@team_page("view")
+def job_change(request: HttpRequest, team: Team, kind: str, uid: str, action: str) -> HttpResponse:
+    """Cancel, pause or resume a job, then show the page it was pressed on."""
+    row = selectors.job_for(user=request.user, team=team, kind=kind, uid=uid)
+    try:
+        ACTIONS[action](actor=request.user, row=row)
+    except Conflict as error:
+        messages.error(request, error.message)
+    else:
+        done = {
+            "cancel": _("The job stops at its next step."),
+            "pause": _("The job saves and pauses."),
+            "resume": _("The job goes on."),
+        }
+        messages.success(request, done[action])
+    return redirect(safe_next(request, reverse("jobs", args=[team.slug])))

@@ -1,0 +1,8 @@
+"""The REST API, version 1: the routes of every app in one list."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("apps.core.api.urls")),
+    path("", include("apps.evaluation.api.urls")),
+]
