@@ -8,7 +8,14 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.billing.metering import BudgetExceeded, MeteredCall, MeteredResult, Metering
+from apps.billing.metering import (
+    BudgetExceeded,
+    GenerateRequest,
+    MeteredCall,
+    MeteredResult,
+    Metering,
+    ModelFacts,
+)
 from apps.core import jobs, live
 from apps.core.db import in_database
 from apps.core.models import JobStatus
@@ -107,10 +114,13 @@ class Slice:
         return MeteredCall(
             team_id=evaluation.experiment.team_id,
             experiment_id=evaluation.experiment_id,
-            language_model=candidate.language_model,
-            messages=messages,
-            max_tokens=candidate.parameters.get("max_tokens", 1),
-            temperature=candidate.parameters.get("temperature", 0.0),
+            language_model=ModelFacts.of(candidate.language_model),
+            request=GenerateRequest(
+                model=candidate.language_model.served_name,
+                messages=messages,
+                max_tokens=candidate.parameters["max_tokens"],
+                temperature=candidate.parameters["temperature"],
+            ),
             purpose=f"output:{evaluation.uid}:{example.id}:{repeat}",
             repeat=repeat,
             store=store,

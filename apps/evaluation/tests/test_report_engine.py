@@ -274,3 +274,24 @@ def test_the_same_facts_give_the_same_report() -> None:
 def test_facts_that_contradict_themselves_are_refused(broken: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_report(broken())
+
+
+def test_a_failure_of_the_reference_drops_the_pair_and_counts_for_it_in_the_worst_case() -> None:
+    built = report(candidate("tuned", noisy(0.1, 1), kind="tuned", failed=6), FEW_SHOT)
+    row = named(built["comparisons"], metric="field_f1", candidate="few shot")
+    assert (row["n"], row["dropped"]) == (N - 6, 6)
+    assert row["worst_case"]["difference"] < row["best_case"]["difference"]
+    exact = named(built["comparisons"], metric="exact_match", candidate="few shot")
+    own = recomputed_counts(named(report(TUNED, FEW_SHOT)["candidates"], name="few shot"))[:, 3]
+    reference = recomputed_counts(named(report(TUNED)["candidates"], name="tuned"))[:, 3]
+    reference[:6] = 1
+    assert exact["worst_case"]["difference"] == pytest.approx((own.sum() - reference.sum()) / N)
+    reference[:6] = 0
+    assert exact["best_case"]["difference"] == pytest.approx((own.sum() - reference.sum()) / N)
+
+
+def test_an_example_with_one_failed_repeat_is_dropped_whole() -> None:
+    doubled = tuple(replace(output, repeat=repeat) for output in TUNED.outputs for repeat in (0, 1))
+    broken = (replace(doubled[0], text=None, error="infrastructure"), *doubled[1:])
+    metrics = named(report(replace(TUNED, outputs=broken))["candidates"], name="tuned")["metrics"]
+    assert [metric["n"] for metric in metrics.values()] == [N - 1] * 3

@@ -194,3 +194,9 @@ def test_more_examples_decide_an_undecided_comparison_at_the_promised_rate() -> 
 def test_a_sample_size_needs_an_interval_and_a_margin() -> None:
     with pytest.raises(ValueError, match="margin"):
         examples_needed(difference=0.0, low=-0.1, high=0.1, n=100, margin=0.0, alpha=0.05)
+
+
+def test_a_candidate_that_looks_worse_is_decided_by_falling_below_zero() -> None:
+    size = examples_needed(difference=-0.2, low=-0.45, high=0.05, n=100, margin=0.05, alpha=0.05)
+    # By definition, with sd = 0.25 / 1.95996 * sqrt(100) and the distance 0.2 to zero: (2.80159 * 1.27554 / 0.2)^2.
+    assert size.estimate == 320

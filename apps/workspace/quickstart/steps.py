@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core import jobs
 from apps.core.artifacts import folder_digest, local_folder
@@ -46,7 +48,7 @@ class Step:
     """`run` returns True when the step is complete, False while something it started still works."""
 
     name: str
-    label: str
+    label: str | Promise
     run: Callable[[Quickstart], bool]
 
 
@@ -174,16 +176,16 @@ def write_report(quickstart: Quickstart) -> bool:
 
 
 STEPS = (
-    Step("import", _("Import the addresses"), import_data),
-    Step("define", _("Define the experiment"), define),
-    Step("choose", _("Choose the demonstrations on validation"), choose_demonstrations),
-    Step("register", _("Freeze the candidates"), register_decision),
-    Step("baselines", _("Test the free baselines"), evaluate_baselines),
-    Step("plain", _("Test the plain prompt"), evaluate_plain),
-    Step("few_shot", _("Test the few-shot prompt"), evaluate_few_shot),
-    Step("train", _("Fine-tune the model"), train),
-    Step("tuned", _("Test the fine-tuned model"), evaluate_tuned),
-    Step("report", _("Write the report"), write_report),
+    Step("import", gettext_lazy("Import the addresses"), import_data),
+    Step("define", gettext_lazy("Define the experiment"), define),
+    Step("choose", gettext_lazy("Choose the demonstrations on validation"), choose_demonstrations),
+    Step("register", gettext_lazy("Freeze the candidates"), register_decision),
+    Step("baselines", gettext_lazy("Test the free baselines"), evaluate_baselines),
+    Step("plain", gettext_lazy("Test the plain prompt"), evaluate_plain),
+    Step("few_shot", gettext_lazy("Test the few-shot prompt"), evaluate_few_shot),
+    Step("train", gettext_lazy("Fine-tune the model"), train),
+    Step("tuned", gettext_lazy("Test the fine-tuned model"), evaluate_tuned),
+    Step("report", gettext_lazy("Write the report"), write_report),
 )
 
 

@@ -1,0 +1,104 @@
+"""Start everything and run the quickstart: what `make run` calls."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
+from rich.console import Console
+
+from apps.accounts.services import sign_in_link_create
+from apps.core.models import JobStatus
+from apps.core.processes import supervisor
+from apps.evaluation.selectors import report_document
+from apps.workspace.demo import demo_team_ensure
+from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.definition import COMMITTED, read_definition
+from apps.workspace.quickstart.service import quickstart_start
+from apps.workspace.terminal.following import follow
+from apps.workspace.terminal.report import print_report
+
+
+class Command(BaseCommand):
+    help = "Migrate, start every process, run the quickstart and show it. HEADLESS=1 ends with the job; REPORT=path writes it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=int(os.environ.get("LLMOPT_PORT", "8000")))
+        parser.add_argument("--reload", action="store_true", help="restart the web process when code changes")
+        parser.add_argument("--definition", type=Path, default=COMMITTED, help="another quickstart definition")
+        parser.add_argument("--second-seed", action="store_true", help="use the definition's second split seed")
+        parser.add_argument("--no-quickstart", action="store_true", help="start the processes only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.EMBEDDED:
+            raise CommandError("This starts an embedded installation; with DATABASE_URL set, start the processes yourself.")
+        headless = os.environ.get("HEADLESS", "") not in {"", "0"}
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_args: stopped.set())
+        call_command("migrate", verbosity=0, interactive=False)
+        team, user = demo_team_ensure()
+        try:
+            state = supervisor.start(port=options["port"], host=options["host"], reload=options["reload"])
+        except supervisor.AlreadyRunning as error:
+            raise CommandError(str(error)) from None
+        try:
+            supervisor.wait_ready(state)
+            quickstart = None
+            if not options["no_quickstart"]:
+                definition = read_definition(options["definition"], second_seed=options["second_seed"])
+                quickstart = quickstart_start(actor=user, team=team, definition=definition)
+            link = _link(state.url, team, user)
+            console.print(f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False)
+            succeeded = quickstart is None or _follow(quickstart, console, stopped)
+            if not headless and not stopped.is_set():
+                _stay(console, stopped, _link(state.url, team, user))
+        finally:
+            leftovers = supervisor.stop()
+        for command in leftovers:
+            console.print(f"Ended a process that was left: {command}", highlight=False)
+        if not succeeded or leftovers:
+            sys.exit(1)
+
+
+def _link(url: str, team: Any, user: Any) -> str:
+    token = sign_in_link_create(actor=None, user=user)
+    following = reverse("quickstart", kwargs={"team": team.slug})
+    return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={following}"
+
+
+def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) -> bool:
+    """Show the job until it ends; print and write its report. False unless it truly succeeded."""
+    ended = follow(
+        quickstart, console=console, still_wanted=lambda: supervisor.daemon_alive() and not stopped.is_set()
+    )
+    if ended.status != JobStatus.SUCCEEDED or ended.experiment is None:
+        sentence = ended.error or "The quickstart was interrupted; the same command goes on from here."
+        console.print(" ".join(part for part in (sentence, ended.error_kept, ended.error_next) if part), style="red")
+        return False
+    report = report_document(ended.experiment)
+    print_report(report, console)
+    path = os.environ.get("REPORT")
+    if path:
+        partial = Path(f"{path}.partial")
+        partial.write_text(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
+        partial.replace(path)
+        console.print(f"Report written to {path}", highlight=False)
+    return True
+
+
+def _stay(console: Console, stopped: threading.Event, link: str) -> None:
+    """Keep the product running until Ctrl-C. The link is the last line of the terminal."""
+    console.print("Running. Ctrl-C stops everything; training saves and goes on at the next start. A new link: make login", highlight=False)
+    console.print(link, soft_wrap=True, highlight=False)
+    while not stopped.wait(0.5) and supervisor.daemon_alive():
+        pass

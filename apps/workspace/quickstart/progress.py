@@ -1,0 +1,98 @@
+"""How far a quickstart is, step by step: for the terminal and for the page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from apps.core.models import JobModel, JobStatus
+from apps.evaluation.models import Evaluation
+from apps.experiments.services.baselines import NAMES
+from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, STEPS, TUNED
+
+_FINAL_OF = {"plain": (PLAIN,), "few_shot": (FEW_SHOT,), "tuned": (TUNED,), "baselines": tuple(NAMES.values())}
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """One step: `done` of `total` are outputs or training steps; 0 of 0 where nothing is counted."""
+
+    name: str
+    label: str
+    state: str
+    seconds: float | None
+    done: int
+    total: int
+    seconds_left_low: float | None
+    seconds_left_high: float | None
+    detail: str = ""
+
+
+def progress_of(quickstart: Quickstart) -> list[StepProgress]:
+    """Every step in order, with the progress of the jobs behind it."""
+    times = quickstart.facts.get("steps", {})
+    evaluations = _evaluations(quickstart)
+    return [_step(quickstart, step.name, str(step.label), times.get(step.name, {}), evaluations) for step in STEPS]
+
+
+def _evaluations(quickstart: Quickstart) -> list[Evaluation]:
+    if quickstart.experiment_id is None:
+        return []
+    found = Evaluation.objects.filter(experiment_id=quickstart.experiment_id).select_related("candidate")
+    return list(found.order_by("id"))
+
+
+def _step(
+    quickstart: Quickstart, name: str, label: str, times: dict[str, str], evaluations: list[Evaluation]
+) -> StepProgress:
+    jobs = _jobs_of(quickstart, name, evaluations)
+    state = _state(quickstart, name, times)
+    running = [job for job in jobs if job.status == JobStatus.RUNNING]
+    shown = running[0] if running else None
+    return StepProgress(
+        name=name,
+        label=label,
+        state=state,
+        seconds=_seconds(times, state),
+        done=sum(job.done for job in jobs),
+        total=_total(quickstart, name, jobs),
+        seconds_left_low=shown.seconds_left_low if shown else None,
+        seconds_left_high=shown.seconds_left_high if shown else None,
+        detail=shown.phase if shown is not None and name == "train" else "",
+    )
+
+
+def _jobs_of(quickstart: Quickstart, name: str, evaluations: list[Evaluation]) -> list[JobModel]:
+    if name == "train":
+        return [quickstart.training_run] if quickstart.training_run is not None else []
+    if name == "choose":
+        return [item for item in evaluations if item.purpose == Evaluation.Purpose.CHOICE]
+    wanted = _FINAL_OF.get(name, ())
+    return [
+        item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL and item.candidate.name in wanted
+    ]
+
+
+def _total(quickstart: Quickstart, name: str, jobs: list[Any]) -> int:
+    if name == "choose":
+        few_shot = quickstart.definition["prompts"]["few_shot"]
+        return int(few_shot["sample"] * len(few_shot["draw_seeds"]))
+    return sum(job.total for job in jobs)
+
+
+def _state(quickstart: Quickstart, name: str, times: dict[str, str]) -> str:
+    if "finished" in times:
+        return "done"
+    if "started" not in times:
+        return "waiting"
+    return "failed" if quickstart.status == JobStatus.FAILED else "running"
+
+
+def _seconds(times: dict[str, str], state: str) -> float | None:
+    if "started" not in times:
+        return None
+    start = datetime.fromisoformat(times["started"])
+    end = datetime.fromisoformat(times["finished"]) if "finished" in times else timezone.now()
+    return (end - start).total_seconds()

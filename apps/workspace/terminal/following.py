@@ -1,0 +1,100 @@
+"""Showing a running quickstart in a terminal: bars with time left, or plain lines where there is no terminal."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import close_old_connections
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from apps.core.jobs import ENDED
+from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.progress import StepProgress, progress_of
+
+POLL_SECONDS = 1.0
+PLAIN_LINE_SECONDS = 10.0
+
+
+def span_text(seconds: float | None) -> str:
+    """`48 s`, `6 min 05 s`."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def left_text(step: StepProgress) -> str:
+    """Time left as a range; empty when nothing is known yet."""
+    if step.seconds_left_low is None or step.seconds_left_high is None:
+        return ""
+    low, high = span_text(step.seconds_left_low), span_text(step.seconds_left_high)
+    return f"{low} left" if low == high else f"{low} to {high} left"
+
+
+def state_text(step: StepProgress) -> str:
+    counted = f"{step.done}/{step.total}" if step.total else ""
+    if step.state == "done":
+        return f"done in {span_text(step.seconds)}" + (f", {counted}" if counted else "")
+    if step.state == "running":
+        return " · ".join(part for part in (f"running {counted}".strip(), step.detail, left_text(step)) if part)
+    return step.state
+
+
+def follow(quickstart: Quickstart, *, console: Console, still_wanted: Callable[[], bool]) -> Quickstart:
+    """Show progress until the job has ended or `still_wanted` says no. Returns the fresh row."""
+    show: Any = _Bars(console) if console.is_terminal else _Lines(console)
+    with show:
+        while True:
+            close_old_connections()
+            quickstart = Quickstart.objects.select_related("experiment", "training_run").get(pk=quickstart.pk)
+            show.update(progress_of(quickstart))
+            if quickstart.status in ENDED or not still_wanted():
+                return quickstart
+            time.sleep(POLL_SECONDS)
+
+
+class _Bars:
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[state]}"), console=console
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "_Bars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.progress.stop()
+
+    def update(self, steps: list[StepProgress]) -> None:
+        for step in steps:
+            total = step.total or 1
+            done = total if step.state == "done" else min(step.done, total - 1)
+            if step.name not in self.tasks:
+                self.tasks[step.name] = self.progress.add_task(step.label, total=total, state="")
+            self.progress.update(self.tasks[step.name], completed=done, total=total, state=state_text(step))
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.said: dict[str, str] = {}
+        self.said_at = 0.0
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return None
+
+    def update(self, steps: list[StepProgress]) -> None:
+        now = time.monotonic()
+        for step in steps:
+            changed = self.said.get(step.name, "waiting") != step.state
+            due = step.state == "running" and now - self.said_at >= PLAIN_LINE_SECONDS
+            if changed or due:
+                self.console.print(f"{step.label}: {state_text(step)}", highlight=False)
+                self.said[step.name] = step.state
+                self.said_at = now
