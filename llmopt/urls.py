@@ -13,6 +13,8 @@ handler500 = "apps.core.error_pages.server_error"
 team_pages = [
     path("", include("apps.workspace.urls")),
     path("", include("apps.experiments.urls")),
+    path("", include("apps.evaluation.urls")),
+    path("", include("apps.training.urls")),
     path("", include("apps.providers.urls")),
     path("", include("apps.accounts.urls.team")),
 ]

@@ -5,6 +5,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core.health import readiness
+
 
 @api_view(["GET"])
 @authentication_classes([])
@@ -18,9 +20,8 @@ def alive(request: Request) -> Response:
 @authentication_classes([])
 @permission_classes([AllowAny])
 def ready(request: Request) -> Response:
-    """200 when database, cache, queue and storage answer; 503 with what does not."""
-    from apps.core import health
-
-    checks = health.ready()
-    ok = all(check == "ok" for check in checks.values())
-    return Response({"status": "ok" if ok else "unavailable", "checks": checks}, status=200 if ok else 503)
+    """200 when database, cache, queue and storage answer; 503 says which does not, and why."""
+    checks = readiness()
+    ok = all(check.ok for check in checks)
+    body = {"ready": ok, "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}}
+    return Response(body, status=200 if ok else 503)

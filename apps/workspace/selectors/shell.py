@@ -42,7 +42,6 @@ def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, An
     shell["items"] = _items(home, path)
     shell["jobs"] = {"running": running_count(user=user, team=team), "url": f"{home}jobs/"}
     shell["money"] = {**_money(team), "url": None}
-    shell["events_url"] = f"{home}events/"
     return shell
 
 
