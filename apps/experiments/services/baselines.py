@@ -1,5 +1,6 @@
 """Free baselines as models: fitted on the training rows of one dataset version and stored like any other artefact."""
 
+import json
 from typing import Any
 
 from apps.core.access import require
@@ -11,9 +12,9 @@ from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create
 
 NAMES = {
-    "most_frequent": "Most frequent answer",
-    "nearest": "Nearest training example",
-    "token_lookup": "Token lookup",
+    baselines.MOST_FREQUENT: "Most frequent answer",
+    baselines.NEAREST: "Nearest training example",
+    baselines.TOKEN_LOOKUP: "Token lookup",
 }
 
 
@@ -25,8 +26,8 @@ def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, me
     if existing is not None:
         return existing
     pairs = [(row.input, row.expected) for row in rows.train_rows(dataset_version)]
-    artefact = baselines.fit(method, pairs, fields=dataset_version.facts.get("answer_fields", []))
-    data = baselines.dump(artefact)
+    artefact = _fit(method, pairs, dataset_version.facts.get("answer_fields", []))
+    data = json.dumps(artefact, sort_keys=True, ensure_ascii=False).encode()
     name = put_bytes(f"baselines/{dataset_version.content_hash}/{method}.json", data)
     return language_model_create(
         actor=actor,
@@ -39,3 +40,9 @@ def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, me
         artifact=name,
         facts={"dataset": dataset_version.content_hash, "rows": len(pairs), "method": method},
     )
+
+
+def _fit(method: str, pairs: list[tuple[str, str]], answer_fields: list[str]) -> baselines.Artefact:
+    if method == baselines.TOKEN_LOOKUP:
+        return baselines.fit_token_lookup(pairs, answer_fields)
+    return {baselines.MOST_FREQUENT: baselines.fit_most_frequent, baselines.NEAREST: baselines.fit_nearest}[method](pairs)
