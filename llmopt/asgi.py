@@ -1,8 +1,13 @@
-"""ASGI entry point."""
+"""ASGI entry point: the edge stack with Django behind it."""
 
 import os
 
-from django.core.asgi import get_asgi_application
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmopt.settings.dev")
-application = get_asgi_application()
+
+from django.core.asgi import get_asgi_application  # noqa: E402  # the settings module must be named first
+
+django_application = get_asgi_application()
+
+from llmopt.edge.stack import build  # noqa: E402  # it imports models, so Django must be set up
+
+application = build(django_application)

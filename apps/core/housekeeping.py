@@ -1,0 +1,105 @@
+"""What has to be done every few seconds somewhere: recover jobs, seal the audit chain, sweep, forget.
+
+One instance ticks at a time, wherever it runs: it holds a lease, a row that it renews with every tick.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import close_old_connections
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from apps.core.models import Canary
+from apps.core.processes import stopping
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 2.0
+# Shorter than the time limit of a task; the ticker then queues its own continuation.
+SLICE_SECONDS = 58.0
+LEASE_SECONDS = 10.0
+LEASE = "housekeeping-ticker"
+
+
+@dataclass
+class Part:
+    """One thing to do, by dotted name: an app above core registers its own without being imported here."""
+
+    name: str
+    dotted: str
+    every_seconds: float
+    last_run: float = float("-inf")
+
+
+_parts: dict[str, Part] = {}
+
+
+def register_housekeeping(name: str, dotted: str, *, every_seconds: float = TICK_SECONDS) -> None:
+    """Have the function at `dotted` called about every `every_seconds`. It replaces an earlier part called `name`."""
+    _parts[name] = Part(name, dotted, every_seconds)
+
+
+def registered() -> dict[str, str]:
+    """Dotted name by name."""
+    return {part.name: part.dotted for part in _parts.values()}
+
+
+register_housekeeping("jobs", "apps.core.jobs.reap")
+register_housekeeping("audit", "apps.core.audit.seal_pending")
+register_housekeeping("live events", "apps.core.live.forget_old", every_seconds=60.0)
+
+
+def tick(now: float) -> list[str]:
+    """Run each part that is due at `now` (seconds of any steady clock). Returns the names of the parts that failed."""
+    failed = []
+    for part in _parts.values():
+        if now - part.last_run < part.every_seconds:
+            continue
+        part.last_run = now
+        try:
+            import_string(part.dotted)()
+        except Exception:
+            # One part's bug must not stop the others: without the reaper nothing recovers.
+            log.exception("housekeeping failed", extra={"part": part.name})
+            failed.append(part.name)
+    return failed
+
+
+def lease_take(holder: str) -> bool:
+    """Take or renew the lease. False while another holder has renewed it within LEASE_SECONDS."""
+    now = timezone.now()
+    Canary.objects.get_or_create(
+        cluster=LEASE, defaults={"asked_at": now - timedelta(seconds=LEASE_SECONDS), "nonce": ""}
+    )
+    free = Q(nonce=holder) | Q(nonce="") | Q(asked_at__lt=now - timedelta(seconds=LEASE_SECONDS))
+    return bool(Canary.objects.filter(free, cluster=LEASE).update(nonce=holder, asked_at=now))
+
+
+def lease_release(holder: str) -> None:
+    """Let the next ticker start at once."""
+    Canary.objects.filter(cluster=LEASE, nonce=holder).update(nonce="")
+
+
+def run_slice(
+    *,
+    seconds: float = SLICE_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> bool:
+    """Tick for `seconds` while holding the lease. True when it came to its end and should be continued."""
+    holder, end = secrets.token_hex(8), clock() + seconds
+    while clock() < end and not stopping.requested():
+        close_old_connections()
+        if not lease_take(holder):
+            return False
+        tick(clock())
+        sleep(TICK_SECONDS)
+    lease_release(holder)
+    return not stopping.requested()

@@ -1,0 +1,77 @@
+"""Watch the queue clusters and the memory of an embedded installation."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from apps.core import monitoring
+from apps.core.processes import busy, rpc
+from apps.core.processes.cluster import cluster_names, worker_count
+from apps.core.processes.supervisor import SOCKET_VARIABLE, places, read_state
+from apps.core.processes.tree import RUN_VARIABLE
+from apps.core.processes.watchdog import ASK_SECONDS, STUCK_SECONDS, ClusterWatch
+
+log = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 2.0
+
+
+class Command(BaseCommand):
+    help = "Ask each queue cluster a question, restart the ones that stay silent, and record the peak of memory."
+    requires_system_checks: list[str] = []  # noqa: RUF012  # Django's own declaration; checks would import every page
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--ask-seconds", type=float, default=float(os.environ.get("LLMOPT_CANARY_SECONDS", ASK_SECONDS))
+        )
+        parser.add_argument(
+            "--stuck-seconds", type=float, default=float(os.environ.get("LLMOPT_STUCK_SECONDS", STUCK_SECONDS))
+        )
+
+    def handle(self, *args: Any, ask_seconds: float, stuck_seconds: float, **options: Any) -> None:
+        watches = [ClusterWatch(name, worker_count(name), ask_seconds, stuck_seconds) for name in cluster_names()]
+        sampler = _sampler()
+        while True:
+            started = time.monotonic()
+            if sampler is not None:
+                monitoring.record_peak(places().peak, sampler.run_id, sampler.sample())
+            look_at_clusters(watches)
+            time.sleep(max(0.0, SAMPLE_SECONDS - (time.monotonic() - started)))
+
+
+def look_at_clusters(watches: list[ClusterWatch]) -> None:
+    """Ask, and restart what is stuck. A database that is away for a moment is no reason to restart a cluster."""
+    close_old_connections()
+    now = time.time()
+    for watch in watches:
+        try:
+            stuck = watch.look(now=now, busy=busy.count(Path(settings.VAR_DIR), watch.name))
+        except DatabaseError:
+            log.exception("the queue could not be asked", extra={"cluster": watch.name})
+            continue
+        if stuck:
+            log.critical("cluster does not answer and is restarted", extra={"cluster": watch.name})
+            restart(watch.name)
+            watch.ask(now)
+
+
+def restart(cluster: str) -> None:
+    """A stuck cluster would not end by itself either: it is killed, and supervisord starts it again."""
+    try:
+        rpc.kill_program(Path(os.environ[SOCKET_VARIABLE]), cluster)
+    except Exception:
+        log.exception("the cluster could not be restarted", extra={"cluster": cluster})
+
+
+def _sampler() -> monitoring.MemorySampler | None:
+    run_id, state = os.environ.get(RUN_VARIABLE), read_state()
+    if run_id is None:
+        return None
+    return monitoring.MemorySampler(run_id, also=(state.pid,) if state else ())

@@ -1,0 +1,1 @@
+"""The operating-system processes of one installation: how they start, belong together, stop and are found again."""
