@@ -218,7 +218,8 @@ Q_CLUSTER = {
     **_CLUSTER,
     "name": "worker",
     "workers": env.int("LLMOPT_WORKERS", default=3),
-    "ALT_CLUSTERS": {"housekeeping": {**_CLUSTER, "workers": 1, "scheduler": True, "poll": 0.5}},
+    # Two workers: one ticks for a minute at a time, the other answers what else comes.
+    "ALT_CLUSTERS": {"housekeeping": {**_CLUSTER, "workers": 2, "scheduler": True, "poll": 0.5}},
 }
 
 INFERENCE_URL: str = env("LLMOPT_INFERENCE_URL", default="http://127.0.0.1:8710/v1")
@@ -239,7 +240,7 @@ LOGGING = {
     "formatters": {"line": {"()": "apps.core.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LLMOPT_LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "django_q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
+    "loggers": {"django.server": {"level": "WARNING"}, "django-q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
 }
 
 UNFOLD = {"SITE_TITLE": _("LLMOpt operators"), "SITE_HEADER": _("LLMOpt operators"), "SHOW_VIEW_ON_SITE": False}
