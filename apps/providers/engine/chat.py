@@ -1,7 +1,7 @@
 """The one rendering of chat: messages become token ids here for training, serving and evaluation alike.
 
-Prompt and answer are tokenised separately and joined, because tokenised together some tokenizers merge the last token of
-the prompt with the first of the answer, and the model would then be served a prompt that it never saw in training.
+Prompt and answer are tokenised separately and joined, because tokenised together some tokenizers merge the last token
+of the prompt with the first of the answer, and the model would then be served a prompt that it never saw in training.
 Only ``tokenizers`` and ``jinja2`` are needed, so that the inference process stays small.
 """
 
@@ -45,7 +45,7 @@ class ChatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """``ids`` of a prompt, ready for generation; the first ``prefix_length`` of them cover all messages but the last."""
+    """``ids`` of a prompt, ready for generation; the first ``prefix_length`` cover all messages but the last."""
 
     ids: tuple[int, ...]
     prefix_length: int
@@ -53,7 +53,7 @@ class RenderedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class RenderedExample:
-    """``ids`` = prompt + answer + stop token; ``trained[i]`` says whether position i is learned (the answer and the stop)."""
+    """``ids`` = prompt + answer + stop token; ``trained[i]``: position i is learned (the answer and the stop)."""
 
     ids: tuple[int, ...]
     prompt_length: int
@@ -132,7 +132,7 @@ class ChatTokenizer:
     def render_example(self, messages: Sequence[Message], answer: str) -> RenderedExample:
         """A training example: the prompt as served, the answer, the stop token. The mask comes from positions alone.
 
-        Raises ChatError when the answer is empty or holds the stop token itself, which would teach the model to stop early.
+        Raises ChatError when the answer is empty or holds a control token, which would teach the model to stop early.
         """
         prompt = self.render_prompt(messages)
         if not answer:
@@ -211,7 +211,7 @@ class ChatTokenizer:
     def _find_stop_id(self) -> int:
         """The control token that the template writes after an answer, else the end-of-sequence token.
 
-        A base model's eos_token may differ from the end of turn in its template: what is trained must be what stops serving.
+        A base model's eos_token may differ from the end of turn in its template: what is trained must stop serving.
         """
         turns = [Message(role="user", content="question"), Message(role="assistant", content=_PROBE_ANSWER)]
         rendered = self._render(turns, add_generation_prompt=False)

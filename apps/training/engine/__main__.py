@@ -1,0 +1,123 @@
+"""``python -m apps.training.engine RUN_DIR``: one training process. docs/training-engine.md describes the protocol."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from apps.training.engine.control import StopFlag
+from apps.training.engine.errors import TrainingError
+from apps.training.engine.events import EventLog, Failed
+from apps.training.engine.report import Reporter
+
+FINISHED, FAILED, PAUSED, CANCELLED = 0, 1, 10, 11
+_PR_SET_PDEATHSIG = 1
+_NO_MEMORY = "There is not enough memory. A smaller batch_size or max_length needs less."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    run_dir = Path(options.run_dir).resolve()
+    if options.parent_death is not None:
+        _die_with_parent(options.parent_death)
+    if not run_dir.is_dir():
+        sys.stderr.write(f"{run_dir} is not a directory.\n")
+        return FAILED
+    with (run_dir / "engine.lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"Another engine is working on {run_dir}.\n")
+            return FAILED
+        return _run(run_dir)
+
+
+def _run(run_dir: Path) -> int:
+    stop = StopFlag(run_dir / "control")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.pause())
+    log = EventLog(run_dir / "events.jsonl")
+    report = Reporter(log, clock=time.monotonic)
+    failure: Failed | None = None
+    outcome = "failed"
+    try:
+        threads = _set_up_libraries(run_dir)
+        from apps.training.engine.run import run_training
+
+        outcome = run_training(run_dir, report, should_stop=stop, clock=time.monotonic, threads=threads)
+    except TrainingError as error:
+        failure = Failed(error.code, error.text, error.row)
+    except MemoryError:
+        failure = Failed("memory", _NO_MEMORY)
+    except OSError as error:
+        failure = _os_failure(error)
+    except Exception as error:
+        failure = _bug(error)
+    report.close()
+    if failure is not None:
+        log.emit(failure)
+        sys.stderr.write(f"{failure.text}\n")
+    log.close()
+    return {"finished": FINISHED, "pause": PAUSED, "cancel": CANCELLED}.get(outcome, FAILED)
+
+
+def _set_up_libraries(run_dir: Path) -> int:
+    """Fix the thread count before the libraries read it, and keep them off the network. Returns the thread count."""
+    from apps.training.engine.spec import read_spec
+
+    threads = read_spec(run_dir / "spec.json").threads or len(os.sched_getaffinity(0))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ |= {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    return threads
+
+
+def _os_failure(error: OSError) -> Failed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = "The disk is full. Free some space and start the run again: it goes on from its last checkpoint."
+        return Failed("disk", text)
+    return _bug(error)
+
+
+def _bug(error: Exception) -> Failed:
+    if "can't allocate memory" in str(error):
+        return Failed("memory", _NO_MEMORY)
+    traceback.print_exception(error)
+    return Failed("bug", f"The training engine stopped at an error it does not know ({type(error).__name__}: {error}).")
+
+
+def _die_with_parent(expected: int) -> None:
+    """Ask the kernel to kill this process when its parent dies; leave at once if that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.getppid()
+    if parent == 1 or (expected and parent != expected):
+        sys.exit(FAILED)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m apps.training.engine", description="Train one model.")
+    parser.add_argument("run_dir", help="directory with spec.json and the row files")
+    parser.add_argument(
+        "--parent-death", nargs="?", type=int, const=0, default=None, metavar="PID", help="die with the parent process"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
