@@ -99,16 +99,18 @@ def sweep(dead_holders: Sequence[str] = ()) -> list[Closed]:
 
 def _afterwards(and_then: AndThen | None) -> Callable[[Closed | None], None]:
     def after(outcome: Closed | None) -> None:
-        if outcome is not None and outcome.overrun_nanousd:
-            _raise_alert(outcome)
+        if outcome is not None:
+            alert_if_overrun(outcome)
         if and_then is not None:
             and_then()
 
     return after
 
 
-def _raise_alert(outcome: Closed) -> None:
+def alert_if_overrun(outcome: Closed) -> None:
     """More was spent than was held: the books show it, and so do the log and the audit trail."""
+    if not outcome.overrun_nanousd:
+        return
     facts = {"held_nanousd": outcome.held_nanousd, "amount_nanousd": outcome.amount_nanousd}
     reservation = Reservation.objects.get(pk=outcome.reservation_id)
     log.error("a call cost more than was held for it", extra={"reservation": str(reservation.uid), **facts})
