@@ -61,6 +61,17 @@ def user_create(*, actor: User | None, email: str, name: str = "") -> User:
     return user
 
 
+def user_change(*, actor: User | None, user: User, fields: list[str]) -> User:
+    """Save what an operator changed about a person. The event names the fields and no value."""
+    if actor is not None and not actor.is_superuser:
+        raise NotAllowed(_("Only an operator changes other people's accounts."))
+    if fields:
+        with transaction.atomic():
+            user.save(update_fields=fields)
+            audit.record(actor=actor, verb="user.updated", target=user, fields=fields)
+    return user
+
+
 def member_add(*, actor: User | None, team: Team, email: str, role: str, name: str = "") -> MemberAdded:
     """Add a person to `team`. An unknown e-mail address makes an account in embedded mode, and is refused elsewhere."""
     with transaction.atomic():

@@ -9,9 +9,11 @@ from factory.django import DjangoModelFactory
 from apps.accounts.models import Membership, Team, User
 from apps.billing.models import Budget, Price
 from apps.core.roles import Role
-from apps.evaluation.models import Evaluation
+from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, Prompt, PromptVersion
 from apps.providers.models import LanguageModel
+from apps.training.models import ModelVersion, TrainingRun
+from apps.workspace.models import Quickstart
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - signs in people who exist in test databases alone
 
@@ -162,3 +164,63 @@ class BudgetFactory(DjangoModelFactory[Budget]):
     team = factory.SubFactory(TeamFactory)
     period = Budget.Period.TOTAL
     limit_nanousd = 5_000_000_000
+
+
+class TrainingRunFactory(DjangoModelFactory[TrainingRun]):
+    class Meta:
+        model = TrainingRun
+
+    team = factory.SubFactory(TeamFactory)
+    name = factory.Sequence(lambda n: f"Training {n}")
+    base_model = factory.SubFactory(LanguageModelFactory, team=factory.SelfAttribute("..team"))
+    language_model = factory.SubFactory(
+        LanguageModelFactory,
+        team=factory.SelfAttribute("..team"),
+        kind=LanguageModel.Kind.TRAINED,
+        state=LanguageModel.State.PLANNED,
+    )
+    dataset_version = factory.SubFactory(DatasetVersionFactory, dataset__team=factory.SelfAttribute("...team"))
+    prompt_version = factory.SubFactory(PromptVersionFactory, prompt__team=factory.SelfAttribute("...team"))
+    spec = factory.LazyFunction(dict)
+    created_by = factory.SubFactory(UserFactory)
+
+
+class ModelVersionFactory(DjangoModelFactory[ModelVersion]):
+    class Meta:
+        model = ModelVersion
+
+    run = factory.SubFactory(TrainingRunFactory)
+    team = factory.SelfAttribute("run.team")
+    language_model = factory.SelfAttribute("run.language_model")
+    number = factory.Sequence(lambda n: n + 1)
+    digest = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class OutputFactory(DjangoModelFactory[Output]):
+    class Meta:
+        model = Output
+
+    evaluation = factory.SubFactory(EvaluationFactory)
+    example_id = factory.Sequence(lambda n: f"{n:032x}")
+    text = '{"city":"Springfield"}'
+    latency_ms = 12.5
+
+
+class ScoreFactory(DjangoModelFactory[Score]):
+    class Meta:
+        model = Score
+
+    output = factory.SubFactory(OutputFactory)
+    metric = "field_f1"
+    signature = "field_f1"
+    value = 1.0
+
+
+class QuickstartFactory(DjangoModelFactory[Quickstart]):
+    class Meta:
+        model = Quickstart
+
+    team = factory.SubFactory(TeamFactory)
+    actor = factory.SubFactory(UserFactory)
+    definition = factory.LazyFunction(dict)
+    definition_hash = factory.Sequence(lambda n: f"{n:064x}")

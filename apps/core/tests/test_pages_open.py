@@ -1,7 +1,5 @@
 """Every page opens for the owner of a team with something in it."""
 
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.urls import reverse

@@ -1,0 +1,103 @@
+"""People, teams and memberships. Changes go through the services, so that they leave an audit event."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm
+
+from apps.accounts import services
+from apps.accounts.models import Membership, SignInLink, Team, User
+from apps.core.admin import ReadOnlyAdmin
+from apps.core.errors import ApplicationError
+
+# Rights come from a person's role in a team; an operator has them all in the admin.
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    ordering = ("email",)
+    list_display = ("email", "name", "is_active", "is_staff", "last_login", "created_at")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("email", "name")
+    filter_horizontal = ()
+    readonly_fields = ("uid", "last_login", "created_at")
+    fieldsets = (
+        (None, {"fields": ("email", "name", "password", "is_active", "is_staff", "is_superuser", *readonly_fields)}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "name")}),)
+    add_form = ModelForm
+    change_password_form = AdminPasswordChangeForm
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            return ModelAdmin.get_form(self, request, obj, change, **kwargs)
+        return super().get_form(request, obj, change, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change:
+            services.user_change(actor=request.user, user=obj, fields=list(form.changed_data))  # type: ignore[arg-type]
+        else:
+            created = services.user_create(actor=request.user, email=obj.email, name=obj.name)  # type: ignore[arg-type]
+            obj.pk, obj.uid = created.pk, created.uid
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        # What a person did stays theirs; an account is switched off instead.
+        return False
+
+
+@admin.register(Team)
+class TeamAdmin(ReadOnlyAdmin):
+    list_display = ("name", "slug", "time_zone", "created_at")
+    search_fields = ("name", "slug")
+
+
+@admin.register(Membership)
+class MembershipAdmin(ModelAdmin):
+    list_display = ("user", "team", "role", "created_at")
+    list_filter = ("role", "team")
+    search_fields = ("user__email", "user__name", "team__name")
+    list_select_related = ("user", "team")
+    autocomplete_fields = ("user", "team")
+    fields = ("team", "user", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("team", "user")
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        try:
+            if change:
+                services.member_role_change(actor=request.user, membership=obj, role=obj.role)  # type: ignore[arg-type]
+            else:
+                added = services.member_add(actor=request.user, team=obj.team, email=obj.user.email, role=obj.role)  # type: ignore[arg-type]
+                obj.pk, obj.uid = added.membership.pk, added.membership.uid
+        except ApplicationError as error:
+            self.message_user(request, error.message, messages.ERROR)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        try:
+            services.member_remove(actor=request.user, membership=obj)  # type: ignore[arg-type]
+        except ApplicationError as error:
+            self.message_user(request, error.message, messages.ERROR)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
+
+@admin.register(SignInLink)
+class SignInLinkAdmin(ReadOnlyAdmin):
+    list_display = ("user", "created_at", "expires_at", "used_at")
+    list_filter = ("created_at",)
+    search_fields = ("user__email",)
+    list_select_related = ("user",)
+    # The hash signs nobody in, and still nobody needs to see it.
+    exclude = ("token_hash",)
+    verbose_name = _("sign-in link")

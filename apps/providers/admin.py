@@ -1,0 +1,14 @@
+"""Models."""
+
+from django.contrib import admin
+
+from apps.core.admin import ReadOnlyAdmin
+from apps.providers.models import LanguageModel
+
+
+@admin.register(LanguageModel)
+class LanguageModelAdmin(ReadOnlyAdmin):
+    list_display = ("name", "team", "kind", "state", "served_name", "revision", "created_at")
+    list_filter = ("state", "kind", "team")
+    search_fields = ("name", "served_name", "uid")
+    list_select_related = ("team",)

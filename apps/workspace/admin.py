@@ -1,0 +1,14 @@
+"""The quickstart's job."""
+
+from django.contrib import admin
+
+from apps.core.admin import JobAdmin
+from apps.workspace.models import Quickstart
+
+
+@admin.register(Quickstart)
+class QuickstartAdmin(JobAdmin):
+    list_display = ("__str__", "team", "experiment", *JobAdmin.job_columns)
+    list_filter = (*JobAdmin.list_filter, "team")
+    search_fields = ("definition_hash", "team__name", "uid")
+    list_select_related = ("team", "experiment")
