@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from apps.core.models import AuditEvent
 
@@ -63,15 +63,21 @@ def seal_pending(*, limit: int = 1000) -> int:
 
 
 def _head(team_id: int | None) -> tuple[int, str]:
-    chain = AuditEvent.objects.filter(team_id=team_id, sequence__isnull=False)
+    chain = _chain(team_id)
     last = chain.aggregate(last=Max("sequence"))["last"]
     return (last, chain.get(sequence=last).hash) if last else (0, "")
+
+
+def _chain(team_id: int | None) -> QuerySet[AuditEvent]:
+    """Sealed events of a team, or those that belong to no team."""
+    sealed = AuditEvent.objects.filter(sequence__isnull=False)
+    return sealed.filter(team__isnull=True) if team_id is None else sealed.filter(team_id=team_id)
 
 
 def first_broken_link(team_id: int | None) -> int | None:
     """Sequence number of the first event whose hash or predecessor does not fit; None when the chain is whole."""
     previous, expected = "", 1
-    for event in AuditEvent.objects.filter(team_id=team_id, sequence__isnull=False).order_by("sequence").iterator():
+    for event in _chain(team_id).order_by("sequence").iterator():
         fits = event.previous_hash == previous and event.sequence == expected
         if not fits or event.hash != event_hash(event, sequence=expected, previous_hash=previous):
             return int(event.sequence or expected)

@@ -68,7 +68,9 @@ def kind_of(row: JobModel) -> JobKind:
     return _KINDS[row._meta.label_lower]
 
 
-def transition(row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, claim: str | None = None, **fields: Any) -> bool:
+def transition(
+    row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, claim: str | None = None, **fields: Any
+) -> bool:
     """Compare-and-set of `row.status`. False when the row has moved on or, with `claim`, belongs to another process."""
     sources = [source for source in TRANSITIONS if to in TRANSITIONS[source]]
     if allowed_from is not None:
@@ -86,7 +88,16 @@ def transition(row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None =
 def enqueue(row: JobModel) -> bool:
     """Queue `row` for its worker; the id travels when the transaction commits."""
     with transaction.atomic():
-        if not transition(row, to=JobStatus.QUEUED, queued_at=timezone.now(), claim="", finished_at=None, error="", error_kept="", error_next=""):
+        if not transition(
+            row,
+            to=JobStatus.QUEUED,
+            queued_at=timezone.now(),
+            claim="",
+            finished_at=None,
+            error="",
+            error_kept="",
+            error_next="",
+        ):
             return False
         _send(row)
     return True
@@ -122,9 +133,9 @@ def heartbeat(row: JobModel, **fields: Any) -> bool:
 def hand_on(row: JobModel) -> bool:
     """End of a slice: release the claim and queue the continuation. A slice that got this far is no failed attempt."""
     with transaction.atomic():
-        done = transition(
-            row, to=JobStatus.QUEUED, claim=row.claim, queued_at=timezone.now(), attempt=0
-        ) and bool(type(row)._default_manager.filter(pk=row.pk).update(claim=""))
+        done = transition(row, to=JobStatus.QUEUED, claim=row.claim, queued_at=timezone.now(), attempt=0) and bool(
+            type(row)._default_manager.filter(pk=row.pk).update(claim="")
+        )
         if done:
             _send(row)
     return done
@@ -201,7 +212,9 @@ def _reap_kind(kind: JobKind, now: datetime) -> int:
     lost_before = now - timedelta(seconds=settings.JOB_REQUEUE_AFTER_SECONDS)
     rows = kind.model_class._default_manager
     touched = 0
-    for row in rows.filter(status=JobStatus.RUNNING).filter(Q(heartbeat_at__lt=dead_before) | Q(heartbeat_at__isnull=True)):
+    for row in rows.filter(status=JobStatus.RUNNING).filter(
+        Q(heartbeat_at__lt=dead_before) | Q(heartbeat_at__isnull=True)
+    ):
         touched += _recover(kind, row)
     for row in rows.filter(status=JobStatus.QUEUED, queued_at__lt=lost_before):
         with transaction.atomic():
@@ -214,7 +227,9 @@ def _reap_kind(kind: JobKind, now: datetime) -> int:
 def _recover(kind: JobKind, row: JobModel) -> bool:
     if kind.may_resume is not None and not kind.may_resume(row):
         return False
-    log.warning("job process is gone", extra={"job": row._meta.label_lower, "uid": str(row.uid), "attempt": row.attempt})
+    log.warning(
+        "job process is gone", extra={"job": row._meta.label_lower, "uid": str(row.uid), "attempt": row.attempt}
+    )
     if row.attempt >= kind.max_attempts:
         return fail(
             row,
@@ -224,7 +239,9 @@ def _recover(kind: JobKind, row: JobModel) -> bool:
         )
     with transaction.atomic():
         # The old claim is part of the condition, so that a process that comes back to life has lost it.
-        queued = transition(row, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=row.claim, queued_at=timezone.now())
+        queued = transition(
+            row, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=row.claim, queued_at=timezone.now()
+        )
         if queued:
             type(row)._default_manager.filter(pk=row.pk).update(claim="")
             _send(row)

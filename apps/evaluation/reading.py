@@ -39,7 +39,7 @@ def report_facts(
     memory_mib: Mapping[str, float] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> ReportFacts:
-    """Everything a report needs, as far as the evaluations have ended. Examples stand in the order of the test split."""
+    """Everything a report needs, as far as the evaluations have ended. Examples stand in the order of their ids."""
     evaluations = final_evaluations(experiment)
     version = experiment.dataset_version
     return ReportFacts(

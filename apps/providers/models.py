@@ -25,7 +25,7 @@ class LanguageModel(ScopedModel):
     name = models.CharField(max_length=160)
     kind = models.CharField(max_length=12, choices=Kind.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PLANNED)
-    # What the serving side calls it: a folder below artifacts/models for the inference process, a provider's own name later.
+    # What the serving side calls it: for the inference process a folder below artifacts/models.
     served_name = models.CharField(max_length=160)
     # Changes whenever the same name would answer differently: part of the response cache's key.
     revision = models.CharField(max_length=80, blank=True)

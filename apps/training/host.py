@@ -74,7 +74,10 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
     except Exception as error:
         _stop_engine(host)
         log.exception("training host failed", extra={"run": str(run.uid)})
-        _fail(host, _("The training host stopped with an error: %(error)s") % {"error": f"{type(error).__name__}: {error}"})
+        _fail(
+            host,
+            _("The training host stopped with an error: %(error)s") % {"error": f"{type(error).__name__}: {error}"},
+        )
         return 1
     finally:
         DeviceLease.objects.filter(run=run, attempt=attempt).update(run=None, expires_at=timezone.now())

@@ -20,7 +20,16 @@ def host_start(run: TrainingRun) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "training-host.log").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "training_host", str(run.pk), "--attempt", str(run.attempt), "--claim", run.claim],
+            [
+                sys.executable,
+                "manage.py",
+                "training_host",
+                str(run.pk),
+                "--attempt",
+                str(run.attempt),
+                "--claim",
+                run.claim,
+            ],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -13,8 +13,12 @@ class TrainingRun(JobModel):
     base_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="training_runs")
     # The planned model that this run makes ready.
     language_model = models.OneToOneField("providers.LanguageModel", on_delete=models.PROTECT, related_name="made_by")
-    dataset_version = models.ForeignKey("experiments.DatasetVersion", on_delete=models.PROTECT, related_name="training_runs")
-    prompt_version = models.ForeignKey("experiments.PromptVersion", on_delete=models.PROTECT, related_name="training_runs")
+    dataset_version = models.ForeignKey(
+        "experiments.DatasetVersion", on_delete=models.PROTECT, related_name="training_runs"
+    )
+    prompt_version = models.ForeignKey(
+        "experiments.PromptVersion", on_delete=models.PROTECT, related_name="training_runs"
+    )
     # What the engine is told (apps.training.engine.spec), without paths.
     spec = models.JSONField()
     host_pid = models.PositiveIntegerField(null=True)

@@ -13,8 +13,12 @@ class Quickstart(JobModel):
     # The committed definition it follows, and the hash of that file: another file is another quickstart.
     definition = models.JSONField()
     definition_hash = models.CharField(max_length=64)
-    experiment = models.OneToOneField("experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="quickstart")
-    training_run = models.OneToOneField("training.TrainingRun", on_delete=models.PROTECT, null=True, related_name="quickstart")
+    experiment = models.OneToOneField(
+        "experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="quickstart"
+    )
+    training_run = models.OneToOneField(
+        "training.TrainingRun", on_delete=models.PROTECT, null=True, related_name="quickstart"
+    )
     # {"import": seconds, ...}; and facts such as the peak memory that the supervisor measured.
     seconds = models.JSONField(default=dict)
     facts = models.JSONField(default=dict)
@@ -22,7 +26,9 @@ class Quickstart(JobModel):
     class Meta:
         verbose_name = _("quickstart")
         ordering = ["-id"]
-        constraints = [models.UniqueConstraint(fields=["team", "definition_hash"], name="quickstart_once_per_definition")]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "definition_hash"], name="quickstart_once_per_definition")
+        ]
 
     def __str__(self) -> str:
         return f"Quickstart {self.definition_hash[:8]}"

@@ -1,4 +1,4 @@
-"""Settings shared by every environment. Everything that differs between machines comes from the environment (.env.example)."""
+"""Settings shared by every environment. What differs between machines comes from the environment (.env.example)."""
 
 import os
 from pathlib import Path

@@ -23,9 +23,7 @@ class AuditEvent(ScopedModel):
         verbose_name = _("audit event")
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["team", "sequence"], name="audit_sequence_unique", nulls_distinct=True
-            ),
+            models.UniqueConstraint(fields=["team", "sequence"], name="audit_sequence_unique", nulls_distinct=True),
         ]
         indexes = [models.Index(fields=["sequence", "id"], name="audit_unsealed")]
 

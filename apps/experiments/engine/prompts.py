@@ -32,7 +32,7 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class PromptSpec:
-    """Messages as templates over `input`. Demonstrations go before the last user message, as its own question and answer."""
+    """Messages as templates over `input`. Demonstrations go before the last user message, in its own words."""
 
     messages: tuple[Message, ...]
     demonstrations: tuple[Demonstration, ...] = ()

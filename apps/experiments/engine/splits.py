@@ -8,9 +8,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 DEFAULT_PROBABILITIES = (0.70, 0.15, 0.15)
 
 
-def split_of(
-    *, seed: int, group_key: str, probabilities: tuple[float, float, float] = DEFAULT_PROBABILITIES
-) -> Split:
+def split_of(*, seed: int, group_key: str, probabilities: tuple[float, float, float] = DEFAULT_PROBABILITIES) -> Split:
     """Train, validation or test for a group. Every version of a dataset asks this with the same seed.
 
     The first 53 bits of BLAKE2b(seed, key) are a uniform number in [0, 1), compared with the running sum of

@@ -45,4 +45,6 @@ def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, me
 def _fit(method: str, pairs: list[tuple[str, str]], answer_fields: list[str]) -> baselines.Artefact:
     if method == baselines.TOKEN_LOOKUP:
         return baselines.fit_token_lookup(pairs, answer_fields)
-    return {baselines.MOST_FREQUENT: baselines.fit_most_frequent, baselines.NEAREST: baselines.fit_nearest}[method](pairs)
+    return {baselines.MOST_FREQUENT: baselines.fit_most_frequent, baselines.NEAREST: baselines.fit_nearest}[method](
+        pairs
+    )

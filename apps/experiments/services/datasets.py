@@ -37,7 +37,7 @@ def dataset_create(
 def dataset_version_create(
     *, actor: Any, dataset: Dataset, pairs: Sequence[tuple[str, str]], facts: dict[str, Any] | None = None
 ) -> DatasetVersion:
-    """Store (input, expected) pairs as the next version, with splits decided. The same content gives the same version."""
+    """Store (input, expected) pairs as the next version, splits decided. The same content gives the same version."""
     require(dataset, actor, "edit")
     assembled = assemble(pairs, seed=dataset.split_seed)
     if not assembled.examples:

@@ -81,7 +81,7 @@ def candidate_add(
 
 
 def experiment_register(*, actor: Any, experiment: Experiment, reference: Candidate) -> Experiment:
-    """Write reference, family and the hash of the definition, and freeze the candidates. Once, before any test score."""
+    """Write reference, family and the definition's hash, and freeze the candidates. Once, before any test score."""
     with transaction.atomic():
         require(experiment, actor, "edit")
         contenders = list(experiment.candidates.filter(trial=False).select_related("language_model", "prompt_version"))

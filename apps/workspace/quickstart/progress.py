@@ -70,9 +70,7 @@ def _jobs_of(quickstart: Quickstart, name: str, evaluations: list[Evaluation]) -
     if name == "choose":
         return [item for item in evaluations if item.purpose == Evaluation.Purpose.CHOICE]
     wanted = _FINAL_OF.get(name, ())
-    return [
-        item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL and item.candidate.name in wanted
-    ]
+    return [item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL and item.candidate.name in wanted]
 
 
 def _total(quickstart: Quickstart, name: str, jobs: list[Any]) -> int:

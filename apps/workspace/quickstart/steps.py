@@ -141,7 +141,8 @@ def register_decision(quickstart: Quickstart) -> bool:
 
 
 def evaluate_baselines(quickstart: Quickstart) -> bool:
-    return all([_final_is_done(quickstart, name) for name in NAMES.values()])
+    done = [_final_is_done(quickstart, name) for name in NAMES.values()]  # starts all before it waits for any
+    return all(done)
 
 
 def evaluate_plain(quickstart: Quickstart) -> bool:
@@ -240,9 +241,7 @@ def _prompt(
     quickstart: Quickstart, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
 ) -> PromptVersion:
     system = [Message(role="system", content=text["system"].strip())] if "system" in text else []
-    spec = PromptSpec(
-        messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations
-    )
+    spec = PromptSpec(messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations)
     return prompt_version_create(
         actor=quickstart.actor,
         team=quickstart.team,

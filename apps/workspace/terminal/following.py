@@ -57,7 +57,10 @@ def follow(quickstart: Quickstart, *, console: Console, still_wanted: Callable[[
 class _Bars:
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[state]}"), console=console
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}"),
+            console=console,
         )
         self.tasks: dict[str, TaskID] = {}
 

@@ -25,7 +25,9 @@ def print_report(report: dict[str, Any], console: Console) -> None:
 
 def _candidates(report: dict[str, Any], confidence: str) -> Table:
     n = report["dataset"]["n"]["test"]
-    table = Table(title=f"Candidates on the locked test ({n} examples; estimate and {confidence})", title_justify="left")
+    table = Table(
+        title=f"Candidates on the locked test ({n} examples; estimate and {confidence})", title_justify="left"
+    )
     table.add_column("Candidate")
     for name in report["experiment"]["metrics"]:
         table.add_column(METRIC_LABELS.get(name, name), justify="right")
@@ -102,4 +104,6 @@ def _print_training(report: dict[str, Any], console: Console) -> None:
     phases = ", ".join(f"{name} {span_text(value)}" for name, value in seconds.items() if name != "total")
     console.print(f"Phases: {phases}. Total {span_text(seconds.get('total'))}.", highlight=False)
     if report["memory_mib"]:
-        console.print(f"Peak memory of all processes (sum of PSS): {report['memory_mib']['peak_pss']:,.0f} MiB.", highlight=False)
+        console.print(
+            f"Peak memory of all processes (sum of PSS): {report['memory_mib']['peak_pss']:,.0f} MiB.", highlight=False
+        )

@@ -27,7 +27,7 @@ from apps.workspace.terminal.report import print_report
 
 
 class Command(BaseCommand):
-    help = "Migrate, start every process, run the quickstart and show it. HEADLESS=1 ends with the job; REPORT=path writes it."
+    help = "Migrate, start every process, run the quickstart, show it. HEADLESS=1 ends with it; REPORT=path writes it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
@@ -39,7 +39,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
-            raise CommandError("This starts an embedded installation; with DATABASE_URL set, start the processes yourself.")
+            raise CommandError(
+                "This starts an embedded installation; with DATABASE_URL set, start the processes yourself."
+            )
         headless = os.environ.get("HEADLESS", "") not in {"", "0"}
         console = Console(width=None if sys.stdout.isatty() else 160)
         stopped = threading.Event()
@@ -58,7 +60,9 @@ class Command(BaseCommand):
                 definition = read_definition(options["definition"], second_seed=options["second_seed"])
                 quickstart = quickstart_start(actor=user, team=team, definition=definition)
             link = _link(state.url, team, user)
-            console.print(f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False)
+            console.print(
+                f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False
+            )
             succeeded = quickstart is None or _follow(quickstart, console, stopped)
             if not headless and not stopped.is_set():
                 _stay(console, stopped, _link(state.url, team, user))
@@ -78,9 +82,7 @@ def _link(url: str, team: Any, user: Any) -> str:
 
 def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) -> bool:
     """Show the job until it ends; print and write its report. False unless it truly succeeded."""
-    ended = follow(
-        quickstart, console=console, still_wanted=lambda: supervisor.daemon_alive() and not stopped.is_set()
-    )
+    ended = follow(quickstart, console=console, still_wanted=lambda: supervisor.daemon_alive() and not stopped.is_set())
     if ended.status != JobStatus.SUCCEEDED or ended.experiment is None:
         sentence = ended.error or "The quickstart was interrupted; the same command goes on from here."
         console.print(" ".join(part for part in (sentence, ended.error_kept, ended.error_next) if part), style="red")
@@ -98,7 +100,10 @@ def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) 
 
 def _stay(console: Console, stopped: threading.Event, link: str) -> None:
     """Keep the product running until Ctrl-C. The link is the last line of the terminal."""
-    console.print("Running. Ctrl-C stops everything; training saves and goes on at the next start. A new link: make login", highlight=False)
+    console.print(
+        "Running. Ctrl-C stops everything; training saves and goes on at the next start. A new link: make login",
+        highlight=False,
+    )
     console.print(link, soft_wrap=True, highlight=False)
     while not stopped.wait(0.5) and supervisor.daemon_alive():
         pass
