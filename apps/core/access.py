@@ -17,7 +17,7 @@ def fetch_for_user(model: type[M], user: Any, action: str = "view", **lookup: An
     try:
         row: M = manager.for_user(user, action).get(**lookup)
     except ObjectDoesNotExist:
-        if action != "view" and manager.for_user(user, "view").filter(**lookup).exists():
+        if action != "belong" and manager.for_user(user, "belong").filter(**lookup).exists():
             raise NotAllowed(_("Your role in this team does not allow this.")) from None
         raise NotFound(_("There is no such %(thing)s here.") % {"thing": model._meta.verbose_name}) from None
     return row

@@ -19,7 +19,7 @@ def record(*, actor: Any, verb: str, target: Any, team_id: int | None = None, **
         actor=actor,
         actor_label=actor.email if actor is not None else SYSTEM,
         verb=verb,
-        object_type=type(target)._meta.label_lower,
+        object_type=target._meta.label_lower,
         object_uid=getattr(target, "uid", None),
         facts=facts,
     )

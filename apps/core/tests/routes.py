@@ -1,0 +1,107 @@
+"""Every route of the product, and the objects that its addresses name in tests."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from apps.accounts.models import Membership, Team, User
+from apps.accounts.services import sign_in_link_create
+from apps.core.artifacts import put_bytes
+from apps.core.models import JobStatus
+from apps.core.tests import factories
+from apps.experiments.services.datasets import dataset_version_create
+
+ADMIN = "admin/"
+
+
+def routes() -> list[str]:
+    """Patterns of all routes as they are written in the URL lists, admin's own left out."""
+    return sorted({route for route in _walk(get_resolver(), "") if not route.startswith(ADMIN)})
+
+
+def admin_routes() -> list[str]:
+    return sorted({route for route in _walk(get_resolver(), "") if route.startswith(ADMIN)})
+
+
+def _walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _walk(entry, route)
+        elif isinstance(entry, URLPattern):
+            yield route
+
+
+@dataclass
+class World:
+    """A team with one of everything. `uids` answers which object a route is about: the longest prefix decides."""
+
+    team: Team
+    uids: dict[str, Any]
+    token: str
+    version_number: int
+
+    def address(self, route: str) -> str:
+        """The path of `route` with this team's objects in it."""
+        prefix = max((known for known in self.uids if route.startswith(known)), key=len, default="")
+        values = {
+            "slug:team": self.team.slug,
+            "slug:kind": "evaluation",
+            "uuid:uid": self.uids.get(prefix, ""),
+            "int:number": self.version_number,
+            "str:token": self.token,
+        }
+        path = "/" + route
+        for parameter, value in values.items():
+            path = path.replace(f"<{parameter}>", str(value))
+        if "<" in path:
+            raise LookupError(f"apps/core/tests/routes.py does not know what {path} is about")
+        return path
+
+
+def make_world(team: Team, owner: User, member: User) -> World:
+    """One of everything in `team`, owned by `owner`; `member` is who settings pages act on."""
+    dataset = factories.DatasetFactory.create(team=team, created_by=owner)
+    pairs = [(f"{n} Main St, Springfield", json.dumps({"number": str(n)})) for n in range(60)]
+    version = dataset_version_create(actor=owner, dataset=dataset, pairs=pairs)
+    experiment = factories.ExperimentFactory.create(team=team, dataset_version=version, created_by=owner)
+    candidate = factories.CandidateFactory.create(experiment=experiment)
+    evaluation = factories.EvaluationFactory.create(candidate=candidate, status=JobStatus.QUEUED)
+    experiment.report_artifact = put_bytes(f"reports/{experiment.uid}.json", b'{"schema": "llmopt.report/1"}')
+    experiment.save(update_fields=["report_artifact"])
+    run = factories.TrainingRunFactory.create(
+        team=team, created_by=owner, dataset_version=version, status=JobStatus.RUNNING
+    )
+    base = "t/<slug:team>/"
+    return World(
+        team=team,
+        uids={
+            f"{base}datasets/": dataset.uid,
+            f"{base}models/": candidate.language_model.uid,
+            f"{base}jobs/": evaluation.uid,
+            f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
+            f"{base}experiments/": experiment.uid,
+            f"{base}training/": run.uid,
+            f"{base}evaluations/": evaluation.uid,
+            "api/v1/experiments/": experiment.uid,
+        },
+        token=sign_in_link_create(actor=None, user=owner),
+        version_number=version.number,
+    )
+
+
+def status_of(client: Client, method: str, path: str, data: dict[str, Any] | None) -> int:
+    send = getattr(client, method.lower())
+    return int((send(path, data) if data is not None else send(path)).status_code)
+
+
+def pattern_to_sample(route: str) -> str:
+    """An address for an admin route: its parameters do not name anything that exists."""
+    path = re.sub(r"<[^>]+>", "1", route)
+    path = re.sub(r"\(\?P<[^>]+>[^)]*\)", "1", path)
+    return "/" + path.replace("^", "").replace("$", "").replace("\\Z", "").replace("\\", "")
