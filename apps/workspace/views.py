@@ -31,8 +31,7 @@ def home(request: HttpRequest, team: Team) -> HttpResponse:
     if role not in roles_for("view"):
         return render_page(request, "workspace/home_rater.html", {})
     facts = selectors.home_facts(user=request.user, team=team, role=role)
-    context: dict[str, Any] = {"facts": facts, "events_url": selectors.events_url(facts.jobs, team=team)}
-    context |= {"activity_columns": [{"label": _("When")}, {"label": _("What")}]}
+    context = {"facts": facts, "activity_columns": [{"label": _("When")}, {"label": _("What")}]}
     return render_page(request, "workspace/home.html", context, parts=("jobs",))
 
 
@@ -60,7 +59,6 @@ def job_list(request: HttpRequest, team: Team) -> HttpResponse:
         "kind": kind,
         "states": [("", _("All states")), ("active", _("Running or waiting")), ("ended", _("Ended"))],
         "state": state,
-        "events_url": selectors.events_url(rows, team=team),
         "refresh": query.urlencode(),
     }
     return render_page(request, "workspace/jobs.html", context, parts=("rows",))

@@ -1,13 +1,12 @@
 """Reads that need more than one app."""
 
 from apps.workspace.selectors.home import HomeFacts, home_facts
-from apps.workspace.selectors.jobs import JobRow, events_url, job_for, jobs_page, running_count, running_jobs
+from apps.workspace.selectors.jobs import JobRow, job_for, jobs_page, running_count, running_jobs
 from apps.workspace.selectors.shell import shell_facts
 
 __all__ = [
     "HomeFacts",
     "JobRow",
-    "events_url",
     "home_facts",
     "job_for",
     "jobs_page",

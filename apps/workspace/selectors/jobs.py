@@ -2,22 +2,19 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
-from apps.core import jobs, live
+from apps.core import jobs
 from apps.core.access import fetch_for_user
 from apps.core.errors import NotFound
 from apps.core.models import JobModel, JobStatus
 from apps.core.roles import roles_for
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSED)
-# As many as one stream takes; what is beyond them is polled.
-MOST_TOPICS = 20
 # What a row's title and link need, so that a list costs one query per kind.
 RELATED = {
     "evaluation.evaluation": ("candidate", "experiment"),
@@ -87,19 +84,6 @@ def job_for(*, user: Any, team: Team, kind: str, uid: Any) -> JobModel:
 def job_kinds() -> list[tuple[str, str]]:
     """Kinds of job as choices of a filter."""
     return sorted((_name(kind.model_class), _label(kind.model_class)) for kind in jobs.kinds())
-
-
-def events_url(rows: list[JobRow], *, team: Team) -> str:
-    """Where a page listens for changes of the jobs it shows; empty when none of them can change."""
-    topics: list[str] = []
-    for row in rows:
-        if row.active:
-            parents = [row.job.experiment] if getattr(row.job, "experiment", None) else []
-            topics.extend(live.topic_of(thing) for thing in (row.job, *parents))
-    if not topics:
-        return ""
-    query = urlencode({"topic": list(dict.fromkeys(topics))[:MOST_TOPICS]}, doseq=True)
-    return f"{reverse('home', args=[team.slug])}events/?{query}"
 
 
 def _queries(*, user: Any, team: Team, kind: str, state: str) -> list[QuerySet[Any]]:

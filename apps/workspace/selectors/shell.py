@@ -41,6 +41,8 @@ def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, An
         return shell
     shell["items"] = _items(home, path)
     shell["jobs"] = {"running": running_count(user=user, team=team), "url": f"{home}jobs/"}
+    # Everything that happens in the team; a page about one thing names its own topic instead.
+    shell["events_url"] = f"{home}events/?topic=team"
     shell["money"] = {**_money(team), "url": None}
     return shell
 

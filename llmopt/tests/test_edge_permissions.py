@@ -1,0 +1,82 @@
+"""The rows of permissions.csv that are answered in front of Django."""
+
+import asyncio
+import csv
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.test import Client
+
+from apps.accounts.models import Team, User
+from apps.core import health
+from llmopt.edge import routes
+from llmopt.edge.asgi_types import Application
+from llmopt.edge.stack import build
+from llmopt.tests.asgi_client import Stream
+
+PREFIX = "edge:"
+PEOPLE = {
+    "anonymous": None,
+    "owner": "alice",
+    "admin": "adam",
+    "editor": "bob",
+    "viewer": "vera",
+    "rater": "rita",
+    "stranger": "charlie",
+}
+
+
+def table() -> list[dict[str, str]]:
+    with (Path(settings.BASE_DIR) / "permissions.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["route"].startswith(PREFIX)]
+
+
+def address(row: dict[str, str], team: Team) -> str:
+    path = row["route"].removeprefix(PREFIX).replace("<team>", team.slug)
+    return f"{path}?topic=experiment:{team.uid}" if routes.EVENTS.match(path) else path
+
+
+async def status(app: Application, path: str, cookies: list[tuple[bytes, bytes]]) -> int:
+    stream = Stream(app, path, headers=cookies)
+    async with asyncio.timeout(10):
+        while stream.answer.status == 0:
+            await asyncio.sleep(0.01)
+    await stream.leave()
+    return stream.answer.status
+
+
+def cookies_of(person: User | None) -> list[tuple[bytes, bytes]]:
+    if person is None:
+        return []
+    client = Client()
+    client.force_login(person)
+    return [(b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode())]
+
+
+@pytest.mark.syntax
+def test_events_and_static_files_are_in_the_table() -> None:
+    listed = {row["route"].removeprefix(PREFIX) for row in table()}
+
+    assert {"/healthz", "/readyz", "/metrics"} <= listed
+    assert any(routes.EVENTS.match(path.replace("<team>", "some-team")) for path in listed)
+    assert any(path.startswith(routes.STATIC_PREFIX) for path in listed)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("row", table(), ids=lambda row: row["route"])
+def test_every_cell_of_a_row_holds(
+    row: dict[str, str], team: Team, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whether queue and inference run on the testing machine is no question of permission.
+    monkeypatch.setattr(health, "readiness_in_thread", lambda: [])
+    cookies = {column: cookies_of(people[name] if name else None) for column, name in PEOPLE.items()}
+
+    async def all_statuses() -> dict[str, int]:
+        edge = build(get_asgi_application())
+        found = {column: await status(edge, address(row, team), cookies[column]) for column in PEOPLE}
+        edge.stop_streams()
+        return found
+
+    assert asyncio.run(all_statuses()) == {column: int(row[column]) for column in PEOPLE}
