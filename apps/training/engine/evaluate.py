@@ -29,7 +29,10 @@ def measure(
     model: Any, rows: Sequence[EncodedRow], *, pad_id: int, batch_size: int, plain_head: bool,
     on_rows: Callable[[int, int], None],
 ) -> Measured:  # fmt: skip
-    """Teacher-forced loss and accuracy of ``rows`` in float32, as the model will be served. Dropout is off, and no random number is drawn."""
+    """Teacher-forced loss and accuracy of ``rows`` in float32, as the model will be served.
+
+    Dropout is off, and no random number is drawn.
+    """
     import torch
 
     was_training = model.training
