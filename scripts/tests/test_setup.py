@@ -216,6 +216,26 @@ def test_an_unreachable_index_is_called_that() -> None:
     assert "ERROR: none" in text
 
 
+@pytest.mark.parametrize(("statuses", "works"), [([0], True), ([1, 0], True), ([1, 1], False)])
+def test_a_failed_install_is_tried_once_more(
+    statuses: list[int], works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [PipRun(status=status, lines=["ERROR: broken"]) for status in statuses]
+    stamped: list[str] = []
+    monkeypatch.setattr(environment, "SECONDS_BEFORE_RETRY", 0.0)
+    monkeypatch.setattr(environment, "create_environment", lambda **kwargs: None)
+    monkeypatch.setattr(environment, "prepare_torch", lambda **kwargs: None)
+    monkeypatch.setattr(environment, "pip_install", lambda **kwargs: runs.pop(0))
+    monkeypatch.setattr(environment, "write_stamp", lambda **kwargs: stamped.append(kwargs["group"]))
+    if works:
+        environment.install(group="run", log=tmp_path / "log", venv=tmp_path)
+    else:
+        with pytest.raises(SetupError, match="ERROR: broken"):
+            environment.install(group="run", log=tmp_path / "log", venv=tmp_path)
+    assert runs == []
+    assert stamped == (["run"] if works else [])
+
+
 # Which torch.
 
 
