@@ -25,6 +25,7 @@ TICK_SECONDS = 2.0
 # Shorter than the time limit of a task; the ticker then queues its own continuation.
 SLICE_SECONDS = 58.0
 LEASE_SECONDS = 10.0
+SAME_FAILURE_SECONDS = 60.0
 LEASE = "housekeeping-ticker"
 
 
@@ -36,6 +37,8 @@ class Part:
     dotted: str
     every_seconds: float
     last_run: float = float("-inf")
+    last_error: str = ""
+    last_logged: float = float("-inf")
 
 
 _parts: dict[str, Part] = {}
@@ -65,11 +68,19 @@ def tick(now: float) -> list[str]:
         part.last_run = now
         try:
             import_string(part.dotted)()
-        except Exception:
+        except Exception as error:
             # One part's bug must not stop the others: without the reaper nothing recovers.
-            log.exception("housekeeping failed", extra={"part": part.name})
+            _log_failure(part, error, now)
             failed.append(part.name)
     return failed
+
+
+def _log_failure(part: Part, error: Exception, now: float) -> None:
+    """With its traceback; the same failure again only once a minute."""
+    if repr(error) == part.last_error and now - part.last_logged < SAME_FAILURE_SECONDS:
+        return
+    part.last_error, part.last_logged = repr(error), now
+    log.error("housekeeping failed", extra={"part": part.name}, exc_info=error)
 
 
 def lease_take(holder: str) -> bool:

@@ -59,7 +59,9 @@ def _finish(scope: Scope, request_id: str, record: dict[str, int], seconds: floa
     status = record["status"] or 499
     metrics.observe(route=route, method=scope["method"], status=status, seconds=seconds)
     client = scope.get("client")
-    access.info(
+    # Probes come several times a second while an installation starts; they would hide everything else.
+    access.log(
+        logging.DEBUG if route == "health" else logging.INFO,
         "request",
         extra={
             "request_id": request_id,

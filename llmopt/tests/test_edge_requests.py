@@ -1,0 +1,181 @@
+"""What every request meets before anything reads it: host, id, limits, log, metrics."""
+
+import asyncio
+import logging
+
+import pytest
+
+from llmopt.edge.asgi_types import Message, Receive, Scope, Send, respond
+from llmopt.edge.limits import Limits
+from llmopt.edge.pages import Pages
+from llmopt.edge.routes import path_for_log, route_class
+from llmopt.edge.stack import Edge, build
+from llmopt.tests.asgi_client import HOST, call, scope_of
+
+pytestmark = pytest.mark.asyncio
+SMALL = Limits(body_bytes=1000, body_gap_seconds=0.1)
+
+
+class Echo:
+    """Stands where Django stands: reads the body and answers with its length."""
+
+    def __init__(self) -> None:
+        self.scope: Scope = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, total, more = scope, 0, True
+        while more:
+            message = await receive()
+            total += len(message["body"])
+            more = message["more_body"]
+        await respond(send, 200, str(total).encode())
+
+
+def edge_with(django: object, limits: Limits = SMALL) -> Edge:
+    return build(django, limits=limits)  # type: ignore[arg-type]  # any callable of ASGI's shape
+
+
+async def test_a_page_passes_through_with_its_body() -> None:
+    answer = await call(edge_with(Echo()), "/anything/", method="POST", body=[b"12345", b"67"])
+    assert (answer.status, answer.text) == (200, "7")
+
+
+@pytest.mark.parametrize(
+    "headers", [[(b"host", b"evil.example")], [], [HOST, (b"host", b"evil.example")], [(b"host", b"")]]
+)
+async def test_a_host_that_is_not_ours_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    answer = await call(edge_with(Echo()), "/", headers=headers)
+    assert answer.status == 400
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_probe_needs_no_host() -> None:
+    answer = await call(edge_with(Echo()), "/healthz", headers=[(b"host", b"10.0.0.7:8000")])
+    assert (answer.status, answer.text) == (200, '{"status": "ok"}')
+
+
+async def test_a_body_that_says_it_is_too_long_is_refused_unread() -> None:
+    django = Echo()
+    headers = [HOST, (b"content-length", b"1001")]
+    answer = await call(edge_with(django), "/", method="POST", headers=headers, body=[b"x"])
+    assert answer.status == 413
+    assert answer.headers["connection"] == "close"
+    assert django.scope == {}
+
+
+async def test_a_body_that_turns_out_too_long_is_refused() -> None:
+    answer = await call(edge_with(Echo()), "/", method="POST", body=[b"x" * 600, b"x" * 600])
+    assert answer.status == 413
+
+
+async def test_a_body_of_exactly_the_limit_is_accepted() -> None:
+    answer = await call(edge_with(Echo()), "/", method="POST", body=[b"x" * 500, b"x" * 500])
+    assert (answer.status, answer.text) == (200, "1000")
+
+
+async def test_a_body_that_stops_coming_is_given_up() -> None:
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(5)
+        raise AssertionError("nobody waits that long")
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await edge_with(Echo())(scope_of("/", method="POST"), receive, send)
+    assert messages[0]["status"] == 408
+
+
+async def test_too_many_headers_and_too_long_addresses_are_refused() -> None:
+    many = [HOST, *((b"x-a", b"b") for _ in range(100))]
+    assert (await call(edge_with(Echo()), "/", headers=many)).status == 431
+    assert (await call(edge_with(Echo()), "/", headers=[HOST, (b"cookie", b"x" * 40_000)])).status == 431
+    assert (await call(edge_with(Echo()), "/" + "a" * 9000)).status == 414
+
+
+@pytest.mark.parametrize(("given", "kept"), [(b"trace-12345678", True), (b"x", False), (b"bad\nline-injected", False)])
+async def test_only_a_sane_request_id_is_kept_and_django_sees_the_same(given: bytes, kept: bool) -> None:
+    django = Echo()
+    answer = await call(edge_with(django), "/", headers=[HOST, (b"x-request-id", given)])
+    seen = [value for key, value in django.scope["headers"] if key == b"x-request-id"]
+    assert seen == [answer.headers["x-request-id"].encode()]
+    assert (seen[0] == given) is kept
+
+
+async def test_the_access_log_has_neither_query_nor_sign_in_token(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="llmopt.access"):
+        await call(edge_with(Echo()), "/sign-in/s3cr3t-t0ken/?next=/also-secret/")
+    (record,) = [record for record in caplog.records if record.name == "llmopt.access"]
+    assert vars(record)["path"] == "/sign-in/…"
+    assert vars(record)["status"] == 200
+    assert "s3cr3t" not in str(vars(record))
+    assert "also-secret" not in str(vars(record))
+
+
+async def test_a_failure_below_is_answered_with_a_reference_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("secret detail")
+
+    answer = await call(edge_with(broken), "/")
+    assert answer.status == 500
+    assert answer.headers["x-request-id"] in answer.text
+    assert "secret detail" not in answer.text
+    assert any(vars(record).get("request_id") == answer.headers["x-request-id"] for record in caplog.records)
+
+
+async def test_metrics_count_requests_and_are_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = edge_with(Echo())
+    await call(edge, "/anything/", method="BREW")
+    answer = await call(edge, "/metrics")
+    assert answer.status == 200
+    assert 'llmopt_http_requests_total{method="other",route="page",status="200"}' in answer.text
+    assert (await call(edge, "/metrics", client=("10.1.2.3", 1))).status == 403
+    assert (await call(edge, "/metrics", headers=[HOST, (b"x-forwarded-for", b"10.1.2.3")])).status == 403
+    monkeypatch.setenv("LLMOPT_METRICS_TOKEN", "scraper")
+    assert (await call(edge, "/metrics")).status == 403
+    bearer = [HOST, (b"authorization", b"Bearer scraper")]
+    assert (await call(edge, "/metrics", headers=bearer, client=("10.1.2.3", 1))).status == 200
+
+
+async def test_a_page_that_takes_too_long_is_answered_and_finishes_unheard() -> None:
+    finished = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.2)
+        await respond(send, 200, b"late")
+        finished.set()
+
+    answer = await call(Pages(slow, seconds=0.05), "/")
+    assert answer.status == 503
+    await asyncio.wait_for(finished.wait(), 5)
+    assert b"late" not in answer.body
+
+
+async def test_no_more_pages_run_at_once_than_allowed() -> None:
+    running, most = 0, 0
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        await respond(send, 200, b"ok")
+
+    pages = Pages(counting, at_once=3)
+    answers = await asyncio.gather(*(call(pages, "/") for _ in range(10)))
+    assert [answer.status for answer in answers] == [200] * 10
+    assert most == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/static/a.css", "static"), ("/t/acme/events/", "events"), ("/t/acme/eventsx/", "page"), ("/api/v1/x", "api")],
+)
+async def test_routes_have_few_names(path: str, name: str) -> None:
+    assert route_class(path) == name
+
+
+async def test_an_ordinary_path_is_logged_as_it_is() -> None:
+    assert path_for_log("/t/acme/experiments/") == "/t/acme/experiments/"
