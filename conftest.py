@@ -1,5 +1,6 @@
 """What every test can use: six people, a folder of its own for artefacts, and no silent skips."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -48,7 +49,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the runtime folder that the test settings made. Workers share it, so only the first process may."""
     from django.conf import settings
 
-    if hasattr(config, "workerinput") or not settings.configured:
+    # Set here means inherited: a test of another run started this one, and the folder is that run's.
+    started_by_a_test = "PYTEST_CURRENT_TEST" in os.environ
+    if started_by_a_test or hasattr(config, "workerinput") or not settings.configured:
         return
     var_dir = Path(settings.VAR_DIR)
     if var_dir.parent == Path(tempfile.gettempdir()) and var_dir.name.startswith("llmopt-test-"):

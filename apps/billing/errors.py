@@ -20,3 +20,10 @@ class UnknownPrice(ApplicationError):
 
     code = "unknown_price"
     status = 409
+
+
+class CallPostponed(ApplicationError):
+    """The caller's time ended while a call waited for its next attempt. Nothing is held or stored; call again later."""
+
+    code = "call_postponed"
+    status = 503

@@ -17,13 +17,14 @@ from typing import Self
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.billing import cache, holders, ledger_runner, selectors
 from apps.billing.calls import INFRASTRUCTURE, MeteredCall, MeteredResult, ModelFacts
 from apps.billing.engine.ledger import Hold, Spent
 from apps.billing.engine.money import compute_cost_nanousd, local_call_bound_nanousd
 from apps.billing.engine.retry import delay_seconds
-from apps.billing.errors import BudgetExceeded, UnknownPrice
+from apps.billing.errors import BudgetExceeded, CallPostponed, UnknownPrice
 from apps.billing.models import Price
 from apps.core import artifacts
 from apps.core.db import in_database
@@ -46,6 +47,7 @@ from apps.providers.models import LanguageModel
 __all__ = [
     "INFRASTRUCTURE",
     "BudgetExceeded",
+    "CallPostponed",
     "GenerateRequest",
     "Message",
     "MeteredCall",
@@ -62,6 +64,7 @@ CALL_TIMEOUT_SECONDS = 120.0
 DEADLINE_SECONDS = 300.0
 # How long after its own timeout a silent attempt may still be settling before a sweep may close it.
 GRACE_SECONDS = 30.0
+STOP_LOOK_SECONDS = 0.5
 
 CANDIDATE_FAILURES = (ContextTooLong, ContentFilter, BadRequest)
 # Answers that say "not now" or "no": nothing was generated, so nothing is owed.
@@ -112,7 +115,8 @@ class _Attempt:
 class Metering:
     """Calls models for one running piece of work, and keeps their connections until it ends.
 
-    `clients` may give ready clients by served name, for tests of everything around them.
+    `clients` may give ready clients by served name, for tests of everything around them. Once `should_stop` says so, no
+    further attempt is begun: a call that would need one raises CallPostponed.
     """
 
     def __init__(
@@ -121,12 +125,14 @@ class Metering:
         clients: dict[str, Client] | None = None,
         call_timeout_seconds: float = CALL_TIMEOUT_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
+        should_stop: Callable[[], bool] = lambda: False,
         rng: random.Random | None = None,
     ) -> None:
         self._clients: dict[str, Client] = dict(clients or {})
         self._prices: dict[tuple[int, int], Price] = {}
         self._call_timeout_seconds = call_timeout_seconds
         self._deadline_seconds = deadline_seconds
+        self._should_stop = should_stop
         # Only spreads retries over time; no result depends on it.
         self._rng = rng or random.Random()  # noqa: S311 - not used for secrets
 
@@ -143,8 +149,8 @@ class Metering:
     async def generate(self, call: MeteredCall) -> MeteredResult:
         """Make one call, retrying what another attempt can mend, and store its result.
 
-        Raises BudgetExceeded when a budget has no room and UnknownPrice for a model without a price; then nothing is
-        stored. Every other failure comes back as a result with `error`.
+        Raises BudgetExceeded when a budget has no room, UnknownPrice for a model without a price, and CallPostponed;
+        then nothing is stored. Every other failure comes back as a result with `error`.
         """
         key = cache.cache_key(call)
         if call.use_cache:
@@ -161,7 +167,19 @@ class Metering:
             outcome = await self._attempt(attempt, client, key, deadline)
             if isinstance(outcome, MeteredResult):
                 return outcome
-            await asyncio.sleep(outcome)
+            await self._wait(outcome)
+
+    async def _wait(self, seconds: float) -> None:
+        """Between two attempts, when nothing is held."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            if self._should_stop():
+                raise CallPostponed(_("The work ended before the model answered; the call can be made again."))
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, STOP_LOOK_SECONDS))
 
     async def _attempt(self, attempt: _Attempt, client: Client, key: str, deadline: float) -> MeteredResult | float:
         """The result, or the seconds to wait before the next attempt."""

@@ -139,10 +139,11 @@ def _state_problems() -> list[str]:
     rows = Reservation.objects.annotate(entry_kind=first)
     problems = []
     for state, kind in expected.items():
-        fits = Q(entry_kind__isnull=True) if kind is None else Q(entry_kind=kind)
+        # Without a row the kind is NULL, which a plain "is not" would never find.
+        wrong = Q(entry_kind__isnull=False) if kind is None else Q(entry_kind__isnull=True) | ~Q(entry_kind=kind)
         problems += [
             f"reservation {row.pk} ({row.purpose}, attempt {row.attempt}) is {row.state}, "
             f"but its entry is {row.entry_kind}"
-            for row in rows.filter(state=state).exclude(fits)
+            for row in rows.filter(wrong, state=state)
         ]
     return problems

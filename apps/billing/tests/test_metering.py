@@ -13,6 +13,7 @@ from apps.accounts.models import Team
 from apps.billing import cache, selectors
 from apps.billing.metering import (
     BudgetExceeded,
+    CallPostponed,
     GenerateRequest,
     Message,
     MeteredCall,
@@ -331,6 +332,21 @@ def test_a_call_that_costs_more_than_was_held_is_booked_whole_and_raises_an_aler
     assert result.cost_nanousd == LedgerEntry.objects.get().amount_nanousd == 360_000_000
     alert = AuditEvent.objects.get(verb="reservation.overrun")
     assert alert.facts["amount_nanousd"] == 360_000_000
+
+
+def test_no_further_attempt_begins_once_the_work_should_stop(team: Team, model: LanguageModel) -> None:
+    async def call() -> None:
+        async with provider(refuses(503), completes()) as url:
+            client: Client = OpenAICompatibleClient(url)
+            await generate(
+                call_of(model, store=Stored(team)), clients={model.served_name: client}, should_stop=lambda: True
+            )
+
+    with pytest.raises(CallPostponed):
+        asyncio.run(call())
+    assert Stored(team).rows == []
+    assert states() == ["settled"]
+    assert LedgerEntry.objects.get().amount_nanousd == 0
 
 
 def test_many_calls_at_once_are_all_booked(team: Team, model: LanguageModel) -> None:
