@@ -48,7 +48,7 @@ check: setup-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	$(PYTHON) -m mypy apps llmopt scripts
-	.venv/bin/djlint templates --check --lint
+	.venv/bin/djlint templates --lint
 	.venv/bin/lint-imports
 	$(PYTHON) -m pytest -m syntax -q
 	$(PYTHON) scripts/build_assets.py --check

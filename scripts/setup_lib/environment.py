@@ -130,6 +130,12 @@ def pip_install(*, group: str, log: Path, venv: Path = VENV) -> PipRun:
     return run
 
 
+def installed_count(venv: Path = VENV) -> int:
+    """How many packages an earlier set-up left, beyond what every environment starts with."""
+    count = sum(1 for _ in site_packages(venv).glob("*.dist-info"))
+    return count if count > 2 else 0
+
+
 def torch_is_installed(venv: Path = VENV) -> bool:
     wanted = pinned("torch").partition("==")[2]
     return any(site_packages(venv).glob(f"torch-{wanted}*.dist-info"))

@@ -48,13 +48,16 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 def first_checks(*, group: str, installed: bool, with_assets: bool, with_port: bool) -> None:
     """Look at disk, memory and, before a start, the port; say what will be downloaded."""
-    needed = DISK_WHEN_INSTALLED_GB if installed else INSTALLED_GB[group] + WORKING_GB
+    update = not installed and environment.installed_count() > 0
+    needed = DISK_WHEN_INSTALLED_GB if installed or update else INSTALLED_GB[group] + WORKING_GB
     disk = checks.disk_check(folder=ROOT, needed_gb=needed)
     said = [f"Python {environment.python_version()}", disk, checks.memory_check()]
     if with_port:
         said.append(checks.choose_port(checks.wanted_port())[1])
     say(" · ".join(said))
-    if not installed:
+    if update:
+        say("The pinned packages, or what is needed of them, changed: .venv is brought up to date.")
+    elif not installed:
         say(f"To download: about {DOWNLOAD_MB[group]} MB of packages; to install: {INSTALLED_GB[group]} GB in .venv.")
     if with_assets and (megabytes := missing_assets_mb()):
         say(f"To download: {megabytes} MB of demo assets; to keep under var/: {ASSETS_GB} GB with the restored model.")
