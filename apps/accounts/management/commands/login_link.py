@@ -10,6 +10,7 @@ from django.urls import reverse
 from apps.accounts.selectors import default_login_user, user_by_email
 from apps.accounts.services import sign_in_link_create
 from apps.core.errors import ApplicationError
+from apps.core.processes.supervisor import read_state
 
 
 class Command(BaseCommand):
@@ -18,8 +19,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", help="whose link; default: the owner of the oldest team")
         parser.add_argument("--next", default="", help="local path to open after signing in, such as /t/demo/")
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", default=os.environ.get("LLMOPT_PORT", "8000"))
+        parser.add_argument("--host", help="default: where the running server listens")
+        parser.add_argument("--port", help="default: where the running server listens")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_by_email(options["email"]) if options["email"] else default_login_user()
@@ -35,4 +36,7 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         suffix = f"?next={quote(options['next'])}" if options["next"] else ""
         path = reverse("sign_in_link", args=[token])
-        self.stdout.write(f"http://{options['host']}:{options['port']}{path}{suffix}")
+        running = read_state()
+        host = options["host"] or (running.host if running else "127.0.0.1")
+        port = options["port"] or (running.port if running else os.environ.get("LLMOPT_PORT", "8000"))
+        self.stdout.write(f"http://{host}:{port}{path}{suffix}")
