@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 def _link(url: str, team: Any, user: Any) -> str:
     token = sign_in_link_create(actor=None, user=user)
-    following = reverse("quickstart", kwargs={"team": team.slug})
+    following = reverse("home", kwargs={"team": team.slug})
     return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={following}"
 
 

@@ -1,0 +1,351 @@
+"""Teams in four states, made of plainly fictional data through the services, to photograph every page with."""
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.urls import Resolver404, resolve, reverse
+from django.utils import timezone
+
+from apps.accounts.models import Team, User
+from apps.accounts.services import member_add, team_create, user_create
+from apps.billing.calls import MeteredResult
+from apps.billing.services import prices_ensure_local
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation
+from apps.evaluation.services.evaluations import final_evaluation_create
+from apps.evaluation.services.leaderboards import leaderboard_refresh
+from apps.evaluation.services.reports import report_create
+from apps.evaluation.services.scoring import output_store
+from apps.experiments import rows
+from apps.experiments.engine.prompts import PromptSpec
+from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.services.baselines import NAMES, baseline_model
+from apps.experiments.services.datasets import dataset_create, dataset_version_create
+from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
+from apps.experiments.services.prompts import prompt_version_create
+from apps.providers.engine.messages import Message
+from apps.providers.models import LanguageModel
+from apps.providers.services import language_model_create, language_model_ready
+from apps.training.models import Checkpoint, MetricPoint, ModelVersion, SampleOutput, TrainingRun
+from apps.training.services.runs import training_run_create
+from apps.workspace.models import Quickstart
+
+STATES = ("empty", "running", "full", "failed")
+FIELDS = ["recipient", "number", "street", "unit", "city", "state", "zip"]
+TUNED = "Fine-tuned model"
+# How often each candidate's field is right in this fiction.
+SKILL = {"Base model, plain prompt": 0.05, "Base model, few-shot prompt": 0.45, TUNED: 0.9}
+SKILL |= dict(zip(NAMES.values(), (0.02, 0.35, 0.6), strict=True))
+
+
+@dataclass
+class Look:
+    team: Team
+    owner: User
+    experiment: Experiment | None = None
+    version: DatasetVersion | None = None
+    run: TrainingRun | None = None
+
+
+def make_look(state: str) -> Look:
+    """A new team in `state`, with an owner of its own."""
+    number = Team.objects.count() + 1
+    owner = user_create(actor=None, email=f"look-{state}-{number}@example.com", name="Alice Example")
+    team = team_create(actor=owner, name=f"Fictional team, {state}", slug=f"look-{state}-{number}")
+    look = Look(team=team, owner=owner)
+    if state == "empty":
+        return look
+    member_add(actor=owner, team=team, email=f"bob-{state}-{number}@example.com", role="editor", name="Bob Example")
+    prices_ensure_local(actor=owner, team=team)
+    look.version = _version(look)
+    look.experiment = _experiment(look)
+    look.run = TrainingRun.objects.get(team=team)
+    _quickstart(look, state)
+    {"running": _running, "full": _full, "failed": _failed}[state](look)
+    return look
+
+
+def pages_of(look: Look) -> list[dict[str, str]]:
+    """Every page of the team that has a route."""
+    slug = look.team.slug
+    home = reverse("home", args=[slug])
+    pages = [("home", home)]
+    pages += [(name, reverse(name, args=[slug])) for name in ("datasets", "models", "jobs", "members")]
+    pages += [("experiments", f"{home}experiments/"), ("account", reverse("account")), ("start", reverse("start"))]
+    if look.version is not None:
+        version = reverse("dataset_version", args=[slug, look.version.dataset.uid, look.version.number])
+        pages += [("dataset", version), ("dataset-test", f"{version}?split=test")]
+    if look.experiment is not None:
+        base = f"{home}experiments/{look.experiment.uid}/"
+        pages += [("experiment", base)]
+        pages += [(f"experiment-{tab}", f"{base}{tab}/") for tab in ("outputs", "cost", "setup", "report")]
+    if look.run is not None:
+        pages += [("training", f"{home}training/{look.run.uid}/")]
+        pages += [("model", reverse("model", args=[slug, look.run.language_model.uid]))]
+    return [{"name": name, "url": url} for name, url in pages if _has_route(url)]
+
+
+def _has_route(url: str) -> bool:
+    try:
+        resolve(urlsplit(url).path)
+    except Resolver404:
+        return False
+    return True
+
+
+def _version(look: Look) -> DatasetVersion:
+    dataset = dataset_create(
+        actor=look.owner,
+        team=look.team,
+        name="Fictional addresses",
+        split_seed=1,
+        description="Addresses of places that do not exist, made for photographs.",
+        source="apps/workspace/tests/look_world.py",
+        licence="Apache-2.0",
+    )
+    pairs = [_address(n) for n in range(420)]
+    # Two problems for the page to show: a duplicate and an empty row.
+    return dataset_version_create(
+        actor=look.owner,
+        dataset=dataset,
+        pairs=[*pairs, pairs[0], ("", "{}")],
+        facts={"answer_fields": FIELDS, "answer_format": "json"},
+    )
+
+
+def _address(n: int) -> tuple[str, str]:
+    pick = random.Random(n)  # noqa: S311 - a repeatable fiction
+    answer = {
+        "recipient": pick.choice(["", "", "Example Tea Company", "N. O. Body", "Museum of Nothing in Particular"]),
+        "number": str(pick.randint(1, 9999)),
+        "street": " ".join(
+            pick.choice(words) for words in (["N", "S"], ["Sample", "Fiction", "Nowhere"], ["St", "Ave"])
+        ),
+        "unit": pick.choice(["", "", f"Apt {pick.randint(1, 40)}", f"Suite {pick.randint(100, 900)}"]),
+        "city": pick.choice(["Exampleton", "Placeholder Springs", "Nulltown"]),
+        "state": pick.choice(["ZZ", "QQ"]),
+        "zip": f"{n:05d}",
+    }
+    kept = {name: value for name, value in answer.items() if value}
+    return " ".join(kept.values()), json.dumps(kept, separators=(",", ":"))
+
+
+def _experiment(look: Look) -> Experiment:
+    assert look.version is not None
+    experiment = experiment_create(
+        actor=look.owner,
+        team=look.team,
+        name="Splitting fictional addresses into fields",
+        question="Is a small model that was trained on our addresses better than prompting it, and is a model needed?",
+        dataset_version=look.version,
+        metrics=["field_f1", "exact_match", "valid_rate"],
+        primary_metric="field_f1",
+        margin=0.05,
+        alpha=0.05,
+        bootstrap_seed=1,
+    )
+    base = language_model_create(
+        actor=look.owner,
+        team=look.team,
+        name="Fictional-135M",
+        kind=LanguageModel.Kind.LOCAL,
+        served_name="fictional-135m",
+        state=LanguageModel.State.READY,
+        revision="0123456789abcdef",
+        context_length=2048,
+        note="Restored from 4-bit weights (Q4_1).",
+    )
+    tuned = _training(look, base)
+    for method, name in NAMES.items():
+        model = baseline_model(actor=look.owner, team=look.team, dataset_version=look.version, method=method)
+        _candidate(look, experiment, name, "baseline", model, None)
+    for name in ("Base model, plain prompt", "Base model, few-shot prompt"):
+        _candidate(look, experiment, name, "prompted", base, _prompt(look, name))
+    reference = _candidate(look, experiment, TUNED, "tuned", tuned.language_model, tuned.prompt_version)
+    return experiment_register(actor=look.owner, experiment=experiment, reference=reference)
+
+
+def _candidate(
+    look: Look, experiment: Experiment, name: str, kind: str, model: LanguageModel, prompt: PromptVersion | None
+) -> Candidate:
+    return candidate_add(
+        actor=look.owner,
+        experiment=experiment,
+        name=name,
+        kind=kind,
+        language_model=model,
+        prompt_version=prompt,
+        parameters={"max_tokens": 96, "temperature": 0.0},
+    )
+
+
+def _prompt(look: Look, name: str) -> PromptVersion:
+    spec = PromptSpec(messages=(Message(role="user", content=f"{name}\n{{{{ input }}}}"),), demonstrations=())
+    return prompt_version_create(actor=look.owner, team=look.team, name=name, spec=spec)
+
+
+def _training(look: Look, base: LanguageModel) -> TrainingRun:
+    assert look.version is not None
+    return training_run_create(
+        actor=look.owner,
+        team=look.team,
+        name="Fictional-135M on fictional addresses",
+        base_model=base,
+        dataset_version=look.version,
+        prompt_version=_prompt(look, "Addresses: tuned"),
+        spec={"method": "lora", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "seed": 1},
+    )
+
+
+def _quickstart(look: Look, state: str) -> None:
+    status = {"running": JobStatus.RUNNING, "full": JobStatus.SUCCEEDED, "failed": JobStatus.FAILED}[state]
+    Quickstart.objects.create(
+        team=look.team,
+        actor=look.owner,
+        definition={},
+        definition_hash=f"{look.team.pk:064x}",
+        experiment=look.experiment,
+        training_run=look.run,
+        phase="Fine-tune the model" if state != "full" else "",
+        done=10 if state == "full" else 7,
+        total=10,
+        **_state(status),
+    )
+
+
+def _state(status: str, **more: Any) -> dict[str, Any]:
+    """The columns of a job row in `status`, as its worker would have left them."""
+    now = timezone.now()
+    columns: dict[str, Any] = {"status": status, "attempt": 1, "queued_at": now - timedelta(minutes=6)}
+    columns |= {"started_at": now - timedelta(minutes=5), "heartbeat_at": now - timedelta(seconds=2)}
+    if status == JobStatus.RUNNING:
+        columns |= {"seconds_left_low": 120.0, "seconds_left_high": 200.0}
+    else:
+        columns |= {"finished_at": now}
+    if status == JobStatus.FAILED:
+        columns |= {
+            "error": "The process that ran this job died 5 times.",
+            "error_kept": "Everything finished before that is kept.",
+            "error_next": "Look at the log, then press Retry.",
+        }
+    return columns | more
+
+
+def _evaluate(look: Look, name: str, *, share: float = 1.0, status: str = JobStatus.SUCCEEDED) -> None:
+    """The final test of one candidate: outputs for the first `share` of the test rows, as good as its skill."""
+    assert look.experiment is not None
+    candidate = look.experiment.candidates.get(name=name)
+    evaluation = final_evaluation_create(actor=look.owner, candidate=candidate, order_seed=7)
+    examples = rows.rows_for_evaluation(evaluation)
+    ids = evaluation.example_ids[: round(len(evaluation.example_ids) * share)]
+    pick = random.Random(name)  # noqa: S311 - a repeatable fiction
+    for id_ in ids:
+        text = _answer(examples[id_].expected, SKILL[name], pick)
+        latency = pick.uniform(2, 9) if candidate.kind == "baseline" else pick.uniform(300, 1900)
+        result = MeteredResult(
+            text=text,
+            finish_reason="stop",
+            latency_ms=latency,
+            original_latency_ms=latency,
+            cost_nanousd=round(latency * 28),
+            original_cost_nanousd=round(latency * 28),
+            prompt_tokens=60,
+            completion_tokens=len(text) // 4,
+        )
+        output_store(actor=None, evaluation=evaluation, example=examples[id_], repeat=0, result=result)
+    total = len(evaluation.example_ids)
+    columns = _state(status, done=len(ids), total=total, phase="" if status == JobStatus.SUCCEEDED else "Answering")
+    Evaluation.objects.filter(pk=evaluation.pk).update(**columns)
+
+
+def _answer(expected: str, skill: float, pick: random.Random) -> str:
+    fields = json.loads(expected)
+    if pick.random() > skill + 0.5:
+        return "Here is the address you asked for: " + ", ".join(fields.values())
+    kept = {name: value for name, value in fields.items() if pick.random() < skill} or {"city": fields["city"]}
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def _train(look: Look, *, share: float, status: str) -> None:
+    assert look.run is not None
+    run, steps = look.run, 74
+    done = round(steps * share)
+    for step in range(1, done + 1):
+        MetricPoint.objects.create(run=run, name="train_loss", step=step, value=0.2 + 2 / step**0.5)
+        if step % 18 == 0:
+            for name, factor in (("validation_answer_loss", 1.2), ("validation_token_loss", 0.2)):
+                MetricPoint.objects.create(run=run, name=name, step=step, value=factor * (0.3 + 2 / step**0.5))
+            Checkpoint.objects.create(run=run, step=step, digest=f"{step:064x}", size_bytes=19_500_000)
+    for n in range(3):
+        text, expected = _address(9000 + n)
+        shown = {"input": text, "expected": expected, "base": "The address is in Exampleton."}
+        SampleOutput.objects.create(run=run, example_id=f"{n:064x}", step=max(done, 1), text=expected, **shown)
+    now = timezone.now()
+    phases = [
+        {"name": "load", "state": "ended", "seconds": 3.1, "count": 1, "started_at": now.isoformat()},
+        {"name": "train", "state": "started", "seconds": 0.0, "count": 0, "started_at": now.isoformat()},
+    ]
+    columns = _state(status, done=done, total=steps, phase="train", phases=phases, device="Fictional CPU, 2 threads")
+    columns |= {"tokens_per_second": 212.0, "memory_mib": 2310.0, "log_tail": f"{now.isoformat()} started"}
+    TrainingRun.objects.filter(pk=run.pk).update(**columns)
+    run.refresh_from_db()
+
+
+def _running(look: Look) -> None:
+    for name in NAMES.values():
+        _evaluate(look, name)
+    _evaluate(look, "Base model, plain prompt", share=0.4, status=JobStatus.RUNNING)
+    _train(look, share=0.5, status=JobStatus.RUNNING)
+    leaderboard_refresh(actor=look.owner, experiment=look.experiment)  # type: ignore[arg-type]
+
+
+def _failed(look: Look) -> None:
+    for name in NAMES.values():
+        _evaluate(look, name)
+    _evaluate(look, "Base model, plain prompt", share=0.4, status=JobStatus.FAILED)
+    _train(look, share=0.5, status=JobStatus.FAILED)
+    assert look.run is not None
+    LanguageModel.objects.filter(pk=look.run.language_model_id).update(
+        state=LanguageModel.State.FAILED, error="The training run stopped at step 37."
+    )
+    leaderboard_refresh(actor=look.owner, experiment=look.experiment)  # type: ignore[arg-type]
+
+
+def _full(look: Look) -> None:
+    assert look.experiment is not None
+    assert look.run is not None
+    _train(look, share=1.0, status=JobStatus.SUCCEEDED)
+    lineage = {"base_model": look.run.base_model.name, "split_seed": 1, "device": look.run.device, "seconds": 301.5}
+    certificate = {"prompt_ids_equal": True, "one_bos_at_most": True, "last_token_is_stop": True}
+    ModelVersion.objects.create(
+        team=look.team,
+        language_model=look.run.language_model,
+        run=look.run,
+        number=1,
+        digest="0123456789abcdef" * 4,
+        lineage=lineage,
+        certificate=certificate,
+    )
+    language_model_ready(
+        actor=look.owner,
+        model=look.run.language_model,
+        revision="0123456789abcdef",
+        artifact="models/fictional",
+        context_length=2048,
+        facts={**lineage, "certificate": certificate, "version": 1},
+    )
+    for name in SKILL:
+        _evaluate(look, name)
+    leaderboard_refresh(actor=look.owner, experiment=look.experiment)
+    report_create(
+        actor=look.owner,
+        experiment=look.experiment,
+        training={"examples": 290, "epochs": 2, "tokens_per_second": 212.0, "seconds": 301.5},
+        seconds={"import": 0.4, "baselines": 2.1, "train": 301.5},
+        memory_mib={"peak_pss": 3120.0},
+        versions={"llmopt": "0.1.0"},
+    )
