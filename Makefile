@@ -14,7 +14,7 @@ help:
 	@echo "make test          set up what the tests need and run them all"
 	@echo "make login         print a new sign-in link for the running server"
 	@echo "make setup         set up without starting"
-	@echo "make dev           run with reload on change"
+	@echo "make dev           run with reload on change, without the main job"
 	@echo "make check         linters, types, templates, module dependencies, syntax-tree tests"
 	@echo "make look          check and photograph every page (var/look/)"
 	@echo "make bench         measure"
@@ -42,7 +42,7 @@ login:
 
 dev: starter
 	@$(STARTER) scripts/setup.py --dev --start
-	@$(PYTHON) scripts/run.py --reload
+	@$(PYTHON) scripts/run.py --reload --no-quickstart
 
 check: setup-dev
 	.venv/bin/ruff check .
