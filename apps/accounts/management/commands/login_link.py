@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from django.urls import reverse
 
 from apps.accounts.selectors import default_login_user, user_by_email
@@ -23,7 +24,10 @@ class Command(BaseCommand):
         parser.add_argument("--port", help="default: where the running server listens")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = user_by_email(options["email"]) if options["email"] else default_login_user()
+        try:
+            user = user_by_email(options["email"]) if options["email"] else default_login_user()
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"The database is not there or not set up yet ({error}). Start with: make run") from error
         if user is None:
             raise CommandError(
                 "Nobody has an account under this e-mail address." if options["email"] else "There is no team yet."
