@@ -27,7 +27,7 @@ class Command(BaseCommand):
         try:
             user = user_by_email(options["email"]) if options["email"] else default_login_user()
         except (OperationalError, ProgrammingError) as error:
-            raise CommandError(f"The database is not there or not set up yet ({error}). Start with: make run") from error
+            raise CommandError(f"The database is missing or not set up yet ({error}). First: make run") from error
         if user is None:
             raise CommandError(
                 "Nobody has an account under this e-mail address." if options["email"] else "There is no team yet."
