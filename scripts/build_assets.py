@@ -24,12 +24,13 @@ STATIC = ROOT / "static"
 MODULES = ROOT / "node_modules"
 STYLESHEET = STATIC / "css" / "llmopt.css"
 MANIFEST = STATIC / "manifest.json"
+MONO = "@fontsource-variable/jetbrains-mono"
 COPIES = {
     "fonts/inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "fonts/inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
-    "fonts/jetbrains-mono-latin.woff2": "@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2",
+    "fonts/jetbrains-mono-latin.woff2": f"{MONO}/files/jetbrains-mono-latin-wght-normal.woff2",
     "fonts/LICENSE-inter.txt": "@fontsource-variable/inter/LICENSE",
-    "fonts/LICENSE-jetbrains-mono.txt": "@fontsource-variable/jetbrains-mono/LICENSE",
+    "fonts/LICENSE-jetbrains-mono.txt": f"{MONO}/LICENSE",
     "vendor/plotly-cartesian.min.js": "plotly.js-cartesian-dist-min/plotly-cartesian.min.js",
     "vendor/LICENSE-plotly.txt": "plotly.js-cartesian-dist-min/LICENSE",
 }

@@ -1,5 +1,6 @@
 """Filters and tags behind the components: figures in words, icons, states, differences, sorting and paging."""
 
+import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,16 +118,21 @@ def utc_iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds")
 
 
+def _plain(text: str | None) -> str:
+    """The text itself; one that came through an attribute in the template was escaped on the way."""
+    return html.unescape(text) if isinstance(text, SafeString) else str(text or "")
+
+
 @register.simple_tag
 def word_diff(expected: str | None, output: str | None) -> list[textdiff.Piece]:
     """The words that differ between two texts."""
-    return textdiff.word_pieces(str(expected or ""), str(output or ""))
+    return textdiff.word_pieces(_plain(expected), _plain(output))
 
 
 @register.simple_tag
 def field_diff(expected: str | None, output: str | None) -> list[textdiff.FieldDifference] | None:
     """The fields that differ between two JSON objects, or None when either is not one."""
-    return textdiff.field_differences(str(expected or ""), str(output or ""))
+    return textdiff.field_differences(_plain(expected), _plain(output))
 
 
 @dataclass(frozen=True, slots=True)
