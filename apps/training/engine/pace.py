@@ -30,8 +30,6 @@ class Pace:
         rates = sorted(self._rates)
         low, high = rates[len(rates) // 4], rates[(3 * len(rates)) // 4]
         middle = statistics.median(rates)
-        pauses = sum(
-            self._pauses.get(name, 0.0) * (1 + tokens * middle / interval) for name, interval in every.items()
-        )
+        pauses = sum(self._pauses.get(name, 0.0) * (1 + tokens * middle / interval) for name, interval in every.items())
         rest = pauses + self._tail + validation_tokens * middle * _FORWARD_SHARE
         return round(0.95 * (tokens * low + rest), 1), round(1.1 * (tokens * high + rest) + 2, 1)

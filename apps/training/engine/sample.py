@@ -9,9 +9,7 @@ from apps.providers.engine.chat import ChatTokenizer
 from apps.training.engine.data import EncodedRow
 
 
-def generate(
-    model: Any, rows: Sequence[EncodedRow], tokenizer: ChatTokenizer, *, max_new_tokens: int
-) -> list[str]:
+def generate(model: Any, rows: Sequence[EncodedRow], tokenizer: ChatTokenizer, *, max_new_tokens: int) -> list[str]:
     """The greedy answer to each row's prompt, cut at the stop token or after ``max_new_tokens``.
 
     Computed in float32, as the model will be served (and autocast would convert every weight for every token).
