@@ -113,7 +113,12 @@ def _lease(run: TrainingRun) -> bool:
 def _give_back(run: TrainingRun) -> None:
     """Wait for the device: the reaper queues the run again after a while."""
     jobs.transition(
-        run, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=run.claim, queued_at=timezone.now()
+        run,
+        to=JobStatus.QUEUED,
+        allowed_from=(JobStatus.RUNNING,),
+        held_by=run.claim,
+        claim="",
+        queued_at=timezone.now(),
     )
 
 

@@ -45,6 +45,8 @@ def load_trainable(spec: TrainingSpec, folder: Path) -> Any:
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and spec.max_length > limit:
         raise TrainingError("spec", f"max_length is {spec.max_length}, but this model reads at most {limit} tokens.")
+    # With a padding index, torch drops the gradient of that token's embedding, and the pad token may be the stop token.
+    model.get_input_embeddings().padding_idx = None
     if spec.method == "full":
         return model
     torch.manual_seed(spec.seed)
