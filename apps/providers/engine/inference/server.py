@@ -73,7 +73,12 @@ def serve(settings: InferenceSettings) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
     )
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has ended in good order
     _Server(config, service.scheduler).run()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def end_with_parent() -> None:
