@@ -60,7 +60,7 @@ test: starter
 
 look: starter
 	@$(STARTER) scripts/setup.py --dev --browser
-	$(PYTHON) manage.py look
+	$(PYTHON) scripts/look.py
 
 bench: setup-dev
 	$(PYTHON) -m benchmarks

@@ -52,7 +52,7 @@ def money_text(nanousd: int | None, digits: int | None = None) -> str:
 def _money_digits(dollars: Decimal) -> int:
     if dollars == 0 or dollars >= 1:
         return 2
-    return max(2, 1 - dollars.adjusted())
+    return min(9, max(2, 1 - dollars.adjusted()))
 
 
 def duration_text(seconds: float | None) -> str:
