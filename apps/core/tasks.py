@@ -18,7 +18,7 @@ MINUTE_TASK = "apps.core.tasks.housekeeping_minute"
 
 def canary_answer(cluster: str, nonce: str) -> bool:
     """Answer the watchdog's question; a late answer to an older question is no answer."""
-    return bool(Canary.objects.filter(cluster=cluster, nonce=nonce).update(answered_at=timezone.now()))
+    return bool(Canary.objects.filter(cluster=cluster, nonce=nonce).update(answered_at=timezone.now(), nonce=""))
 
 
 def housekeeping_minute() -> bool:

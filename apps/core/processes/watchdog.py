@@ -49,10 +49,8 @@ class ClusterWatch:
         async_task(CANARY_TASK, self.name, self.nonce, cluster=self.name)
 
     def _answered(self) -> bool:
-        if not self.nonce:
-            return True
-        row = Canary.objects.filter(cluster=self.name, nonce=self.nonce).first()
-        return row is None or (row.answered_at is not None and row.answered_at.timestamp() >= self.asked_at)
+        """An answer takes the question's nonce away, so that an earlier answer is never taken for a later one."""
+        return not self.nonce or not Canary.objects.filter(cluster=self.name, nonce=self.nonce).exists()
 
 
 def seconds_since_answer(cluster: str, *, not_before: float = 0.0) -> float | None:

@@ -42,13 +42,13 @@ class Command(BaseCommand):
             started = time.monotonic()
             if sampler is not None:
                 monitoring.record_peak(places().peak, sampler.run_id, sampler.sample())
+            close_old_connections()
             look_at_clusters(watches)
             time.sleep(max(0.0, SAMPLE_SECONDS - (time.monotonic() - started)))
 
 
 def look_at_clusters(watches: list[ClusterWatch]) -> None:
     """Ask, and restart what is stuck. A database that is away for a moment is no reason to restart a cluster."""
-    close_old_connections()
     now = time.time()
     for watch in watches:
         try:
