@@ -92,11 +92,15 @@ def _save_safetensors(gguf: Path, folder: Path) -> int:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    location = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name, "local_files_only": True}
+    location: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+        "local_files_only": True,
+    }
     tokenizer = AutoTokenizer.from_pretrained(**location)
     _split_digits(tokenizer, gguf)
     tokenizer.save_pretrained(str(folder))
-    model = AutoModelForCausalLM.from_pretrained(**location, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(**location, dtype=torch.float32)
     # The weights are plain float32 now; transformers refuses to save what still calls itself quantised.
     model.hf_quantizer = None
     for name in ("quantization_config", "_pre_quantization_dtype", "_name_or_path"):

@@ -79,7 +79,7 @@ class ChatTokenizer:
         self._control = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
         self.bos_id = self._id_of("bos_token")
         self.stop_id = self._find_stop_id()
-        self.stop_token: str = tokenizer.id_to_token(self.stop_id)
+        self.stop_token = str(tokenizer.id_to_token(self.stop_id))
         pad_id = self._id_of("pad_token")
         self.pad_id = self.stop_id if pad_id is None else pad_id
 
@@ -155,12 +155,12 @@ class ChatTokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """The vocabulary strings of ids (what CTranslate2 takes)."""
-        return [self._tokenizer.id_to_token(i) for i in ids]
+        """The vocabulary strings of ids (what CTranslate2 takes). An id outside the vocabulary is an empty string."""
+        return [self._tokenizer.id_to_token(i) or "" for i in ids]
 
     def ids(self, tokens: Sequence[str]) -> list[int]:
-        """The ids of vocabulary strings (what CTranslate2 returns)."""
-        return [self._tokenizer.token_to_id(token) for token in tokens]
+        """The ids of vocabulary strings (what CTranslate2 returns); strings that are none of them are left out."""
+        return [i for i in map(self._tokenizer.token_to_id, tokens) if i is not None]
 
     def count(self, text: str) -> int:
         """How many tokens plain text has, without a template around it."""
@@ -236,9 +236,10 @@ def build_gpt2_tokenizer(*, vocab: str | Path, merges: str | Path, destination: 
     end = "<|endoftext|>"
     vocabulary = json.loads(Path(vocab).read_text(encoding="utf-8"))
     lines = Path(merges).read_text(encoding="utf-8").splitlines()
-    pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    if end not in vocabulary or any(len(pair) != 2 for pair in pairs):
+    lines = [line for line in lines if line and not line.startswith("#version")]
+    if end not in vocabulary or any(line.count(" ") != 1 for line in lines):
         raise ChatError(f"{vocab} and {merges} are not a GPT-2 vocabulary and its merges.")
+    pairs = [(left, right) for left, right in (line.split(" ") for line in lines)]
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -157,7 +157,7 @@ def _transformers_prompt(folder: Path, messages: Sequence[Message]) -> list[int]
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     chat = [{"role": message.role, "content": message.content} for message in messages]
-    ids = tokenizer.apply_chat_template(
+    ids: Any = tokenizer.apply_chat_template(
         chat, add_generation_prompt=True, tokenize=True, return_dict=False, sanitize_control_tokens=True
     )
     return [int(i) for i in ids]

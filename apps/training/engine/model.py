@@ -65,11 +65,7 @@ def attach_lora(model: Any, lora: LoraSpec) -> Any:
     if missing:
         raise TrainingError("spec", f'spec.json: lora.targets names "{missing[0]}", which this model does not have.')
     count = model.config.num_hidden_layers
-    layers = None if lora.layers == "all" else list(lora.layers)
-    if lora.layers == "upper-half":
-        layers = list(range(count // 2, count))
-    if layers is not None and not (layers and all(isinstance(i, int) and 0 <= i < count for i in layers)):
-        raise TrainingError("spec", f"spec.json: lora.layers should name layers from 0 to {count - 1}.")
+    layers = _layer_numbers(lora, count)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -155,6 +151,17 @@ def _linear_layers(model: Any) -> dict[str, nn.Module]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
+
+
+def _layer_numbers(lora: LoraSpec, count: int) -> list[int] | None:
+    """The layers that get an adapter; None for all of them."""
+    if lora.layers == "all":
+        return None
+    if isinstance(lora.layers, str):
+        return list(range(count // 2, count))
+    if not lora.layers or not all(isinstance(number, int) and 0 <= number < count for number in lora.layers):
+        raise TrainingError("spec", f"spec.json: lora.layers should name layers from 0 to {count - 1}.")
+    return list(lora.layers)
 
 
 def _layers_name(model: Any, count: int) -> str:

@@ -61,10 +61,10 @@ def choose_precision(
         precision, reason = wanted, "asked for in spec.json"
         timed[precision] = seconds(precision)
     else:
-        timed["float32"] = seconds("float32")
+        plain = timed["float32"] = seconds("float32")
         if _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported"):
             timed["bfloat16"] = seconds("bfloat16")
-        precision, reason = _decide(timed["float32"], timed["bfloat16"])
+        precision, reason = _decide(plain, timed["bfloat16"])
     _write_choice(chosen_file, precision)
     return Choice(precision, reason, timed, tokens / max(timed[precision] or 0.0, 1e-9))
 

@@ -130,8 +130,8 @@ def _certify(job: Job, report: Reporter, partial: Path, summary: _Summary, threa
     with report.phase("certify"):
         for leftover in ("certificate.json", "summary.json"):
             (partial / leftover).unlink(missing_ok=True)
-        for leftover in partial.glob(".*.writing"):
-            shutil.rmtree(leftover)
+        for unfinished in partial.glob(".*.writing"):
+            shutil.rmtree(unfinished)
         report.progress(Progress("certify", done=0, total=job.spec.certify_rows, unit="row"), force=True)
         certificate = certify(job, partial, summary.log_probabilities, threads=threads)
         require_passed(certificate)
