@@ -54,10 +54,10 @@ def sample_shell(here: str) -> dict[str, Any]:
 def sample_rows() -> list[dict[str, Any]]:
     """A leaderboard: the reference, the recommended one, free baselines, one still running and one that failed."""
     figures: list[tuple[str, str, float, float, float, int, int, str, str]] = [
-        ("SmolLM2-135M, tuned", "tuned", 0.748, 0.712, 0.781, 61_000_000, 412, "reference", "succeeded"),
+        ("SmolLM2, tuned", "tuned", 0.748, 0.712, 0.781, 61_000_000, 412, "reference", "succeeded"),
         ("Token lookup", "baseline", 0.571, 0.536, 0.606, 0, 0, "", "succeeded"),
-        ("SmolLM2-135M, 8 demonstrations", "prompted", 0.431, 0.392, 0.470, 148_000_000, 958, "", "succeeded"),
-        ("Nearest training example", "baseline", 0.322, 0.289, 0.355, 0, 3, "", "succeeded"),
+        ("8 demonstrations", "prompted", 0.431, 0.392, 0.470, 148_000_000, 958, "", "succeeded"),
+        ("Nearest example", "baseline", 0.322, 0.289, 0.355, 0, 3, "", "succeeded"),
     ]
     names = ("name", "kind", "value", "low", "high", "cost", "p50", "role", "state")
     return [dict(zip(names, figure, strict=True)) for figure in figures]
@@ -86,7 +86,7 @@ def quality_figure() -> dict[str, Any]:
                 "mode": "markers+text",
                 "name": row["name"],
                 "text": [row["name"]],
-                "textposition": "top center",
+                "textposition": "middle right",
                 "x": [row["cost"] / NANO],
                 "y": [row["value"]],
                 "error_y": {
@@ -100,7 +100,7 @@ def quality_figure() -> dict[str, Any]:
             }
         )
     axes = {
-        "xaxis": {"title": {"text": _("Cost per 1,000 requests (US dollars)")}, "range": [-0.05, 0.2]},
+        "xaxis": {"title": {"text": _("Cost per 1,000 requests (US dollars)")}, "range": [-0.01, 0.24]},
         "yaxis": {"title": {"text": _("Field F1 (0 to 1)")}, "range": [0, 1]},
     }
     return {"data": data, "layout": axes}
@@ -192,6 +192,7 @@ def sample_context(here: str) -> dict[str, Any]:
         ],
         "states": list(STATES),
         "columns": columns,
+        "short_columns": columns[:2],
         "rows": sample_rows(),
         "pager": {"text": _("1–50 of 223"), "previous": f"{here}?page=1", "next": f"{here}?page=2"},
         "stages": sample_stages(),

@@ -18,6 +18,7 @@ STYLE_ATTRIBUTE = re.compile(r"""\sstyle\s*=\s*["']""")
 HANDLER_ATTRIBUTE = re.compile(r"""\son[a-z]+\s*=\s*["']""")
 SCRIPT = re.compile(r"<script\b([^>]*)>")
 CLASS = re.compile(r"""\bclass\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+BOUND_FILTER = re.compile(r"""\s(:[a-z][\w-]*)=(?:"[^"{]*\|[^"]*"|'[^'{]*\|[^']*')""")
 SOURCE = re.compile(r'@source inline\("([^"]+)"\);')
 
 
@@ -58,6 +59,8 @@ def template_problems(path: Path) -> list[str]:
         add(match.start(), "inline style")
     for match in HANDLER_ATTRIBUTE.finditer(source):
         add(match.start(), "inline event handler")
+    for match in BOUND_FILTER.finditer(source):
+        add(match.start(1), f"filter in {match.group(1)}: a bound attribute takes a name only, use {{% with %}}")
     for match in SCRIPT.finditer(source):
         if "nonce=" not in match.group(1) and "application/json" not in match.group(1):
             add(match.start(), "script without a nonce")

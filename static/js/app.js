@@ -61,6 +61,24 @@
     }
   });
 
+  // Inside a scrolling table an absolute box would be cut off, and at the edge of a phone it would run out of the page.
+  const place = (details) => {
+    const box = details.querySelector(".tip-text, .menu-list");
+    if (!box || !(details.matches(".tip") || details.closest(".table-scroll"))) return;
+    const mark = details.querySelector("summary").getBoundingClientRect();
+    box.style.position = "fixed";
+    box.style.right = "auto";
+    box.style.left = `${Math.max(8, Math.min(mark.left - 8, root.clientWidth - box.offsetWidth - 8))}px`;
+    const below = mark.bottom + 4;
+    box.style.top = `${below + box.offsetHeight > window.innerHeight ? Math.max(8, mark.top - box.offsetHeight - 4) : below}px`;
+  };
+  document.addEventListener("toggle", (event) => {
+    if (event.target.matches?.("details.tip, details.menu") && event.target.open) place(event.target);
+  }, true);
+  document.addEventListener("scroll", () => {
+    for (const open of document.querySelectorAll("details.tip[open], .table-scroll details.menu[open]")) open.open = false;
+  }, { capture: true, passive: true });
+
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     for (const open of document.querySelectorAll("details.menu[open], details.tip[open]")) {

@@ -50,6 +50,7 @@
       for (const axis of ["error_x", "error_y"]) {
         if (trace[axis]) painted[axis] = { thickness: 1.5, width: 4, ...trace[axis], color: perPoint ? token("text-soft") : colour };
       }
+      if (trace.mode?.includes("text")) Object.assign(painted, { cliponaxis: false, textfont: { size: 12, color: token("text") } });
       if (trace.fill) painted.fillcolor = colour.replace("rgb(", "rgba(").replace(")", ", 0.14)");
       return painted;
     });
@@ -57,21 +58,45 @@
 
   const axis = (given) => ({
     automargin: true, zeroline: false, showline: false, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)", fixedrange: true,
-    gridcolor: token("grid"), linecolor: token("line"), ...given,
+    separatethousands: true, gridcolor: token("grid"), linecolor: token("line"), ...given,
     title: { standoff: 8, ...(typeof given?.title === "string" ? { text: given.title } : given?.title), font: { size: 12, color: token("text-soft") } },
     tickfont: { size: 12, color: token("text-soft") },
   });
 
-  const layoutFor = (figure) => {
+  const lastPoint = (trace) => {
+    for (let at = (trace.y?.length ?? 0) - 1; at >= 0; at -= 1) if (trace.y[at] !== null) return { x: trace.x?.[at] ?? at, y: trace.y[at] };
+    return null;
+  };
+
+  // Lines are named at their ends where the names keep apart; else a legend names them.
+  const endLabels = (figure, traces, width) => {
+    if (figure.layout?.showlegend !== undefined || width < 420 || traces.length < 2) return null;
+    if (!traces.every((trace) => (trace.type ?? "scatter") === "scatter" && trace.mode?.startsWith("lines"))) return null;
+    const ends = traces.map(lastPoint);
+    if (ends.includes(null)) return null;
+    const values = traces.flatMap((trace) => trace.y.filter((value) => value !== null));
+    const apart = (Math.max(...values) - Math.min(...values, figure.layout?.yaxis?.rangemode === "tozero" ? 0 : Infinity)) * 0.07;
+    const sorted = ends.map((end) => end.y).sort((a, b) => a - b);
+    if (sorted.some((value, at) => at > 0 && value - sorted[at - 1] < apart)) return null;
+    return traces.map((trace, at) => ({
+      ...ends[at], text: trace.name, showarrow: false, xanchor: "left", xshift: 8, font: { size: 12, color: token("text") },
+    }));
+  };
+
+  const layoutFor = (figure, traces, width) => {
+    const labels = endLabels(figure, traces, width);
     const given = figure.layout ?? {};
     const axes = Object.fromEntries(Object.keys(given).filter((key) => /^[xy]axis\d*$/.test(key)).map((key) => [key, axis(given[key])]));
     return {
       xaxis: axis({}), yaxis: axis({}), ...given, ...axes,
       shapes: (given.shapes ?? []).map((shape) => ({ ...shape, line: { width: 1, dash: "dot", ...shape.line, color: token("text-soft") } })),
-      annotations: (given.annotations ?? []).map((note) => ({ showarrow: false, ...note, font: { size: 12, color: token("text-soft") } })),
-      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 16, t: 8, b: 8, ...given.margin },
+      annotations: [
+        ...(given.annotations ?? []).map((note) => ({ showarrow: false, ...note, font: { size: 12, color: token("text-soft") } })),
+        ...(labels ?? []),
+      ],
+      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: labels ? 80 : 16, t: 8, b: 8, ...given.margin },
       font: { family: "Inter Variable, sans-serif", size: 12, color: token("text") },
-      showlegend: given.showlegend ?? figure.data.filter((trace) => trace.showlegend !== false).length > 1,
+      showlegend: labels ? false : given.showlegend ?? figure.data.filter((trace) => trace.showlegend !== false).length > 1,
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 }, itemclick: false, itemdoubleclick: false },
       hoverlabel: { bgcolor: token("bg-raised"), bordercolor: token("line-strong"), font: { family: "Inter Variable, sans-serif", size: 12, color: token("text") } },
     };
@@ -82,7 +107,8 @@
     if (!source) return;
     const figure = JSON.parse(source.textContent);
     const library = await load();
-    await library.react(element, paint(figure.data), layoutFor(figure), { displayModeBar: false, responsive: true, locale: "en" });
+    const traces = paint(figure.data);
+    await library.react(element, traces, layoutFor(figure, traces, element.clientWidth), { displayModeBar: false, responsive: true, locale: "en" });
     element.dataset.drawn = "true";
   };
 

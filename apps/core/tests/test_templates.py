@@ -32,6 +32,7 @@ def test_pages_use_components_and_layout_classes_only() -> None:
         ('<p class="mt-2 md:text-lg">x</p>', "`md:text-lg`"),
         ('<p class="shadow-lg">x</p>', "`shadow-lg`"),
         ('<p class="btn">x</p>', "`btn`"),
+        ('<c-table caption="x" :rows="rows|slice:2" />', "filter in :rows"),
     ],
 )
 def test_what_a_page_may_not_do_is_found(
