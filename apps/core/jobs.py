@@ -69,15 +69,18 @@ def kind_of(row: JobModel) -> JobKind:
 
 
 def transition(
-    row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, claim: str | None = None, **fields: Any
+    row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, held_by: str | None = None, **fields: Any
 ) -> bool:
-    """Compare-and-set of `row.status`. False when the row has moved on or, with `claim`, belongs to another process."""
+    """Compare-and-set of `row.status`, with other fields to set.
+
+    False when the row has moved on or, with `held_by`, when its claim is another process's.
+    """
     sources = [source for source in TRANSITIONS if to in TRANSITIONS[source]]
     if allowed_from is not None:
         sources = [source for source in sources if source in allowed_from]
     rows = type(row)._default_manager.filter(pk=row.pk, status__in=sources)
-    if claim is not None:
-        rows = rows.filter(claim=claim)
+    if held_by is not None:
+        rows = rows.filter(claim=held_by)
     changed = bool(rows.update(status=to, **fields))
     if changed:
         row.refresh_from_db()
@@ -91,6 +94,7 @@ def enqueue(row: JobModel) -> bool:
         if not transition(
             row,
             to=JobStatus.QUEUED,
+            allowed_from=(JobStatus.PLANNED, JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED),
             queued_at=timezone.now(),
             claim="",
             finished_at=None,
@@ -133,9 +137,7 @@ def heartbeat(row: JobModel, **fields: Any) -> bool:
 def hand_on(row: JobModel) -> bool:
     """End of a slice: release the claim and queue the continuation. A slice that got this far is no failed attempt."""
     with transaction.atomic():
-        done = transition(row, to=JobStatus.QUEUED, claim=row.claim, queued_at=timezone.now(), attempt=0) and bool(
-            type(row)._default_manager.filter(pk=row.pk).update(claim="")
-        )
+        done = transition(row, to=JobStatus.QUEUED, held_by=row.claim, claim="", queued_at=timezone.now(), attempt=0)
         if done:
             _send(row)
     return done
@@ -147,7 +149,7 @@ def finish(row: JobModel, *, to: str = JobStatus.SUCCEEDED, **fields: Any) -> bo
         row,
         to=to,
         allowed_from=(JobStatus.RUNNING,),
-        claim=row.claim,
+        held_by=row.claim,
         finished_at=timezone.now(),
         seconds_left_low=None,
         seconds_left_high=None,
@@ -240,9 +242,13 @@ def _recover(kind: JobKind, row: JobModel) -> bool:
     with transaction.atomic():
         # The old claim is part of the condition, so that a process that comes back to life has lost it.
         queued = transition(
-            row, to=JobStatus.QUEUED, allowed_from=(JobStatus.RUNNING,), claim=row.claim, queued_at=timezone.now()
+            row,
+            to=JobStatus.QUEUED,
+            allowed_from=(JobStatus.RUNNING,),
+            held_by=row.claim,
+            claim="",
+            queued_at=timezone.now(),
         )
         if queued:
-            type(row)._default_manager.filter(pk=row.pk).update(claim="")
             _send(row)
     return queued

@@ -39,20 +39,25 @@ class Plan:
     pending: tuple[tuple[str, int], ...]
     done_before: int
     prompt: PromptSpec | None
+    model: ModelFacts
+    parameters: dict[str, Any]
 
 
 def read_plan(evaluation: Evaluation) -> Plan:
-    """Everything that is still missing, in visiting order."""
+    """Everything that is still missing, in visiting order. The loop itself must find every related row loaded."""
     examples = rows.rows_for_evaluation(evaluation)
     stored = set(evaluation.outputs.values_list("example_id", "repeat"))
     wanted = [(id_, repeat) for repeat in range(evaluation.repeats) for id_ in evaluation.example_ids]
-    version = evaluation.candidate.prompt_version
+    candidate = evaluation.candidate
+    version = candidate.prompt_version
     return Plan(
         evaluation=evaluation,
         examples=examples,
         pending=tuple(item for item in wanted if item not in stored),
         done_before=len(stored),
         prompt=prompt_spec(version) if version is not None else None,
+        model=ModelFacts.of(candidate.language_model),
+        parameters=candidate.parameters,
     )
 
 
@@ -104,7 +109,7 @@ class Slice:
             self.stored += 1
 
     def _call(self, example: Example, repeat: int) -> MeteredCall:
-        candidate, evaluation = self.evaluation.candidate, self.evaluation
+        evaluation, model, parameters = self.evaluation, self.plan.model, self.plan.parameters
 
         def store(result: MeteredResult) -> None:
             output_store(actor=None, evaluation=evaluation, example=example, repeat=repeat, result=result)
@@ -114,12 +119,12 @@ class Slice:
         return MeteredCall(
             team_id=evaluation.experiment.team_id,
             experiment_id=evaluation.experiment_id,
-            language_model=ModelFacts.of(candidate.language_model),
+            language_model=model,
             request=GenerateRequest(
-                model=candidate.language_model.served_name,
+                model=model.served_name,
                 messages=messages,
-                max_tokens=candidate.parameters["max_tokens"],
-                temperature=candidate.parameters["temperature"],
+                max_tokens=parameters["max_tokens"],
+                temperature=parameters["temperature"],
             ),
             purpose=f"output:{evaluation.uid}:{example.id}:{repeat}",
             repeat=repeat,

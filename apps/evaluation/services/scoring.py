@@ -31,8 +31,12 @@ def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL's text cannot hold NUL; the replacement keeps the answer invalid where it was."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    """Text that every database and encoding can hold: PostgreSQL refuses NUL, UTF-8 a lone surrogate.
+
+    The replacement is no valid JSON outside a string, so an answer that was invalid stays invalid.
+    """
+    encodable = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return encodable.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:

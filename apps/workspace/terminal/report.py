@@ -21,6 +21,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     _print_training(report, console)
     console.print()
     console.print(report["conclusion"]["text"], style="bold", highlight=False)
+    for note in report["conclusion"].get("notes", []):
+        console.print(f"Note: {note}", highlight=False)
 
 
 def _candidates(report: dict[str, Any], confidence: str) -> Table:
