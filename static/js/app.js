@@ -95,11 +95,12 @@
   document.addEventListener("pointerover", hover);
   document.addEventListener("pointerout", hover);
 
-  // A form that asks first: the dialog is built once from what the page already says.
+  // A form that asks first, before htmx hears of it: the dialog is built once from what the page already says.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || !form.dataset.confirm || form.dataset.confirmed) return;
     event.preventDefault();
+    event.stopImmediatePropagation();
     const dialog = document.getElementById("confirm");
     const accept = dialog.querySelector("[data-accept]");
     dialog.querySelector("[data-question]").textContent = form.dataset.confirm;
@@ -108,9 +109,10 @@
       form.dataset.confirmed = "1";
       dialog.close();
       form.requestSubmit();
+      delete form.dataset.confirmed;
     };
     dialog.showModal();
-  });
+  }, true);
 
   // A part that could not be loaded shows its own error and keeps its place.
   const panelFailed = (event) => {
