@@ -5,10 +5,11 @@ from fractions import Fraction
 
 SECONDS_PER_HOUR = 3600
 
-# Bounds for a model on this machine, an order of magnitude above what a slow two-core CPU needs for a 135M model.
-START_SECONDS = 1.0
-SECONDS_PER_PROMPT_BYTE = 0.01
-SECONDS_PER_NEW_TOKEN = 0.25
+# Bounds for a small model on a machine whose few cores are busy with other work: a call that shared two cores with a
+# training took 0.7 s a token. Too low a bound lets a call spend more than was held for it.
+START_SECONDS = 5.0
+SECONDS_PER_PROMPT_BYTE = 0.02
+SECONDS_PER_NEW_TOKEN = 1.0
 
 
 def compute_cost_nanousd(seconds: float, nanousd_per_hour: int) -> int:

@@ -149,7 +149,7 @@ def test_the_books_agree_with_their_model_after_every_step() -> None:
     run_state_machine_as_test(
         Books,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
