@@ -23,7 +23,7 @@ SPAWNER.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.to
 STREETS = ("Elm Street", "Oak Avenue", "5th Street", "Lake Road", "Old Mill Lane")
 
 
-def build_model(folder: Path, kind: str) -> Path:
+def build_model(folder: Path, kind: str, *, positions: int = 128) -> Path:
     """A random Llama (no dropout) or GPT-2 (with its usual dropout) of about 40,000 parameters, with its tokenizer."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
@@ -32,14 +32,14 @@ def build_model(folder: Path, kind: str) -> Path:
     if kind == "gpt2":
         gpt2_tokenizer(folder)
         size = len(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
-        config = GPT2Config(vocab_size=size, n_positions=128, n_embd=32, n_layer=2, n_head=2,
+        config = GPT2Config(vocab_size=size, n_positions=positions, n_embd=32, n_layer=2, n_head=2,
                             bos_token_id=size - 1, eos_token_id=size - 1)  # fmt: skip
         GPT2LMHeadModel(config).save_pretrained(str(folder))
     else:
         chatml_tokenizer(folder)
         size = len(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
         config = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                             num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128,
+                             num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=positions,
                              bos_token_id=1, eos_token_id=2, pad_token_id=2, tie_word_embeddings=True)  # fmt: skip
         LlamaForCausalLM(config).save_pretrained(str(folder))
     return folder
