@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class BillingConfig(AppConfig):
     name = "apps.billing"
     label = "billing"
+
+    def ready(self) -> None:
+        from apps.core.housekeeping import register_housekeeping
+
+        register_housekeeping("reservations", "apps.billing.services.reservations_sweep")

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from apps.billing.metering import (
     BudgetExceeded,
+    CallPostponed,
     GenerateRequest,
     MeteredCall,
     MeteredResult,
@@ -86,7 +87,7 @@ class Slice:
 
     async def run(self) -> None:
         concurrency = min(settings.EVALUATION_CONCURRENCY, max(1, len(self.waiting)))
-        async with Metering() as metering:
+        async with Metering(should_stop=lambda: self.should_stop) as metering:
             beat = asyncio.create_task(self._beat())
             try:
                 async with asyncio.TaskGroup() as group:
@@ -106,6 +107,8 @@ class Slice:
             except BudgetExceeded as error:
                 self.budget_error = error
                 return
+            except CallPostponed:
+                return  # nothing is stored or held; the next slice finds it missing
             self.stored += 1
 
     def _call(self, example: Example, repeat: int) -> MeteredCall:

@@ -111,9 +111,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
+    DATABASES["default"]["CONN_MAX_AGE"] = None
 elif ROLE == "web":
     # The forked workers of a queue cluster would share a pool; a web process without one leaks connections.
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20, "timeout": 10}}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 20, "timeout": 10}
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 300
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -199,10 +200,11 @@ REST_FRAMEWORK = {
 }
 
 # The queue carries ids only. A task is acknowledged even when it failed: the job row says what to do next.
+# A slice works for a minute and may then wait two for a call that is under way; retry must outlast a full queue.
 _CLUSTER = {
     "orm": "default",
-    "timeout": 90,
-    "retry": 600,
+    "timeout": 240,
+    "retry": 1800,
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
