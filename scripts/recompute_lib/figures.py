@@ -1,0 +1,177 @@
+"""Metrics, costs, latencies and paired differences of a report, from its units and the draws of its seed."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from scripts.recompute_lib import formulas
+from scripts.recompute_lib.units import Units
+
+Figures = dict[str, Any]
+DROPPED_SHARE_TO_SHOW = 0.02
+ENUMERATED = "sign-flip exact"
+
+
+@dataclass
+class Draws:
+    """How often each unit occurs in each resample: [resamples, n] of whole numbers."""
+
+    occurrences: np.ndarray
+    alpha: float
+
+    @classmethod
+    def from_seed(cls, *, seed: int, resamples: int, n: int, alpha: float) -> "Draws":
+        drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, n, size=(resamples, n))
+        flat = drawn + np.arange(resamples)[:, None] * n
+        return cls(np.bincount(flat.ravel(), minlength=resamples * n).reshape(resamples, n), alpha)
+
+    def sums(self, per_unit: np.ndarray) -> np.ndarray:
+        """[resamples, columns] sums of whole numbers per unit."""
+        return self.occurrences @ per_unit
+
+
+def f1_parts(counts: np.ndarray) -> np.ndarray:
+    """[n, 2] numerator 2·TP and denominator predicted + expected; F1 is their ratio of sums."""
+    return np.stack([2 * counts[:, 0], counts[:, 1] + counts[:, 2]], axis=1)
+
+
+def cost_parts(priced: np.ndarray) -> np.ndarray:
+    """[n, 2] cost of a thousand times the outputs, and the outputs: the ratio of sums is the cost per 1,000."""
+    return np.stack([1000 * priced[:, 0], priced[:, 1]], axis=1)
+
+
+def _total(parts: np.ndarray, empty: float) -> Fraction:
+    top, bottom = (int(value) for value in parts.sum(axis=0))
+    return Fraction(top, bottom) if bottom else Fraction(empty)
+
+
+def ratio_figure(parts: np.ndarray, kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
+    """A corpus figure with its percentile interval; units not kept hold their place and add nothing."""
+    parts = parts * kept[:, None]
+    sums = draws.sums(parts)
+    low, high = formulas.percentile_interval(formulas.ratio(sums[:, 0], sums[:, 1], empty=empty), draws.alpha)
+    return {"value": float(_total(parts, empty)), "low": low, "high": high, "n": int(kept.sum())}
+
+
+def mean_figure(units: Units, metric: str, kept: np.ndarray, alpha: float, repeats: int) -> Figures:
+    """A share of hits: Wilson with one repeat, else the t interval of unit means."""
+    n = int(kept.sum())
+    hits = int(units.hits[metric][kept].sum())
+    if repeats == 1:
+        low, high = formulas.wilson(hits, n, alpha)
+        return {"value": hits / n, "low": low, "high": high, "n": n}
+    values = units.values(metric, kept)
+    low, high = formulas.t_interval(values, alpha)
+    return {"value": float(values.mean()), "low": low, "high": high, "n": n}
+
+
+def metric_figure(units: Units, metric: str, kept: np.ndarray, draws: Draws, repeats: int) -> Figures:
+    if not kept.any():
+        return {"value": None, "low": None, "high": None, "n": 0}
+    if metric == "field_f1":
+        return ratio_figure(f1_parts(units.counts), kept, draws, empty=1)
+    return mean_figure(units, metric, kept, draws.alpha, repeats)
+
+
+def candidate_metric(units: Units, metric: str, draws: Draws) -> Figures:
+    """value, low, high, n, dropped; above 2 % dropped also the worst and the best case."""
+    kept = ~units.failed
+    repeats = units.most_repeats
+    figure = metric_figure(units, metric, kept, draws, repeats) | {"dropped": int(units.failed.sum())}
+    if figure["dropped"] > DROPPED_SHARE_TO_SHOW * len(kept):
+        everyone = np.ones_like(kept)
+        for name, twin in (("worst_case", units.worst), ("best_case", units.best)):
+            assert twin is not None
+            figure[name] = metric_figure(twin, metric, everyone, draws, repeats)
+    return figure
+
+
+def candidate_cost(units: Units, draws: Draws) -> Figures:
+    parts = cost_parts(units.priced)
+    priced = parts[:, 1] > 0
+    if not priced.any():
+        return {"value": None, "low": None, "high": None, "n": 0}
+    return ratio_figure(parts, priced, draws, empty=math.nan)
+
+
+def candidate_latency(units: Units, alpha: float) -> Figures:
+    """Linear quantiles (type 7) of the unit means in milliseconds, with order-statistic intervals."""
+    means = np.sort([float(np.mean(unit)) for unit in units.latencies if unit])
+    figure: Figures = {"n": len(means)}
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        figure[name] = float(np.quantile(means, share, method="linear")) if len(means) else None
+        low, high = formulas.quantile_ranks(len(means), share, alpha) if len(means) else (0, 1)
+        figure[f"{name}_low"] = float(means[low - 1]) if low >= 1 else None
+        figure[f"{name}_high"] = float(means[high - 1]) if high <= len(means) else None
+    return figure
+
+
+def ratio_difference(parts: tuple[np.ndarray, np.ndarray], kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
+    """Paired difference of two ratios of sums over the same units in the same resamples."""
+    both = [part * kept[:, None] for part in parts]
+    sums = [draws.sums(part) for part in both]
+    drawn = [formulas.ratio(s[:, 0], s[:, 1], empty=empty) for s in sums]
+    observed = (_total(both[0], empty), _total(both[1], empty))
+    low, high = formulas.percentile_interval(drawn[0] - drawn[1], draws.alpha)
+    p = formulas.bootstrap_p((sums[0][:, 0], sums[1][:, 0]), (sums[0][:, 1], sums[1][:, 1]), observed, empty=empty)
+    return {"difference": float(observed[0] - observed[1]), "low": low, "high": high, "p": p, "n": int(kept.sum())}
+
+
+def mean_difference(first: Units, second: Units, metric: str, kept: np.ndarray, alpha: float) -> Figures:
+    """Binary with one repeat: exact McNemar, Tango. Otherwise t interval and sign flips of the unit means."""
+    n = int(kept.sum())
+    hits, others = first.hits[metric][kept], second.hits[metric][kept]
+    if first.most_repeats == second.most_repeats == 1:
+        b, c = int(((hits == 1) & (others == 0)).sum()), int(((hits == 0) & (others == 1)).sum())
+        low, high = formulas.tango(b, c, n, alpha)
+        return {"difference": (b - c) / n, "low": low, "high": high, "p": formulas.mcnemar_exact(b, c), "n": n}
+    exact = [
+        Fraction(int(h), int(r)) - Fraction(int(o), int(s))
+        for h, r, o, s in zip(hits, first.repeats[kept], others, second.repeats[kept], strict=True)
+    ]
+    values = np.array([float(value) for value in exact])
+    low, high = formulas.t_interval(values, alpha)
+    return {
+        "difference": float(sum(exact) / n),
+        "low": low,
+        "high": high,
+        "p": formulas.sign_flip_exact(exact),
+        "n": n,
+        "test": ENUMERATED,
+    }
+
+
+def difference_figure(first: Units, second: Units, metric: str, kept: np.ndarray, draws: Draws) -> Figures:
+    if not kept.any():
+        return {"difference": None, "low": None, "high": None, "p": None, "n": 0}
+    if metric == "field_f1":
+        return ratio_difference((f1_parts(first.counts), f1_parts(second.counts)), kept, draws, empty=1)
+    return mean_difference(first, second, metric, kept, draws.alpha)
+
+
+def comparison(first: Units, second: Units, metric: str, draws: Draws) -> Figures:
+    """Candidate - reference over the units that failed in neither; above 2 % dropped also the two extreme cases."""
+    kept = ~(first.failed | second.failed)
+    figure = difference_figure(first, second, metric, kept, draws) | {"dropped": int((~kept).sum())}
+    if figure["dropped"] > DROPPED_SHARE_TO_SHOW * len(kept):
+        everyone = np.ones_like(kept)
+        twins = (("worst_case", first.worst, second.best), ("best_case", first.best, second.worst))
+        for name, one, other in twins:
+            assert one is not None
+            assert other is not None
+            figure[name] = difference_figure(one, other, metric, everyone, draws)
+    return figure
+
+
+def cost_difference(first: Units, second: Units, draws: Draws, factors: tuple[int, int] = (1, 1)) -> Figures:
+    """Paired difference of the costs per 1,000 over the units that carry a price in both; factors scale the prices."""
+    parts = [
+        cost_parts(units.priced) * np.array([factor, 1]) for units, factor in zip((first, second), factors, strict=True)
+    ]
+    both = (parts[0][:, 1] > 0) & (parts[1][:, 1] > 0)
+    if not both.any():
+        return {"difference": None, "low": None, "high": None, "p": None, "n": 0}
+    return ratio_difference((parts[0], parts[1]), both, draws, empty=math.nan)
