@@ -1,5 +1,7 @@
 """Routes of this app below /t/<team>/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.training import views
+
+urlpatterns = [path("training/<uuid:uid>/", views.training_run, name="training_run")]

@@ -77,6 +77,23 @@ def _columns() -> list[dict[str, Any]]:
     ]
 
 
+@require_safe
+@team_page("view")
+def quickstart_progress(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """The steps of the quickstart that made an experiment: a part of the experiment's page, and a page of its own."""
+    facts = selectors.progress_facts(user=request.user, team=team, role=role_in(user=request.user, team=team), uid=uid)
+    context = {
+        "facts": facts,
+        "crumbs": [
+            {"label": _("Experiments"), "url": reverse("experiments", args=[team.slug])},
+            {"label": facts.experiment.name, "url": reverse("experiment", args=[team.slug, uid])},
+        ],
+    }
+    template = "workspace/quickstart_progress.html"
+    # A panel names no part: whatever htmx asks for here is the strip.
+    return render_page(request, f"{template}#strip" if request.htmx else template, context)  # type: ignore[attr-defined]
+
+
 @require_POST
 @team_page("view")
 def job_change(request: HttpRequest, team: Team, kind: str, uid: str, action: str) -> HttpResponse:

@@ -14,7 +14,11 @@ from apps.accounts.services import sign_in_link_create
 from apps.core.artifacts import put_bytes
 from apps.core.models import JobStatus
 from apps.core.tests import factories
+from apps.evaluation.services.evaluations import final_evaluation_create
+from apps.experiments.models import Experiment
 from apps.experiments.services.datasets import dataset_version_create
+from apps.experiments.services.experiments import experiment_register
+from apps.workspace.quickstart.definition import read_definition
 
 ADMIN = "admin/"
 
@@ -45,6 +49,7 @@ class World:
     uids: dict[str, Any]
     token: str
     version_number: int
+    example_id: str
 
     def address(self, route: str) -> str:
         """The path of `route` with this team's objects in it."""
@@ -55,6 +60,7 @@ class World:
             "uuid:uid": self.uids.get(prefix, ""),
             "int:number": self.version_number,
             "str:token": self.token,
+            "slug:example": self.example_id,
         }
         path = "/" + route
         for parameter, value in values.items():
@@ -74,6 +80,8 @@ def make_world(team: Team, owner: User, member: User) -> World:
     evaluation = factories.EvaluationFactory.create(candidate=candidate, status=JobStatus.QUEUED)
     experiment.report_artifact = put_bytes(f"reports/{experiment.uid}.json", b'{"schema": "llmopt.report/1"}')
     experiment.save(update_fields=["report_artifact"])
+    example_id = _answer_a_test_example(experiment, owner)
+    factories.QuickstartFactory.create(team=team, actor=owner, experiment=experiment, definition=read_definition())
     run = factories.TrainingRunFactory.create(
         team=team, created_by=owner, dataset_version=version, status=JobStatus.RUNNING
     )
@@ -92,7 +100,19 @@ def make_world(team: Team, owner: User, member: User) -> World:
         },
         token=sign_in_link_create(actor=None, user=owner),
         version_number=version.number,
+        example_id=example_id,
     )
+
+
+def _answer_a_test_example(experiment: Experiment, owner: User) -> str:
+    """Register a candidate, plan its final test and store one output of it. Returns the example's id."""
+    reference = factories.CandidateFactory.create(experiment=experiment)
+    experiment_register(actor=owner, experiment=experiment, reference=reference)
+    evaluation = final_evaluation_create(actor=owner, candidate=reference, order_seed=1)
+    example_id = str(evaluation.example_ids[0])
+    output = factories.OutputFactory.create(evaluation=evaluation, example_id=example_id)
+    factories.ScoreFactory.create(output=output, value=0.5)
+    return example_id
 
 
 def status_of(client: Client, method: str, path: str, data: dict[str, Any] | None) -> int:

@@ -1,5 +1,5 @@
-"""Routes of this app below /t/<team>/: one list of routes per kind of page."""
+"""Routes of this app below /t/<team>/. Pages of experiments show figures and live in apps.evaluation."""
 
-from apps.experiments.urls import datasets, experiments
+from apps.experiments.urls import datasets
 
-urlpatterns = [*datasets.urlpatterns, *experiments.urlpatterns]
+urlpatterns = [*datasets.urlpatterns]

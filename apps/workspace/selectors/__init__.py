@@ -2,14 +2,17 @@
 
 from apps.workspace.selectors.home import HomeFacts, home_facts
 from apps.workspace.selectors.jobs import JobRow, job_for, jobs_page, running_count, running_jobs
+from apps.workspace.selectors.progress import ProgressFacts, progress_facts
 from apps.workspace.selectors.shell import shell_facts
 
 __all__ = [
     "HomeFacts",
     "JobRow",
+    "ProgressFacts",
     "home_facts",
     "job_for",
     "jobs_page",
+    "progress_facts",
     "running_count",
     "running_jobs",
     "shell_facts",

@@ -11,6 +11,7 @@ from apps.accounts.models import Team
 from apps.core import jobs
 from apps.core.access import fetch_for_user
 from apps.core.errors import NotFound
+from apps.core.job_actions import offered_actions, shown_state
 from apps.core.models import JobModel, JobStatus
 from apps.core.roles import roles_for
 
@@ -126,8 +127,8 @@ def _row(job: Any, *, team: Team, role: str | None) -> JobRow:
         kind_label=_label(type(job)),
         title=_title(job),
         url=_url(job, team),
-        state=_state(job),
-        actions=_actions(job) if role in roles_for("edit") else (),
+        state=shown_state(job),
+        actions=offered_actions(job) if role in roles_for("edit") else (),
     )
 
 
@@ -147,28 +148,3 @@ def _url(job: Any, team: Team) -> str:
         return f"{home}training/{job.uid}/"
     experiment = getattr(job, "experiment", None)
     return f"{home}experiments/{experiment.uid}/" if experiment is not None else ""
-
-
-def _state(job: JobModel) -> str:
-    """The state to show: a wish that the process has not yet followed is a state of its own."""
-    if job.status == JobStatus.RUNNING and job.cancel_requested:
-        return "cancelling"
-    if job.status == JobStatus.RUNNING and job.pause_requested:
-        return "pausing"
-    return str(job.status)
-
-
-def _actions(job: JobModel) -> tuple[tuple[str, str], ...]:
-    """(action, label) of what the state allows; a wish that is already on its way is not offered again."""
-    pause, cancel = ("pause", _("Pause job")), ("cancel", _("Cancel job"))
-    if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
-        offered = (
-            () if job.pause_requested or job.cancel_requested else (pause,),
-            () if job.cancel_requested else (cancel,),
-        )
-        return (*offered[0], *offered[1])
-    if job.status == JobStatus.PAUSED:
-        return (("resume", _("Resume job")), cancel)
-    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
-        return (("resume", _("Retry job")),)
-    return ()

@@ -15,7 +15,7 @@ from apps.accounts.services import member_add, team_create, user_create
 from apps.billing.calls import MeteredResult
 from apps.billing.services import prices_ensure_local
 from apps.core.models import JobStatus
-from apps.evaluation.models import Evaluation
+from apps.evaluation.models import Evaluation, Output
 from apps.evaluation.services.evaluations import final_evaluation_create
 from apps.evaluation.services.leaderboards import leaderboard_refresh
 from apps.evaluation.services.reports import report_create
@@ -33,6 +33,8 @@ from apps.providers.services import language_model_create, language_model_ready
 from apps.training.models import Checkpoint, MetricPoint, ModelVersion, SampleOutput, TrainingRun
 from apps.training.services.runs import training_run_create
 from apps.workspace.models import Quickstart
+from apps.workspace.quickstart.definition import read_definition
+from apps.workspace.quickstart.steps import STEPS
 
 STATES = ("empty", "running", "full", "failed")
 FIELDS = ["recipient", "number", "street", "unit", "city", "state", "zip"]
@@ -82,11 +84,23 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     if look.experiment is not None:
         base = f"{home}experiments/{look.experiment.uid}/"
         pages += [("experiment", base)]
-        pages += [(f"experiment-{tab}", f"{base}{tab}/") for tab in ("outputs", "cost", "setup", "report")]
+        pages += [(f"experiment-{tab}", f"{base}{tab}/") for tab in ("outputs", "cost", "setup", "report", "progress")]
+        pages += _output_pages(look.experiment, home)
     if look.run is not None:
         pages += [("training", f"{home}training/{look.run.uid}/")]
         pages += [("model", reverse("model", args=[slug, look.run.language_model.uid]))]
     return [{"name": name, "url": url} for name, url in pages if _has_route(url)]
+
+
+def _output_pages(experiment: Experiment, home: str) -> list[tuple[str, str]]:
+    """One test example across candidates, and one evaluation."""
+    output = Output.objects.filter(evaluation__experiment=experiment).order_by("id").first()
+    if output is None:
+        return []
+    return [
+        ("experiment-output", f"{home}experiments/{experiment.uid}/outputs/{output.example_id}/"),
+        ("evaluation", f"{home}evaluations/{output.evaluation.uid}/"),
+    ]
 
 
 def _has_route(url: str) -> bool:
@@ -206,15 +220,28 @@ def _quickstart(look: Look, state: str) -> None:
     Quickstart.objects.create(
         team=look.team,
         actor=look.owner,
-        definition={},
+        definition=read_definition(),
         definition_hash=f"{look.team.pk:064x}",
         experiment=look.experiment,
         training_run=look.run,
-        phase="Fine-tune the model" if state != "full" else "",
-        done=10 if state == "full" else 7,
-        total=10,
+        phase="train" if state != "full" else "",
+        done=len(STEPS) if state == "full" else 7,
+        total=len(STEPS),
+        facts={"steps": _step_times(len(STEPS) if state == "full" else 7)},
         **_state(status),
     )
+
+
+def _step_times(done: int) -> dict[str, dict[str, str]]:
+    """When each step began and ended; the one after the last finished one is at work."""
+    start = timezone.now() - timedelta(minutes=9)
+    times: dict[str, dict[str, str]] = {}
+    for position, step in enumerate(STEPS[: done + 1]):
+        times[step.name] = {"started": start.isoformat()}
+        start += timedelta(seconds=5 + 11 * position)
+        if position < done:
+            times[step.name]["finished"] = start.isoformat()
+    return times
 
 
 def _state(status: str, **more: Any) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Figures of a leaderboard document as a table shows them: text, interval and n."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.core.formats import MISSING, money_text, number_text, percent_text
+from apps.evaluation.engine.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One figure in a cell. `own_n` is set only where it differs from the n of the row."""
+
+    text: str
+    range: str = ""
+    n: int | None = None
+    own_n: int | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+
+
+NOTHING = Shown(MISSING)
+Text = Callable[[float], str]
+
+
+def shown(estimate: Mapping[str, Any] | None, text: Text, *, row_n: int | None = None) -> Shown:
+    """An estimate {value, low, high, n, method} as text; a bound that does not exist at this n is said so."""
+    if not estimate or estimate.get("value") is None:
+        return NOTHING
+    n = estimate.get("n")
+    return Shown(
+        text=text(estimate["value"]),
+        range=range_text(estimate.get("low"), estimate.get("high"), text),
+        n=n,
+        own_n=n if row_n is not None and n != row_n else None,
+        value=estimate["value"],
+        low=estimate.get("low"),
+        high=estimate.get("high"),
+        method=estimate.get("method", ""),
+    )
+
+
+def range_text(low: float | None, high: float | None, text: Text) -> str:
+    if low is None and high is None:
+        return ""
+    if high is None and low is not None:
+        return _("from %(low)s") % {"low": text(low)}
+    if low is None and high is not None:
+        return _("up to %(high)s") % {"high": text(high)}
+    return f"{text(low or 0.0)}–{text(high or 0.0)}"
+
+
+def score_text(value: float) -> str:
+    return number_text(value, 3)
+
+
+def share_text(value: float) -> str:
+    return percent_text(value, 1)
+
+
+def cost_text(value: float) -> str:
+    return money_text(round(value))
+
+
+def latency_text(value: float) -> str:
+    """Milliseconds with the decimals that a reader can use: a look-up takes microseconds, a model seconds."""
+    if 0 < value < 0.05:
+        return f"<\u00a0{number_text(0.1, 1)}"
+    return number_text(value, 1 if value < 100 else 0)
+
+
+def p_text(value: float | None) -> str:
+    """A p-value; below a thousandth only that is said."""
+    if value is None:
+        return MISSING
+    return f"<\u00a0{number_text(0.001, 3)}" if value < 0.001 else number_text(value, 3)
+
+
+def metric_label(name: str) -> str:
+    """The metric's name in the reader's language, with a capital."""
+    text = _(METRICS[name].label) if name in METRICS else name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def metric_help(name: str) -> str:
+    return _(METRICS[name].help) if name in METRICS else ""
+
+
+def metric_text(name: str) -> Text:
+    """How this metric's values are written: a rate as a percentage, a score with three decimals."""
+    return share_text if name in METRICS and METRICS[name].kind == "binary" else score_text
+
+
+def interval_figures(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """p50 and p95 of a document's `latency_ms` as estimates."""
+    latency = row.get("latency_ms") or {}
+
+    def of(name: str) -> dict[str, Any]:
+        return {
+            "value": latency.get(name),
+            "low": latency.get(f"{name}_low"),
+            "high": latency.get(f"{name}_high"),
+            "n": latency.get("n"),
+            "method": latency.get("method", ""),
+        }
+
+    return of("p50"), of("p95")

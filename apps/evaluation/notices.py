@@ -1,0 +1,114 @@
+"""What a reader must know beside the figures of an experiment, in sentences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.evaluation.selectors.board import Board
+from apps.evaluation.selectors.warnings import looks_at_test, truncated_counts
+from apps.experiments.models import Experiment
+
+
+@dataclass(frozen=True)
+class Notice:
+    title: str
+    text: str
+    tone: str = "warning"
+
+
+def notices(experiment: Experiment, board: Board) -> list[Notice]:
+    """Conditions under which the figures hold, most important first."""
+    return [
+        *_dropped(board),
+        *_constant(board),
+        *_truncated(experiment),
+        *_assumed(board),
+        *_models(board),
+        *_looks(experiment),
+    ]
+
+
+def _dropped(board: Board) -> Iterator[Notice]:
+    for row in board.document.get("candidates", []):
+        metric: dict[str, Any] = row.get("metrics", {}).get(board.primary, {})
+        dropped = metric.get("dropped", 0)
+        if dropped:
+            yield Notice(
+                ngettext(
+                    "%(count)d example of %(name)s has no figure",
+                    "%(count)d examples of %(name)s have no figure",
+                    dropped,
+                )
+                % {"count": dropped, "name": row["name"]},
+                _(
+                    "Its calls failed for reasons that are not the candidate's. Such pairs are dropped; above 2 % of"
+                    " the examples the worst and the best case are told with the conclusion."
+                ),
+            )
+
+
+def _constant(board: Board) -> Iterator[Notice]:
+    for row in board.rows:
+        if row.constant:
+            yield Notice(
+                _("%(name)s gives the same output for every example") % {"name": row.candidate.name},
+                _("A constant answer is shown as a yardstick and is never recommended."),
+                "info",
+            )
+
+
+def _truncated(experiment: Experiment) -> Iterator[Notice]:
+    for name, count in truncated_counts(experiment).items():
+        yield Notice(
+            ngettext(
+                "%(count)d answer of %(name)s ended at the token limit",
+                "%(count)d answers of %(name)s ended at the token limit",
+                count,
+            )
+            % {"count": count, "name": name},
+            _("An answer that is cut off counts as it stands; most often it is no valid JSON and scores as wrong."),
+        )
+
+
+def _assumed(board: Board) -> Iterator[Notice]:
+    if any(row.cost_assumed for row in board.rows):
+        yield Notice(
+            _("Costs rest on an assumed price"),
+            _(
+                "Local computing is counted by the hour at a price that somebody assumed. Such figures are marked;"
+                " the conclusion says whether half or twice the price would change it."
+            ),
+        )
+
+
+def _models(board: Board) -> Iterator[Notice]:
+    notes = {row.candidate.language_model.note: row.candidate for row in board.rows if row.candidate.kind != "baseline"}
+    for note, candidate in notes.items():
+        if note:
+            yield Notice(
+                _("About the model %(name)s") % {"name": candidate.language_model.name}, note, "info"
+            )
+
+
+def _looks(experiment: Experiment) -> Iterator[Notice]:
+    looks = list(looks_at_test(experiment))
+    if not looks:
+        return
+    own = [look for look in looks if look.experiment_id == experiment.pk]
+    others = len(looks) - len(own)
+    text = _("Each candidate of this experiment was tested once: %(decisions)s.") % {
+        "decisions": "; ".join(look.decision for look in own)
+    }
+    if others:
+        text += " " + _("Other experiments looked %(count)d times.") % {"count": others}
+    yield Notice(
+        ngettext(
+            "The test rows were looked at %(count)d time", "The test rows were looked at %(count)d times", len(looks)
+        )
+        % {"count": len(looks)},
+        text,
+        "info",
+    )

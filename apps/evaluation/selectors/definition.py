@@ -1,0 +1,67 @@
+"""What was decided before the first test score: candidates with their prompts, and what was chosen on validation."""
+
+from dataclasses import dataclass
+
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation
+from apps.evaluation.reading import validation_value
+from apps.experiments import rows
+from apps.experiments.engine.prompts import PromptError, render_messages
+from apps.experiments.models import Candidate, Experiment
+from apps.experiments.selectors import contenders, prompt_spec
+from apps.providers.engine.messages import Message
+
+
+@dataclass(frozen=True)
+class CandidateDefinition:
+    """One contender as registered; `messages` is its conversation for the first validation example."""
+
+    candidate: Candidate
+    messages: tuple[Message, ...]
+    demonstrations: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way of making a candidate, tried on validation. `value` is None until its evaluation has ended."""
+
+    candidate: Candidate
+    evaluation: Evaluation
+    value: float | None
+    n: int
+    chosen: bool
+
+
+def candidate_definitions(experiment: Experiment) -> list[CandidateDefinition]:
+    """Every contender in the order of the page, with its prompt rendered."""
+    sample = next(iter(rows.validation_rows(experiment.dataset_version)), None)
+    found = []
+    for candidate in contenders(experiment):
+        version = candidate.prompt_version
+        messages: tuple[Message, ...] = ()
+        if version is not None:
+            try:
+                messages = render_messages(prompt_spec(version), sample.input if sample else "")
+            except PromptError as error:
+                messages = (Message(role="user", content=str(error)),)
+        count = len(version.demonstrations) if version is not None else 0
+        found.append(CandidateDefinition(candidate, messages, count))
+    return found
+
+
+def trials(experiment: Experiment) -> list[Trial]:
+    """Trial candidates with their value on validation; the chosen one shares its prompt with a contender."""
+    used = {candidate.prompt_version_id for candidate in contenders(experiment)}
+    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE)
+    return [
+        Trial(
+            candidate=evaluation.candidate,
+            evaluation=evaluation,
+            value=validation_value(evaluation) if evaluation.status == JobStatus.SUCCEEDED else None,
+            n=evaluation.done,
+            chosen=evaluation.candidate.prompt_version_id in used,
+        )
+        for evaluation in found.select_related(
+            "candidate__language_model", "candidate__prompt_version__prompt", "experiment__dataset_version__dataset"
+        ).order_by("candidate__position", "id")
+    ]

@@ -1,0 +1,29 @@
+"""What a reader must know beside the figures: looks at the test set, and answers that were cut off."""
+
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from apps.evaluation.models import Evaluation, Output, TestLook
+from apps.experiments.models import Experiment
+
+
+def looks_at_test(experiment: Experiment) -> QuerySet[TestLook]:
+    """Every look at the test rows of the experiment's dataset version, by whatever experiment, oldest first."""
+    looks = TestLook.objects.filter(dataset_version=experiment.dataset_version)
+    return looks.select_related("experiment", "actor").order_by("id")
+
+
+def truncated_counts(experiment: Experiment) -> dict[str, int]:
+    """Candidate name → answers that ended at the token limit."""
+    found: Any = (
+        Output.objects.filter(
+            evaluation__experiment=experiment,
+            evaluation__purpose=Evaluation.Purpose.FINAL,
+            finish_reason="length",
+        )
+        .values_list("evaluation__candidate__name")
+        .annotate(count=Count("id"))
+        .order_by("evaluation__candidate__name")
+    )
+    return dict(found)

@@ -1,0 +1,82 @@
+"""Columns of the tables of an experiment."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.evaluation.figures import metric_help, metric_label
+from apps.evaluation.selectors.board import Board
+
+Columns = list[dict[str, Any]]
+
+
+def list_columns() -> Columns:
+    return [
+        {"label": _("Question"), "sort": "name"},
+        {"label": _("Conclusion")},
+        {"label": _("Best candidate")},
+        {"label": _("n"), "numeric": True, "sort": "n", "help": _("Test examples.")},
+        {"label": _("Cost"), "unit": "USD", "numeric": True},
+        {"label": _("State"), "sort": "state"},
+        {"label": _("Asked"), "sort": "asked"},
+    ]
+
+
+def board_columns(board: Board, level: str) -> Columns:
+    interval = _("Below each figure: its %(level)s %% interval.") % {"level": level}
+    metrics = [
+        {
+            "label": metric_label(name),
+            "numeric": True,
+            "help": f"{metric_help(name)} {interval}",
+        }
+        for name in (board.primary, *board.other_metrics)
+    ]
+    return [
+        {"label": _("Candidate")},
+        metrics[0],
+        {"label": _("Interval of %(metric)s, 0 to 1") % {"metric": metric_label(board.primary)}, "hidden_label": True},
+        *metrics[1:],
+        {
+            "label": _("Cost per 1,000"),
+            "unit": "USD",
+            "numeric": True,
+            "help": _("Mean cost of a test request times 1,000. %(interval)s") % {"interval": interval},
+        },
+        {"label": "p50", "unit": "ms", "numeric": True, "help": _("Half of the answers took no longer.")},
+        {"label": "p95", "unit": "ms", "numeric": True, "help": _("95 of 100 answers took no longer.")},
+        {"label": _("n"), "numeric": True, "help": _("Test examples behind every figure of the row.")},
+    ]
+
+
+def comparison_columns() -> Columns:
+    return [
+        {"label": _("Candidate")},
+        {"label": _("Difference"), "numeric": True, "help": _("Candidate − reference, on the same examples.")},
+        {"label": _("Interval"), "numeric": True},
+        {"label": "p", "numeric": True},
+        {
+            "label": _("Adjusted p"),
+            "numeric": True,
+            "help": _("Holm over every comparison that was declared before the first test score."),
+        },
+        {"label": _("n"), "numeric": True},
+        {"label": _("What it says")},
+    ]
+
+
+def exploratory_columns() -> Columns:
+    return [
+        {"label": _("Metric")},
+        {"label": _("Candidate")},
+        {"label": _("Difference"), "numeric": True},
+        {"label": _("Interval"), "numeric": True},
+        {"label": "p", "numeric": True},
+        {
+            "label": _("Adjusted p"),
+            "numeric": True,
+            "help": _("Benjamini–Hochberg over all exploratory comparisons."),
+        },
+        {"label": _("n"), "numeric": True},
+        {"label": _("Test")},
+    ]

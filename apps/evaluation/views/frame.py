@@ -1,0 +1,38 @@
+"""What every page of an experiment shares: where it is, its tabs, its live topic."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Team
+from apps.core.live import topic_of
+from apps.experiments import selectors
+from apps.experiments.models import Experiment
+
+
+def fetch(request: HttpRequest, team: Team, uid: Any) -> Experiment:
+    return selectors.experiment(user=request.user, team=team, uid=uid)
+
+
+def frame(team: Team, experiment: Experiment, tab: str) -> dict[str, Any]:
+    """Crumbs, tabs and the address of live events. `live` is False once nothing can change any more."""
+    tabs = (
+        ("experiment", _("Answer")),
+        ("experiment_outputs", _("Outputs")),
+        ("experiment_cost", _("Cost")),
+        ("experiment_setup", _("Setup")),
+        ("experiment_report", _("Report")),
+    )
+    return {
+        "experiment": experiment,
+        "shown_state": "running" if experiment.state == Experiment.State.REGISTERED else str(experiment.state),
+        "live": experiment.state in (Experiment.State.DRAFT, Experiment.State.REGISTERED),
+        "crumbs": [{"label": _("Experiments"), "url": reverse("experiments", args=[team.slug])}],
+        "tabs": [
+            {"label": label, "url": reverse(name, args=[team.slug, experiment.uid]), "current": name == tab}
+            for name, label in tabs
+        ],
+        "topic_url": f"{reverse('home', args=[team.slug])}events/?topic={topic_of(experiment)}",
+    }

@@ -1,5 +1,0 @@
-"""Routes of experiments."""
-
-from django.urls import URLPattern
-
-urlpatterns: list[URLPattern] = []

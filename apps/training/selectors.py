@@ -1,0 +1,107 @@
+"""Reads of training runs: the run, its phases, its series and its samples."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from django.db.models import Avg, F, IntegerField, Max, OuterRef, Subquery, Value
+from django.db.models.functions import Cast, Floor
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.access import fetch_for_user
+from apps.core.models import JobStatus
+from apps.training.models import MetricPoint, SampleOutput, TrainingRun
+
+MOST_POINTS = 500
+SAMPLES = 3
+PHASES: dict[str, Promise] = {
+    "load": _("Load the model"),
+    "preflight": _("Check and time"),
+    "train": _("Train"),
+    "validate": _("Validate"),
+    "sample": _("Write samples"),
+    "merge": _("Merge"),
+    "convert": _("Convert for serving"),
+    "certify": _("Compare with serving"),
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric over steps, at most MOST_POINTS of them; `every` is how many steps one point stands for."""
+
+    name: str
+    steps: list[int]
+    values: list[float]
+    every: int = 1
+
+    @property
+    def last(self) -> float | None:
+        return self.values[-1] if self.values else None
+
+
+def training_run(*, user: Any, team: Any, uid: Any) -> TrainingRun:
+    found: TrainingRun = fetch_for_user(TrainingRun, user, uid=uid, team=team)
+    related = ("base_model", "language_model", "dataset_version__dataset", "prompt_version__prompt")
+    return TrainingRun.objects.for_user(user).select_related(*related).get(pk=found.pk)
+
+
+def phase_stages(run: TrainingRun) -> list[dict[str, Any]]:
+    """Every phase in the order of the work, with elapsed seconds; one that is under way counts up to now."""
+    found = {phase["name"]: phase for phase in run.phases}
+    names = [*PHASES, *(name for name in found if name not in PHASES)]
+    return [_stage(name, found.get(name), run) for name in names]
+
+
+def _stage(name: str, phase: dict[str, Any] | None, run: TrainingRun) -> dict[str, Any]:
+    label = str(PHASES.get(name, name))
+    if phase is None:
+        ended = run.status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SUCCEEDED)
+        return {"label": label, "state": "skipped" if ended else "waiting", "seconds": None}
+    at_work = phase["state"] == "started"
+    seconds = float(phase["seconds"])
+    if at_work and run.status == JobStatus.RUNNING:
+        seconds += max(0.0, (timezone.now() - _moment(phase["started_at"])).total_seconds())
+    state = _state_at_work(run) if at_work else "succeeded"
+    return {"label": label, "state": state, "seconds": seconds}
+
+
+def _state_at_work(run: TrainingRun) -> str:
+    shown = {JobStatus.FAILED: "failed", JobStatus.CANCELLED: "cancelled", JobStatus.SUCCEEDED: "succeeded"}
+    return shown.get(run.status, "running" if run.status == JobStatus.RUNNING else "paused")  # type: ignore[call-overload, no-any-return]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def series(run: TrainingRun, name: str) -> Series:
+    """A metric's points; more than MOST_POINTS are averaged over equal spans of steps in the database."""
+    points = MetricPoint.objects.filter(run=run, name=name).order_by()
+    last = points.aggregate(last=Max("step"))["last"]
+    if last is None:
+        return Series(name, [], [])
+    every = max(1, ceil((last + 1) / MOST_POINTS))
+    span = Cast(Floor(F("step") / Value(float(every))), IntegerField())
+    found = (
+        points.annotate(span=span)
+        .values("span")
+        .annotate(at=Max("step"), mean=Avg("value"))
+        .order_by("span")
+        .values_list("at", "mean")
+    )
+    steps, values = [], []
+    for step, value in found:
+        steps.append(int(step))
+        values.append(float(value))
+    return Series(name, steps, values, every)
+
+
+def latest_samples(run: TrainingRun) -> list[SampleOutput]:
+    """The newest answer to each of the sample examples."""
+    newest = SampleOutput.objects.filter(run=run, example_id=OuterRef("example_id")).order_by("-step").values("pk")[:1]
+    found = SampleOutput.objects.filter(run=run, pk__in=Subquery(newest)) if run.pk else SampleOutput.objects.none()
+    return list(found.order_by("example_id")[:SAMPLES])

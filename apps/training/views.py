@@ -1,0 +1,77 @@
+"""A training run, live."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from apps.accounts.models import Team
+from apps.accounts.pages import team_page
+from apps.accounts.selectors import role_in
+from apps.core.job_actions import job_part
+from apps.core.live import topic_of
+from apps.core.pages import render_page
+from apps.training import charts, selectors
+from apps.training.models import TrainingRun
+
+PARTS = ("progress", "samples", "charts", "log")
+
+
+@require_safe
+@team_page("view")
+def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """One run; while it works each part is read again on its own."""
+    run = selectors.training_run(user=request.user, team=team, uid=uid)
+    part = request.GET.get("part", "") if request.htmx else ""  # type: ignore[attr-defined]
+    context: dict[str, Any] = {
+        "run": run,
+        "row": job_part(run, role=role_in(user=request.user, team=team)),
+        "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
+        "topic_url": f"{reverse('home', args=[team.slug])}events/?topic={topic_of(run)}",
+        "log_missing": _("Nothing was logged yet."),
+    }
+    if part in ("", "progress"):
+        context["stages"] = selectors.phase_stages(run)
+    if part in ("", "samples"):
+        context["samples"] = selectors.latest_samples(run)
+    if part in ("", "charts"):
+        context["charts"] = _charts(run)
+    if not part:
+        context |= {"spec": _spec(run), "checkpoints": run.checkpoints.all(), "checkpoint_columns": _checkpoint_columns()}
+    return render_page(request, "training/training_run.html", context, parts=PARTS)
+
+
+def _charts(run: TrainingRun) -> list[tuple[str, charts.Chart]]:
+    def of(name: str) -> selectors.Series:
+        return selectors.series(run, name)
+
+    found = {
+        "token-loss": charts.token_loss_chart(of("train_loss"), of("validation_token_loss")),
+        "answer-loss": charts.answer_loss_chart(of("validation_answer_loss")),
+        "accuracy": charts.accuracy_chart(of("validation_token_accuracy"), of("validation_answer_accuracy")),
+        "rate": charts.rate_chart(of("trained_tokens_per_second")),
+        "memory": charts.memory_chart(of("memory_mib")),
+    }
+    return [(name, chart) for name, chart in found.items() if chart is not None]
+
+
+def _spec(run: TrainingRun) -> list[tuple[str, str]]:
+    """The stored spec, one line per setting; a nested one carries its group's name."""
+    lines: list[tuple[str, str]] = []
+    for key, value in run.spec.items():
+        if isinstance(value, dict):
+            lines += [(f"{key}.{inner}", str(each)) for inner, each in value.items()]
+        else:
+            lines.append((key, str(value)))
+    return lines
+
+
+def _checkpoint_columns() -> list[dict[str, Any]]:
+    return [
+        {"label": _("Step"), "numeric": True},
+        {"label": _("Saved")},
+        {"label": _("Size"), "numeric": True},
+        {"label": "SHA-256"},
+    ]
