@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from apps.workspace.quickstart.definition import COMMITTED, read_definition
 from apps.workspace.quickstart.service import quickstart_start
 from apps.workspace.terminal.following import follow
 from apps.workspace.terminal.report import print_report
+
+
+EXPERIMENT_WAIT_SECONDS = 20.0
 
 
 class Command(BaseCommand):
@@ -59,13 +63,16 @@ class Command(BaseCommand):
             if not options["no_quickstart"]:
                 definition = read_definition(options["definition"], second_seed=options["second_seed"])
                 quickstart = quickstart_start(actor=user, team=team, definition=definition)
-            link = _link(state.url, team, user)
+            page = _page(team, quickstart)
+            link = _link(state.url, user, page)
             console.print(
                 f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False
             )
             succeeded = quickstart is None or _follow(quickstart, console, stopped)
             if not headless and not stopped.is_set():
-                _stay(console, stopped, _link(state.url, team, user))
+                _stay(console, stopped, _link(state.url, user, page))
+        except supervisor.StartFailed as error:
+            raise CommandError(str(error)) from None
         finally:
             leftovers = supervisor.stop()
         for command in leftovers:
@@ -74,10 +81,20 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _link(url: str, team: Any, user: Any) -> str:
+def _page(team: Any, quickstart: Quickstart | None) -> str:
+    """The experiment's page, which exists a few seconds after the start; the team's home until then."""
+    deadline = time.monotonic() + EXPERIMENT_WAIT_SECONDS
+    while quickstart is not None and quickstart.experiment is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+        quickstart = Quickstart.objects.select_related("experiment").get(pk=quickstart.pk)
+    if quickstart is None or quickstart.experiment is None:
+        return reverse("home", kwargs={"team": team.slug})
+    return reverse("experiment", kwargs={"team": team.slug, "uid": quickstart.experiment.uid})
+
+
+def _link(url: str, user: Any, page: str) -> str:
     token = sign_in_link_create(actor=None, user=user)
-    following = reverse("home", kwargs={"team": team.slug})
-    return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={following}"
+    return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={page}"
 
 
 def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) -> bool:
