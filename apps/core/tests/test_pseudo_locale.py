@@ -1,0 +1,83 @@
+"""Every page in a pseudo-language: a text that does not pass through gettext stands out."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+from django.utils import translation
+from django.utils.translation import trans_real
+
+from apps.accounts.models import Team, User
+from apps.core.tests.pseudo import LANGUAGE, PseudoTranslation, data_in_database, pseudo, untranslated
+from apps.core.tests.routes import make_world
+from apps.workspace.tests.look_world import STATES, make_look, pages_of
+
+# Proper names, and symbols that stand for themselves in every language.
+NAMES = frozenset({"LLMOpt", "UTC", "CET", "CEST", "USD", "ms", "MB", "MiB", "SHA"})
+
+
+def page_routes() -> list[str]:
+    """Routes that answer the owner of a team with a page."""
+    with (Path(django_settings.BASE_DIR) / "permissions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "GET" and row["owner"] == "200"]
+    skipped = ("api/", "edge:", "styleguide/")
+    return [row["route"] for row in rows if not row["route"].startswith(skipped)]
+
+
+@pytest.fixture
+def pseudo_language(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.LANGUAGE_CODE = LANGUAGE
+    settings.LANGUAGES = [(LANGUAGE, "Pseudo")]
+    settings.EMBEDDED = True
+    # Changed settings empty the store of languages, so this comes after them.
+    monkeypatch.setitem(trans_real._translations, LANGUAGE, PseudoTranslation())
+    with translation.override(LANGUAGE):
+        yield
+
+
+def test_a_message_keeps_its_placeholders_and_shows_its_brackets() -> None:
+    assert pseudo("Role of %(name)s") == "⟦Rólé óf %(name)s⟧"
+
+
+def test_a_text_outside_gettext_is_found() -> None:
+    assert untranslated("<p>⟦Sávé⟧ now</p>", data=[], names=frozenset()) == ["now"]
+    assert untranslated('<a title="Save">⟦Sávé⟧</a>', data=[], names=frozenset()) == ["Save"]
+    assert untranslated("<p>⟦Hélló⟧ Alice</p>", data=["Alice"], names=frozenset()) == []
+
+
+@pytest.mark.parametrize("route", page_routes())
+def test_a_page_speaks_only_through_gettext(
+    route: str, client: Client, team: Team, alice: User, bob: User, pseudo_language: None
+) -> None:
+    world = make_world(team, alice, bob)
+    client.force_login(alice)
+
+    answer = client.get(world.address(route))
+
+    assert answer.status_code == 200
+    assert untranslated(answer.content.decode(), data=data_in_database(), names=NAMES) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", STATES)
+def test_pages_speak_only_through_gettext_in_every_state(state: str, client: Client, pseudo_language: None) -> None:
+    look = make_look(state)
+    client.force_login(look.owner)
+    data = data_in_database()
+
+    found = {
+        page["name"]: untranslated(client.get(page["url"]).content.decode(), data=data, names=NAMES)
+        for page in pages_of(look)
+    }
+
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+@pytest.mark.django_db
+def test_pages_for_strangers_and_errors_speak_only_through_gettext(client: Client, pseudo_language: None) -> None:
+    for path in ("/sign-in/", "/sign-in/link/spent/", "/nowhere/"):
+        assert untranslated(client.get(path).content.decode(), data=[], names=NAMES | {"make", "login"}) == []
