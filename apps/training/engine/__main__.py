@@ -76,8 +76,8 @@ def _set_up_libraries(run_dir: Path) -> int:
     threads = read_spec(run_dir / "spec.json").threads or len(os.sched_getaffinity(0))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
-    # Threads that wait by spinning hold a core which the web server or another trainer needs: with one busy neighbour on
-    # two cores a step took 54 s spinning and 6 s sleeping.
+    # Threads that wait by spinning hold a core which the web server or another trainer needs: with one busy neighbour
+    # on two cores a step took 54 s spinning and 6 s sleeping.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ |= {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE", "TOKENIZERS_PARALLELISM": "false"}
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -87,6 +87,8 @@ def _set_up_libraries(run_dir: Path) -> int:
     logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # Meant for finding bugs: it writes every new tensor once before it is computed.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return threads
 
 

@@ -14,6 +14,7 @@ from apps.training.engine.checkpoint import hash_files
 from apps.training.engine.data import EncodedRow, Row, make_batch
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.job import Job
+from apps.training.engine.report import free_memory
 
 LogProbabilities = dict[str, list[float]]
 
@@ -107,7 +108,7 @@ def certified_rows(job: Job) -> list[tuple[Row, EncodedRow]]:
 
 
 def _exported(job: Job, folder: Path, rows: list[EncodedRow], threads: int) -> dict[str, LogProbabilities]:
-    from apps.training.engine.export import free_memory, open_adapter
+    from apps.training.engine.export import open_adapter
     from apps.training.engine.model import load_base
 
     pad_id = job.tokenizer.pad_id

@@ -147,14 +147,3 @@ def _save_model(model: Any, job: Job, destination: Path, card: str) -> None:
         model.save_pretrained(str(folder), safe_serialization=True)
         job.tokenizer.save(job.base, folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def free_memory() -> None:
-    """Return unused memory to the system (glibc keeps it otherwise): the next copy of the model needs it."""
-    import ctypes
-    import gc
-
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

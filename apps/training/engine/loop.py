@@ -23,7 +23,7 @@ from apps.training.engine.job import Job
 from apps.training.engine.model import has_plain_head, load_trainable, token_losses, trainable_parameters
 from apps.training.engine.pace import Pace
 from apps.training.engine.preflight import Choice, choose_precision, cpu_capability
-from apps.training.engine.report import Reporter
+from apps.training.engine.report import Reporter, free_memory
 from apps.training.engine.sample import generate
 from apps.training.engine.spec import TrainingSpec
 
@@ -80,6 +80,7 @@ def train(job: Job, report: Reporter, *, should_stop: StopCheck, clock: Clock) -
             report.phase_seconds.update(saved.phase_seconds)
     with report.phase("preflight"):
         run = _preflight(job, report, clock, model, parameters, optimizer, saved)
+        free_memory()
     if saved is None:
         torch.manual_seed(spec.seed)
     else:
@@ -231,6 +232,7 @@ def _validate(run: Training, *, final: bool) -> Measured:
             text = f"The validation loss is not a finite number at step {run.position.step}."
             raise TrainingError("not_finite", text)
         run.report.emit(Validation(step=run.position.step, final=final, **dataclasses.asdict(measured)))
+    free_memory()
     run.pace.pause("validate", run.clock() - begin)
     return measured
 

@@ -91,6 +91,17 @@ def peak_memory_mib() -> int:
     return _status_mib("VmHWM")
 
 
+def free_memory() -> None:
+    """Return unused memory to the system (glibc keeps it otherwise): what comes next may need it."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _status_mib(name: str) -> int:
     status = Path("/proc/self/status")
     if not status.is_file():

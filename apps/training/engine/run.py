@@ -19,13 +19,12 @@ from apps.training.engine.export import (
     export_ct2,
     export_full,
     export_merged,
-    free_memory,
     model_card,
 )
 from apps.training.engine.job import Job, load_job
 from apps.training.engine.loop import StopCheck, StopReason, Trained, train
 from apps.training.engine.preflight import cpu_capability
-from apps.training.engine.report import Reporter, peak_memory_mib
+from apps.training.engine.report import Reporter, free_memory, peak_memory_mib
 
 Outcome = Literal["finished"] | StopReason
 
