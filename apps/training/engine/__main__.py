@@ -88,7 +88,7 @@ def _set_up_libraries(run_dir: Path) -> int:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Meant for finding bugs: it writes every new tensor once before it is computed.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by the module itself
     return threads
 
 
