@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from django.apps import apps
 from django.db.models import JSONField, Model
 
+from apps.evaluation.models import Evaluation
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
 
@@ -100,9 +101,12 @@ def data_in_database() -> list[str]:
     for model in apps.get_models():
         if model.__module__.startswith("apps."):
             found.update(_texts_of(model))
-    for version in DatasetVersion.objects.exclude(artifact=""):
-        for row in (*rows.train_rows(version), *rows.validation_rows(version)):
-            found.update((row.input, row.expected))
+    shown = [row for version in DatasetVersion.objects.exclude(artifact="") for row in rows.train_rows(version)]
+    shown += [row for version in DatasetVersion.objects.exclude(artifact="") for row in rows.validation_rows(version)]
+    for evaluation in Evaluation.objects.filter(looks__isnull=False):
+        shown += rows.rows_for_evaluation(evaluation).values()
+    for row in shown:
+        found.update((row.input, row.expected))
     return sorted(found, key=len, reverse=True)
 
 

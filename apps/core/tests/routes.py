@@ -1,5 +1,6 @@
 """Every route of the product, and the objects that its addresses name in tests."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ class World:
 def make_world(team: Team, owner: User, member: User) -> World:
     """One of everything in `team`, owned by `owner`; `member` is who settings pages act on."""
     dataset = factories.DatasetFactory.create(team=team, created_by=owner)
-    pairs = [(f"{n} Main St, Springfield", json.dumps({"number": str(n)})) for n in range(60)]
+    pairs = [(_unlike_any_other(n), json.dumps({"number": str(n)})) for n in range(60)]
     version = dataset_version_create(actor=owner, dataset=dataset, pairs=pairs)
     experiment = factories.ExperimentFactory.create(team=team, dataset_version=version, created_by=owner)
     candidate = factories.CandidateFactory.create(experiment=experiment)
@@ -104,10 +105,16 @@ def make_world(team: Team, owner: User, member: User) -> World:
     )
 
 
+def _unlike_any_other(n: int) -> str:
+    """An input with no near-duplicate: those would all be in one group, and so in one split."""
+    return hashlib.sha256(str(n).encode()).hexdigest()
+
+
 def _answer_a_test_example(experiment: Experiment, owner: User) -> str:
     """Register a candidate, plan its final test and store one output of it. Returns the example's id."""
     reference = factories.CandidateFactory.create(experiment=experiment)
     experiment_register(actor=owner, experiment=experiment, reference=reference)
+    reference.refresh_from_db()
     evaluation = final_evaluation_create(actor=owner, candidate=reference, order_seed=1)
     example_id = str(evaluation.example_ids[0])
     output = factories.OutputFactory.create(evaluation=evaluation, example_id=example_id)
