@@ -38,7 +38,7 @@ GOOD: dict[str, Any] = {
         "completion_tokens": 3,
         "prompt_tokens_details": {"cached_tokens": 4},
         "completion_tokens_details": {"reasoning_tokens": 1},
-        "llmopt": {"compute_seconds": 0.25},
+        "llmopt": {"compute_seconds": 0.25, "queue_seconds": 0.5},
     },
 }
 REQUEST = GenerateRequest(model="m", messages=(Message("user", "hi"),), max_tokens=5)
@@ -135,7 +135,7 @@ async def test_an_answer_is_read_with_its_usage(provider: Provider) -> None:
         "héllo", "stop", "m-2026", "chatcmpl-1",
     )  # fmt: skip
     assert result.usage == Usage(7, 3, cached_prompt_tokens=4, reasoning_tokens=1)
-    assert result.compute_seconds == 0.25
+    assert (result.compute_seconds, result.queue_seconds) == (0.25, 0.5)
     assert result.latency_ms > 0
 
 

@@ -45,7 +45,8 @@ class GenerateResult:
 
     ``latency_ms`` is the wall time of the attempt as the caller saw it. ``compute_seconds`` is the share of the
     model's busy time that this answer took (the seconds of its batch divided among the sequences that ran in
-    it); None where the provider does not report it.
+    it), ``queue_seconds`` the part of the latency that it waited for its turn; both None where the provider does
+    not report them.
     """
 
     text: str
@@ -55,6 +56,7 @@ class GenerateResult:
     compute_seconds: float | None
     model_reported: str
     request_id: str
+    queue_seconds: float | None = None
 
 
 class ProviderError(Exception):

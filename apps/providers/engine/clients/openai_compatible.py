@@ -172,7 +172,8 @@ def read_completion(body: bytes, *, latency_ms: float, request_id: str) -> Gener
             finish_reason=finish_reason,
             usage=_usage(usage),
             latency_ms=latency_ms,
-            compute_seconds=_compute_seconds(usage),
+            compute_seconds=_own_seconds(usage, "compute_seconds"),
+            queue_seconds=_own_seconds(usage, "queue_seconds"),
             model_reported=_string(content.get("model")),
             request_id=request_id or _string(content.get("id")),
         )
@@ -207,13 +208,13 @@ def _usage(usage: dict[str, Any]) -> Usage:
     )
 
 
-def _compute_seconds(usage: dict[str, Any]) -> float | None:
-    """Our own extension; other providers do not send it."""
-    seconds = (usage.get("llmopt") or {}).get("compute_seconds")
+def _own_seconds(usage: dict[str, Any], name: str) -> float | None:
+    """A duration from our own extension; other providers do not send it."""
+    seconds = (usage.get("llmopt") or {}).get(name)
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-        raise ValueError("compute_seconds is not a duration")
+        raise ValueError(f"{name} is not a duration")
     return float(seconds)
 
 
