@@ -1,0 +1,90 @@
+"""How many queries a list costs: written down in query_counts.json, and the same for one row as for many."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.models import Team, User
+from apps.core.models import AuditEvent, JobStatus
+from apps.core.tests import factories
+
+BASELINES = json.loads((Path(django_settings.BASE_DIR) / "query_counts.json").read_text(encoding="utf-8"))
+
+
+def _datasets(team: Team, owner: User) -> None:
+    factories.DatasetVersionFactory.create(dataset__team=team, dataset__created_by=owner)
+
+
+def _models(team: Team, owner: User) -> None:
+    factories.LanguageModelFactory.create(team=team)
+
+
+def _jobs(team: Team, owner: User) -> None:
+    experiment = factories.ExperimentFactory.create(team=team, created_by=owner)
+    candidate = factories.CandidateFactory.create(experiment=experiment)
+    factories.EvaluationFactory.create(candidate=candidate, status=JobStatus.RUNNING)
+    factories.TrainingRunFactory.create(team=team, created_by=owner, status=JobStatus.FAILED)
+    factories.QuickstartFactory.create(team=team, actor=owner, experiment=experiment, status=JobStatus.QUEUED)
+
+
+def _members(team: Team, owner: User) -> None:
+    factories.MembershipFactory.create(team=team, role="viewer")
+
+
+def _home(team: Team, owner: User) -> None:
+    _jobs(team, owner)
+    factories.ExperimentFactory.create(
+        team=team, created_by=owner, conclusion_kind="better", conclusion_text="So it is."
+    )
+    AuditEvent.objects.create(
+        team=team, actor=owner, actor_label=owner.email, verb="team.created", object_type="accounts.team"
+    )
+
+
+def _experiments(team: Team, owner: User) -> None:
+    factories.CandidateFactory.create(experiment=factories.ExperimentFactory.create(team=team, created_by=owner))
+
+
+LISTS: dict[str, Callable[[Team, User], None]] = {
+    "": _home,
+    "datasets/": _datasets,
+    "experiments/": _experiments,
+    "jobs/": _jobs,
+    "models/": _models,
+    "settings/members/": _members,
+}
+
+
+def _queries(client: Client, url: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.get(url)
+    assert answer.status_code == 200
+    return len(queries)
+
+
+@pytest.mark.syntax
+def test_every_list_has_a_baseline() -> None:
+    assert BASELINES.keys() == LISTS.keys()
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_costs_what_is_written_down_however_long_it_is(
+    path: str, client: Client, team: Team, alice: User
+) -> None:
+    client.force_login(alice)
+    LISTS[path](team, alice)
+    url = f"/t/{team.slug}/{path}"
+    client.get(url)
+    one = _queries(client, url)
+    for _ in range(4):
+        LISTS[path](team, alice)
+
+    many = _queries(client, url)
+
+    assert one == many == BASELINES[path]
