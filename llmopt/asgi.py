@@ -1,12 +1,14 @@
 """ASGI entry point: the edge stack with Django behind it."""
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmopt.settings.dev")
 
 from django.core.asgi import get_asgi_application  # noqa: E402  # the settings module must be named first
 
-django_application = get_asgi_application()
+# Any ASGI application has these shapes; Django names its own, narrower ones.
+django_application: Any = get_asgi_application()
 
 from llmopt.edge.stack import build  # noqa: E402  # it imports models, so Django must be set up
 

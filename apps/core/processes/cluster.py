@@ -61,7 +61,7 @@ def run_cluster(name: str) -> int:
 
 
 def _cluster_class(module: Any) -> Any:
-    class StoppableCluster(module.Cluster):  # type: ignore[misc]  # django-q has no types
+    class StoppableCluster(module.Cluster):
         """Tells running tasks that a stop was asked for, which django-q does not."""
 
         def sig_handler(self, signum: int, frame: FrameType | None) -> None:

@@ -186,6 +186,12 @@ def test_the_watchdog_restarts_a_stuck_cluster_and_asks_it_anew(monkeypatch: pyt
     assert watch.nonce != first
 
 
+def test_memory_is_looked_at_less_often_when_looking_is_dear() -> None:
+    assert watchdog_command.sample_pause(0.001) == 2.0
+    assert watchdog_command.sample_pause(0.05) == pytest.approx(5.0)
+    assert watchdog_command.sample_pause(1.0) == 10.0
+
+
 def test_both_clusters_are_named_and_sized_by_the_settings() -> None:
     assert cluster_names() == ["worker", "housekeeping"]
     assert worker_count("housekeeping") == 2

@@ -20,7 +20,11 @@ from apps.core.processes.watchdog import ASK_SECONDS, STUCK_SECONDS, ClusterWatc
 
 log = logging.getLogger(__name__)
 
-SAMPLE_SECONDS = 2.0
+ROUND_SECONDS = 2.0
+# Reading the memory of a process of gigabytes takes tens of milliseconds and holds up its page faults: at most this share
+# of the time is spent on it, but a sample is never older than MOST_SAMPLE_SECONDS.
+SAMPLE_SHARE = 0.01
+MOST_SAMPLE_SECONDS = 10.0
 
 
 class Command(BaseCommand):
@@ -37,14 +41,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, ask_seconds: float, stuck_seconds: float, **options: Any) -> None:
         watches = [ClusterWatch(name, worker_count(name), ask_seconds, stuck_seconds) for name in cluster_names()]
-        sampler = _sampler()
+        sampler, sample_at = _sampler(), 0.0
         while True:
             started = time.monotonic()
-            if sampler is not None:
+            if sampler is not None and started >= sample_at:
                 monitoring.record_peak(places().peak, sampler.run_id, sampler.sample())
+                sample_at = started + sample_pause(time.monotonic() - started)
             close_old_connections()
             look_at_clusters(watches)
-            time.sleep(max(0.0, SAMPLE_SECONDS - (time.monotonic() - started)))
+            time.sleep(max(0.0, ROUND_SECONDS - (time.monotonic() - started)))
+
+
+def sample_pause(cost_seconds: float) -> float:
+    """Seconds until the next look at memory, after one that took `cost_seconds`."""
+    return min(MOST_SAMPLE_SECONDS, max(ROUND_SECONDS, cost_seconds / SAMPLE_SHARE))
 
 
 def look_at_clusters(watches: list[ClusterWatch]) -> None:
