@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import multiprocessing.context
+import multiprocessing.sharedctypes
 import os
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 # The guard adds three seconds to a task's own limit before it kills the worker.
 _GUARD_SECONDS = 5.0
+# Held for microseconds by a worker, and for the time of a fork by the guard.
+_LOCK_SECONDS = 5.0
 # Exit status of a cluster that ends itself because one of its queues may be stuck (EX_SOFTWARE of sysexits.h).
 STUCK = 70
 
@@ -41,6 +44,46 @@ class TiedProcess(multiprocessing.context.ForkProcess):
 
 class _TiedContext:
     Process = TiedProcess
+
+
+class WorkerTimer:
+    """Seconds that a worker's task has left, shared with the guard: in place of multiprocessing's `Value`.
+
+    A worker that is killed while it holds the lock keeps it for ever. The guard would wait for ever, and nobody would
+    replace workers, end overdue tasks or start schedules, while the other workers still answer. So the wait is bounded.
+    """
+
+    def __init__(self, typecode: str, initial: float) -> None:
+        self._number = multiprocessing.sharedctypes.RawValue(typecode, initial)
+        self._lock = BoundedLock()
+
+    def get_lock(self) -> "BoundedLock":
+        return self._lock
+
+    @property
+    def value(self) -> float:
+        return float(self._number.value)
+
+    @value.setter
+    def value(self, seconds: float) -> None:
+        with self._lock:
+            self._number.value = seconds
+
+
+class BoundedLock:
+    """A lock between processes that ends this process, and with it the cluster, when nobody lets go of it."""
+
+    def __init__(self, seconds: float = _LOCK_SECONDS) -> None:
+        self._lock = multiprocessing.RLock()
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._seconds):
+            log.critical("a worker died with its timer's lock; restarting the cluster")
+            os._exit(STUCK)
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 def run_cluster(name: str) -> int:
@@ -79,6 +122,7 @@ def _adapt(module: Any) -> None:
     import django_q.worker
 
     module.get_mp_context = lambda: _TiedContext
+    module.Value = WorkerTimer
     # A process title is written over the environment in /proc, by which leftovers and memory are found.
     for user in (module, django_q.conf, django_q.monitor, django_q.pusher, django_q.worker):
         user.setproctitle = None

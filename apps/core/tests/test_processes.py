@@ -235,8 +235,26 @@ def test_a_killed_idle_worker_ends_the_whole_cluster_so_that_it_is_started_anew(
     wait_for(lambda: busy.count(installation.var_dir, "worker") == 0, what="the worker to be idle")
     forks = descendants(master.pid)
     kill(worker)
-    assert master.wait(10) == STUCK
+    assert master.wait(15) == STUCK
     assert not any(alive(pid) for pid in forks)
+
+
+def test_a_worker_killed_with_its_timers_lock_does_not_hold_up_the_guard_for_ever() -> None:
+    code = """
+import multiprocessing, os, signal, sys
+from apps.core.processes.cluster import BoundedLock
+lock = BoundedLock(0.2)
+def die():
+    lock.__enter__()
+    os.kill(os.getpid(), signal.SIGKILL)
+worker = multiprocessing.get_context("fork").Process(target=die)
+worker.start()
+worker.join()
+with lock:
+    sys.exit(0)
+"""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "llmopt.settings.test"}
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=30).returncode == STUCK
 
 
 def test_a_stop_reaches_a_running_task_which_ends_in_time(installation: Installation) -> None:

@@ -21,8 +21,8 @@ from apps.core.processes.watchdog import ASK_SECONDS, STUCK_SECONDS, ClusterWatc
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 2.0
-# Reading the memory of a process of gigabytes takes tens of milliseconds and holds up its page faults: at most this share
-# of the time is spent on it, but a sample is never older than MOST_SAMPLE_SECONDS.
+# Reading the memory of a process of gigabytes takes tens of milliseconds and holds up its page faults: at most this
+# share of the time is spent on it, but a sample is never older than MOST_SAMPLE_SECONDS.
 SAMPLE_SHARE = 0.01
 MOST_SAMPLE_SECONDS = 10.0
 
