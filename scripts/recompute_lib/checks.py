@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.recompute_lib import formulas, shape
-from scripts.recompute_lib.answers import InvalidAnswer
 from scripts.recompute_lib.decision import Contender, Decision, clear, decide, price_changes_winner, qualifying
 from scripts.recompute_lib.figures import (
     ENUMERATED,
@@ -33,7 +32,7 @@ def check_report(report: Json, *, tolerance: float = 1e-9) -> Ledger:
     ledger.problems += shape.content_problems(report)
     try:
         Check(report, ledger).run()
-    except (InvalidAnswer, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         ledger.problems.append(f"the figures cannot be recomputed: {type(error).__name__}: {error}")
     return ledger
 
@@ -111,8 +110,8 @@ class Check:
         key = (row["metric"], row["candidate"], row["reference"])
         where = f"{key[1]} - {key[2]} {key[0]}"
         if not {key[1], key[2]} <= self.contenders.keys() or key[0] not in shape.METRICS:
-            for figure in ("difference", "low", "high", "p", "p_adjusted"):
-                self.ledger.check(f"{where}.{figure}", row[figure], None)
+            for empty in ("difference", "low", "high", "p", "p_adjusted"):
+                self.ledger.check(f"{where}.{empty}", row[empty], None)
             return
         first, second = self.contenders[key[1]].units, self.contenders[key[2]].units
         figure = comparison(first, second, key[0], self.draws)
@@ -261,7 +260,7 @@ class Check:
         return [
             Evidence(key[1], key[2], *(self.comparisons[key][name] for name in ("difference", "low", "high", "n")))
             for key in keys
-            if self.comparisons[key]["difference"] is not None
+            if self.comparisons[key]["low"] is not None
         ]
 
     def sentence(self, where: str, text: str, evidence: list[Evidence], *, must_quote: bool) -> None:

@@ -56,16 +56,18 @@ def ratio_figure(parts: np.ndarray, kept: np.ndarray, draws: Draws, *, empty: fl
     return {"value": float(_total(parts, empty)), "low": low, "high": high, "n": int(kept.sum())}
 
 
+def interval(limits: tuple[float | None, float | None]) -> Figures:
+    return {"low": limits[0], "high": limits[1]}
+
+
 def mean_figure(units: Units, metric: str, kept: np.ndarray, alpha: float, repeats: int) -> Figures:
     """A share of hits: Wilson with one repeat, else the t interval of unit means."""
     n = int(kept.sum())
     hits = int(units.hits[metric][kept].sum())
     if repeats == 1:
-        low, high = formulas.wilson(hits, n, alpha)
-        return {"value": hits / n, "low": low, "high": high, "n": n}
+        return {"value": hits / n, "n": n} | interval(formulas.wilson(hits, n, alpha))
     values = units.values(metric, kept)
-    low, high = formulas.t_interval(values, alpha)
-    return {"value": float(values.mean()), "low": low, "high": high, "n": n}
+    return {"value": float(values.mean()), "n": n} | interval(formulas.t_interval(values, alpha))
 
 
 def metric_figure(units: Units, metric: str, kept: np.ndarray, draws: Draws, repeats: int) -> Figures:
@@ -126,22 +128,15 @@ def mean_difference(first: Units, second: Units, metric: str, kept: np.ndarray, 
     hits, others = first.hits[metric][kept], second.hits[metric][kept]
     if first.most_repeats == second.most_repeats == 1:
         b, c = int(((hits == 1) & (others == 0)).sum()), int(((hits == 0) & (others == 1)).sum())
-        low, high = formulas.tango(b, c, n, alpha)
-        return {"difference": (b - c) / n, "low": low, "high": high, "p": formulas.mcnemar_exact(b, c), "n": n}
+        shift = {"difference": (b - c) / n, "p": formulas.mcnemar_exact(b, c), "n": n}
+        return shift | interval(formulas.tango(b, c, n, alpha))
     exact = [
         Fraction(int(h), int(r)) - Fraction(int(o), int(s))
         for h, r, o, s in zip(hits, first.repeats[kept], others, second.repeats[kept], strict=True)
     ]
     values = np.array([float(value) for value in exact])
-    low, high = formulas.t_interval(values, alpha)
-    return {
-        "difference": float(sum(exact) / n),
-        "low": low,
-        "high": high,
-        "p": formulas.sign_flip_exact(exact),
-        "n": n,
-        "test": ENUMERATED,
-    }
+    flipped: Figures = {"difference": float(sum(exact) / n), "p": formulas.sign_flip_exact(exact), "n": n}
+    return flipped | {"test": ENUMERATED} | interval(formulas.t_interval(values, alpha))
 
 
 def difference_figure(first: Units, second: Units, metric: str, kept: np.ndarray, draws: Draws) -> Figures:

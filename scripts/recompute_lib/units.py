@@ -52,7 +52,7 @@ def empty_units(n: int) -> Units:
 
 
 def candidate_units(examples: Sequence[Json], outputs: Sequence[Json]) -> Units:
-    """Raises InvalidAnswer if an expected answer is invalid, KeyError if an output belongs to no example."""
+    """Raises ValueError (invalid expected answer, example without output) or KeyError (output of no example)."""
     places = {example["id"]: place for place, example in enumerate(examples)}
     gold = [read_answer(example["expected"]) for example in examples]
     real, worst, best = (empty_units(len(examples)) for _ in range(3))
@@ -76,6 +76,8 @@ def candidate_units(examples: Sequence[Json], outputs: Sequence[Json]) -> Units:
         real.exact.append(None if lost else right)
         if not lost:
             _measure(real, place, output)
+    if not real.repeats.all():
+        raise ValueError("an example has no output")
     real.worst, real.best = worst, best
     return real
 
