@@ -36,10 +36,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_form = ModelForm
     change_password_form = AdminPasswordChangeForm
 
-    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(self, request: HttpRequest, obj: User | None = None, *args: Any, **kwargs: Any) -> Any:
         if obj is None:
-            return ModelAdmin.get_form(self, request, obj, change, **kwargs)
-        return super().get_form(request, obj, change, **kwargs)
+            # Django's own form for a new person asks for a password; here they get a one-time link instead.
+            return ModelAdmin.get_form(self, request, obj, *args, **kwargs)
+        return super().get_form(request, obj, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if change:

@@ -35,7 +35,7 @@ class JobAdmin(ReadOnlyAdmin):
     """A kind of job: its rows are the queue's and its worker's to write; an operator asks through the services."""
 
     actions = ("retry", "cancel")
-    list_filter = ("status", "created_at")
+    list_filter: tuple[str, ...] = ("status", "created_at")
     job_columns = ("status", "attempt", "phase", "done", "total", "heartbeat_at", "created_at")
 
     @admin.action(description=_("Retry or resume the selected jobs"))

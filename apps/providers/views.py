@@ -24,7 +24,7 @@ PAGE_SIZE = 50
 def model_list(request: HttpRequest, team: Team) -> HttpResponse:
     models = selectors.language_models(user=request.user, team=team)
     page = Paginator(models, PAGE_SIZE).get_page(request.GET.get("page"))
-    page.object_list = [{"model": model, "where": selectors.where_it_runs(model)} for model in page.object_list]
+    rows = [{"model": model, "where": selectors.where_it_runs(model)} for model in page]
     columns = [
         {"label": _("Name")},
         {"label": _("Kind")},
@@ -33,7 +33,7 @@ def model_list(request: HttpRequest, team: Team) -> HttpResponse:
         {"label": _("Context"), "unit": _("tokens"), "numeric": True},
         {"label": _("Added")},
     ]
-    return render_page(request, "providers/models.html", {"page_obj": page, "columns": columns})
+    return render_page(request, "providers/models.html", {"page_obj": page, "rows": rows, "columns": columns})
 
 
 @require_safe

@@ -49,7 +49,7 @@ def job_list(request: HttpRequest, team: Team) -> HttpResponse:
         offset=(number - 1) * PAGE_SIZE,
         limit=PAGE_SIZE,
     )
-    page = Page(rows, number, Paginator(range(count), PAGE_SIZE))
+    page: Page[selectors.JobRow] = Page(rows, number, Paginator(range(count), PAGE_SIZE))  # type: ignore[arg-type]
     query = request.GET.copy()
     query["part"] = "rows"
     context = {

@@ -1,5 +1,7 @@
 """A person's own account."""
 
+from typing import cast
+
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
@@ -10,16 +12,22 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts import services
 from apps.accounts.forms import AccountForm, PasswordForm
+from apps.accounts.models import User
 from apps.accounts.pages import signed_in
 from apps.core.errors import ApplicationError
+
+
+def _person(request: HttpRequest) -> User:
+    """Who is signed in; `signed_in` has seen to it that somebody is."""
+    return cast(User, request.user)
 
 
 def _page(
     request: HttpRequest, name_form: AccountForm | None = None, password_form: PasswordForm | None = None
 ) -> HttpResponse:
-    user = request.user
+    user = _person(request)
     context = {
-        "name_form": name_form or AccountForm(initial={"name": user.name}),  # type: ignore[union-attr]
+        "name_form": name_form or AccountForm(initial={"name": user.name}),
         "password_form": password_form or PasswordForm(has_password=user.has_usable_password()),
         "has_password": user.has_usable_password(),
     }
@@ -35,7 +43,7 @@ def account(request: HttpRequest) -> HttpResponse:
     form = AccountForm(request.POST)
     if not form.is_valid():
         return _page(request, name_form=form)
-    services.account_update(actor=request.user, name=form.cleaned_data["name"])  # type: ignore[arg-type]
+    services.account_update(actor=_person(request), name=form.cleaned_data["name"])
     messages.success(request, _("Your name is saved."))
     return redirect("account")
 
@@ -44,12 +52,13 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def password(request: HttpRequest) -> HttpResponse:
-    form = PasswordForm(request.POST, has_password=request.user.has_usable_password())
+    person = _person(request)
+    form = PasswordForm(request.POST, has_password=person.has_usable_password())
     if not form.is_valid():
         return _page(request, password_form=form)
     try:
         user = services.password_change(
-            actor=request.user,  # type: ignore[arg-type]
+            actor=person,
             current=form.cleaned_data.get("current", ""),
             new=form.cleaned_data["new"],
         )

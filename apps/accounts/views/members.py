@@ -26,7 +26,8 @@ def _page(request: HttpRequest, team: Team, form: MemberForm | None = None, **mo
     page = Paginator(members_of(user=request.user, team=team), PAGE_SIZE).get_page(request.GET.get("page"))
     may_manage, may_own = (may(user=request.user, team=team, action=action) for action in ("manage", "own"))
     for member in page:
-        member.changeable = may_own or (may_manage and member.role != Role.OWNER)
+        # The template asks whether a control is there, never who may see it.
+        member.changeable = may_own or (may_manage and member.role != Role.OWNER)  # type: ignore[attr-defined]
     context = {
         "page_obj": page,
         "columns": [

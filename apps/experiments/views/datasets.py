@@ -80,7 +80,7 @@ def _row_page(version: DatasetVersion, split: str, number: int) -> Page[Any] | N
     if split not in rows.VISIBLE_SPLITS:
         return None
     found, count = rows.page(version, split=split, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-    return Page(found, number, Paginator(range(count), PAGE_SIZE))  # type: ignore[arg-type]
+    return Page(found, number, Paginator(range(count), PAGE_SIZE))
 
 
 def _split_tabs(request: HttpRequest, version: DatasetVersion, split: str) -> list[dict[str, Any]]:
