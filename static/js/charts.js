@@ -83,10 +83,25 @@
     }));
   };
 
+  // On a logarithmic axis Plotly writes the 2 and the 5 in nine pixels; these ticks are all of one size and written in full.
+  const logTicks = (figure, key) => {
+    const letter = key[0];
+    const values = figure.data.flatMap((trace) => trace[letter] ?? []).filter((value) => value > 0);
+    if (figure.layout[key].type !== "log" || figure.layout[key].tickvals || values.length === 0) return {};
+    const decades = (value) => Math.floor(Math.log10(value));
+    const [low, high] = [decades(Math.min(...values)) - 1, decades(Math.max(...values)) + 1];
+    const steps = high - low > 4 ? [1] : [1, 2, 5];
+    const tickvals = [];
+    for (let power = low; power <= high; power += 1) for (const step of steps) tickvals.push(step * 10 ** power);
+    const words = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, maximumFractionDigits: 12 });
+    const prefix = figure.layout[key].tickprefix ?? "";
+    return { tickmode: "array", tickvals, ticktext: tickvals.map((value) => prefix + words.format(value)), tickprefix: "" };
+  };
+
   const layoutFor = (figure, traces, width) => {
     const labels = endLabels(figure, traces, width);
     const given = figure.layout ?? {};
-    const axes = Object.fromEntries(Object.keys(given).filter((key) => /^[xy]axis\d*$/.test(key)).map((key) => [key, axis(given[key])]));
+    const axes = Object.fromEntries(Object.keys(given).filter((key) => /^[xy]axis\d*$/.test(key)).map((key) => [key, { ...axis(given[key]), ...logTicks(figure, key) }]));
     return {
       xaxis: axis({}), yaxis: axis({}), ...given, ...axes,
       shapes: (given.shapes ?? []).map((shape) => ({ ...shape, line: { width: 1, dash: "dot", ...shape.line, color: token("text-soft") } })),
