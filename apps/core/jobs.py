@@ -69,11 +69,18 @@ def kind_of(row: JobModel) -> JobKind:
 
 
 def transition(
-    row: JobModel, *, to: str, allowed_from: tuple[str, ...] | None = None, held_by: str | None = None, **fields: Any
+    row: JobModel,
+    *,
+    to: str,
+    allowed_from: tuple[str, ...] | None = None,
+    held_by: str | None = None,
+    unheard_since: datetime | None = None,
+    **fields: Any,
 ) -> bool:
     """Compare-and-set of `row.status`, with other fields to set.
 
-    False when the row has moved on or, with `held_by`, when its claim is another process's.
+    False when the row has moved on or, with `held_by`, when its claim is another process's or, with `unheard_since`,
+    when its process has been heard after that.
     """
     sources = [source for source in TRANSITIONS if to in TRANSITIONS[source]]
     if allowed_from is not None:
@@ -81,6 +88,8 @@ def transition(
     rows = type(row)._default_manager.filter(pk=row.pk, status__in=sources)
     if held_by is not None:
         rows = rows.filter(claim=held_by)
+    if unheard_since is not None:
+        rows = rows.filter(Q(heartbeat_at__lte=unheard_since) | Q(heartbeat_at__isnull=True))
     changed = bool(rows.update(status=to, **fields))
     if changed:
         row.refresh_from_db()
@@ -88,8 +97,8 @@ def transition(
     return changed
 
 
-def enqueue(row: JobModel) -> bool:
-    """Queue `row` for its worker; the id travels when the transaction commits."""
+def enqueue(row: JobModel, **fields: Any) -> bool:
+    """Queue `row` for its worker, with other fields to set; the id travels when the transaction commits."""
     with transaction.atomic():
         if not transition(
             row,
@@ -101,6 +110,7 @@ def enqueue(row: JobModel) -> bool:
             error="",
             error_kept="",
             error_next="",
+            **fields,
         ):
             return False
         _send(row)
@@ -121,8 +131,10 @@ def claim(model: type[Any], pk: int) -> Any | None:
     )
     if not taken:
         return None
-    model._default_manager.filter(pk=pk, started_at__isnull=True).update(started_at=now)
-    return model._default_manager.get(pk=pk)
+    mine = model._default_manager.filter(pk=pk, claim=token)
+    mine.filter(started_at__isnull=True).update(started_at=now)
+    # None again if this process slept so long that the reaper has given the row away meanwhile.
+    return mine.first()
 
 
 def heartbeat(row: JobModel, **fields: Any) -> bool:
@@ -134,13 +146,30 @@ def heartbeat(row: JobModel, **fields: Any) -> bool:
     )
 
 
-def hand_on(row: JobModel) -> bool:
-    """End of a slice: release the claim and queue the continuation. A slice that got this far is no failed attempt."""
+def hand_on(row: JobModel, *, progressed: bool = True) -> bool:
+    """End of a slice: release the claim and queue the continuation.
+
+    A slice that `progressed` is no failed attempt; one that did not is counted, so that work that never gets anywhere
+    can be ended.
+    """
     with transaction.atomic():
-        done = transition(row, to=JobStatus.QUEUED, held_by=row.claim, claim="", queued_at=timezone.now(), attempt=0)
+        done = give_back(row, **({"attempt": 0} if progressed else {}))
         if done:
             _send(row)
     return done
+
+
+def give_back(row: JobModel, **fields: Any) -> bool:
+    """Release the claim without sending the row again: the reaper does that after a while."""
+    return transition(
+        row,
+        to=JobStatus.QUEUED,
+        allowed_from=(JobStatus.RUNNING,),
+        held_by=row.claim,
+        claim="",
+        queued_at=timezone.now(),
+        **fields,
+    )
 
 
 def finish(row: JobModel, *, to: str = JobStatus.SUCCEEDED, **fields: Any) -> bool:
@@ -162,10 +191,16 @@ def fail(row: JobModel, *, error: str, kept: str, next_step: str) -> bool:
     return finish(row, to=JobStatus.FAILED, error=error, error_kept=kept, error_next=next_step)
 
 
+def _lock(row: JobModel) -> None:
+    """Decide by what is stored now, not by what the caller read a while ago; nobody changes it until the end."""
+    row.refresh_from_db(from_queryset=type(row)._default_manager.select_for_update())
+
+
 def job_cancel(*, actor: Any, row: JobModel) -> None:
     """Stop a job. A waiting one ends at once, a running one at its next step."""
     with transaction.atomic():
         require(row, actor, "edit")
+        _lock(row)
         if row.status in ENDED:
             raise Conflict(_("This job has already ended."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.cancelled", target=row)
@@ -183,6 +218,7 @@ def job_pause(*, actor: Any, row: JobModel) -> None:
     """Ask a job to save and stop, so that it can go on later."""
     with transaction.atomic():
         require(row, actor, "edit")
+        _lock(row)
         if row.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
             raise Conflict(_("Only a waiting or running job can be paused."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.paused", target=row)
@@ -197,10 +233,10 @@ def job_resume(*, actor: Any, row: JobModel) -> None:
         require(row, actor, "edit")
         if row.status not in {JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED}:
             raise Conflict(_("Only a paused, failed or cancelled job can go on."))
+        # In one step with the status: a second press must not take the attempt from the process that already works.
+        if not enqueue(row, cancel_requested=False, pause_requested=False, attempt=0):
+            raise Conflict(_("This job goes on already."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.resumed", target=row)
-        type(row)._default_manager.filter(pk=row.pk).update(cancel_requested=False, pause_requested=False, attempt=0)
-        row.refresh_from_db()
-        enqueue(row)
 
 
 def reap(now: datetime | None = None) -> int:
@@ -246,6 +282,7 @@ def _recover(kind: JobKind, row: JobModel) -> bool:
             to=JobStatus.QUEUED,
             allowed_from=(JobStatus.RUNNING,),
             held_by=row.claim,
+            unheard_since=row.heartbeat_at,
             claim="",
             queued_at=timezone.now(),
         )
