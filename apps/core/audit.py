@@ -44,9 +44,12 @@ def event_hash(event: AuditEvent, *, sequence: int, previous_hash: str) -> str:
 def seal_pending(*, limit: int = 1000) -> int:
     """Give every unsealed event its sequence number and hash, oldest first. Returns how many were sealed.
 
-    Only one sealer runs (housekeeping has one worker); the unique (team, sequence) makes a second one fail, not fork.
+    One sealer runs at a time (housekeeping holds a lease). A second one waits for the first one's rows and finds
+    them sealed; where it would still take the same place in a chain, the unique (team, sequence) makes it fail, not
+    fork.
     """
-    pending = AuditEvent.objects.filter(sequence__isnull=True).order_by("id").select_related(None)[:limit]
+    unsealed = AuditEvent.objects.filter(sequence__isnull=True).order_by("id").select_related(None)
+    pending = unsealed.select_for_update()[:limit]
     sealed = 0
     with transaction.atomic():
         heads: dict[int | None, tuple[int, str]] = {}
