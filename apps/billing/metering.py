@@ -29,6 +29,7 @@ from apps.billing.models import Price
 from apps.core import artifacts
 from apps.core.db import in_database
 from apps.core.faults import fault_point
+from apps.core.storable import storable_text
 from apps.providers.engine.clients.base import (
     BadRequest,
     Client,
@@ -265,8 +266,8 @@ def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResul
     """Book the answer and store it, in one transaction."""
     spent = _spent(attempt, answer)
     result = MeteredResult(
-        text=answer.text,
-        finish_reason=answer.finish_reason,
+        text=storable_text(answer.text),
+        finish_reason=storable_text(answer.finish_reason),
         latency_ms=answer.latency_ms,
         original_latency_ms=answer.latency_ms,
         cost_nanousd=spent.amount_nanousd,
@@ -276,8 +277,8 @@ def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResul
         compute_seconds=answer.compute_seconds,
         reservation_id=attempt.reservation_id,
         attempts=attempt.number,
-        model_reported=answer.model_reported,
-        request_id=answer.request_id,
+        model_reported=storable_text(answer.model_reported),
+        request_id=storable_text(answer.request_id),
     )
     call = attempt.call
 
@@ -323,7 +324,7 @@ def _failure(attempt: _Attempt, error: ProviderError) -> MeteredResult:
     own = isinstance(error, CANDIDATE_FAILURES) and error.status != 404
     return MeteredResult(
         error=error.code if own else INFRASTRUCTURE,
-        error_text=f"{error.code}: {error.message}",
+        error_text=storable_text(f"{error.code}: {error.message}"),
         reservation_id=attempt.reservation_id,
         attempts=attempt.number,
         request_id=error.request_id,
@@ -334,7 +335,7 @@ def _close_failed(attempt: _Attempt, error: ProviderError, result: MeteredResult
     """Close the attempt by what is known of it; `result` is stored with that when it is the last one."""
     if attempt.reservation_id is None:
         raise RuntimeError("a failed attempt has no reservation") from error
-    said = f"{error.code}: {error.message}"
+    said = storable_text(f"{error.code}: {error.message}")
     refused = isinstance(error, (*CANDIDATE_FAILURES, RateLimited)) or error.code == "auth"
     nothing_owed = refused and (error.status is None or error.status in REFUSAL_STATUSES)
     if result is not None and error.sent and not nothing_owed:

@@ -29,7 +29,7 @@ def require(row: Any, user: Any, action: str) -> None:
     An operator (superuser) may as well: they reach other teams' rows in the admin alone, since `fetch_for_user` knows
     no such exception.
     """
-    if user is None or user.is_superuser:
+    if user is None or (user.is_superuser and user.is_active):
         return
     if not type(row)._default_manager.for_user(user, action).filter(pk=row.pk).exists():
         raise NotAllowed(_("Your role in this team does not allow this."))

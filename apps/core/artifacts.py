@@ -55,7 +55,12 @@ def put_folder(source: Path, name: str) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         shutil.copytree(source, partial, copy_function=_link_or_copy)
-        partial.replace(target)
+        try:
+            partial.replace(target)
+        except OSError:
+            shutil.rmtree(partial)
+            if not target.exists():
+                raise
     return name
 
 
