@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from apps.core.artifacts import get_bytes
 from apps.core.errors import NotAllowed
 from apps.experiments.engine.rows import Example, content_hash, from_parquet
-from apps.experiments.models import DatasetVersion
+from apps.experiments.models import Dataset, DatasetVersion
 
 VISIBLE_SPLITS = ("train", "validation")
 
@@ -23,6 +23,15 @@ def _load(artifact: str, expected_hash: str) -> tuple[Example, ...]:
 
 def _all(version: DatasetVersion) -> tuple[Example, ...]:
     return _load(version.artifact, version.content_hash)
+
+
+def rows_of_every_version(dataset: Dataset) -> list[Example]:
+    """Each input of any version once, so that a new version can keep the splits. Never for a model's eyes."""
+    found: dict[str, Example] = {}
+    for version in dataset.versions.order_by("number"):
+        for row in _all(version):
+            found.setdefault(row.input, row)
+    return list(found.values())
 
 
 def train_rows(version: DatasetVersion) -> tuple[Example, ...]:

@@ -4,17 +4,39 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from apps.providers.engine.messages import Message
 
-# Attribute access is what leads from a template to Python; a prompt needs names only.
+MAX_RENDERED_CHARACTERS = 200_000
+MAX_TEMPLATE_CHARACTERS = 100_000
+# Filters whose result is no longer than what they are given.
+_FILTERS = ("trim", "upper", "lower", "title", "capitalize", "length", "wordcount", "default")
+# What a prompt may be made of. Attributes and items lead from a template to Python; calls, loops and arithmetic can
+# occupy a machine without end before there is any output to measure.
+_ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Const,
+    nodes.Filter,
+    nodes.If,
+    nodes.CondExpr,
+    nodes.Concat,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+)
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.globals.clear()
-MAX_RENDERED_CHARACTERS = 200_000
+_ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
 
 
 class PromptError(ValueError):
@@ -51,7 +73,10 @@ class PromptSpec:
 
 def spec_from_json(messages: Sequence[dict[str, str]], demonstrations: Sequence[dict[str, str]] = ()) -> PromptSpec:
     """Read what `PromptSpec.as_json` wrote. PromptError unless the last message is the user's."""
-    turns = tuple(Message(role=item["role"], content=item["content"]) for item in messages)  # type: ignore[arg-type]
+    try:
+        turns = tuple(Message(role=item["role"], content=item["content"]) for item in messages)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise PromptError(str(error)) from error
     if not turns or turns[-1].role != "user":
         raise PromptError("The last message of a prompt must be the user's: it carries the input.")
     return PromptSpec(messages=turns, demonstrations=tuple(Demonstration(**item) for item in demonstrations))
@@ -69,10 +94,38 @@ def render_messages(spec: PromptSpec, text: str) -> tuple[Message, ...]:
 
 
 def _render(template: str, text: str) -> str:
+    parts, length = [], 0
     try:
-        result = _ENVIRONMENT.from_string(template).render(input=text)
-    except TemplateError as error:
+        for part in _compiled(template).generate(input=text):
+            length += len(part)
+            if length > MAX_RENDERED_CHARACTERS:
+                raise PromptError(f"The rendered prompt has more than {MAX_RENDERED_CHARACTERS:,} characters.")
+            parts.append(part)
+    except PromptError:
+        raise
+    except (TemplateError, TypeError, ValueError, AttributeError) as error:
         raise PromptError(f"The prompt cannot be rendered: {error}") from error
-    if len(result) > MAX_RENDERED_CHARACTERS:
-        raise PromptError(f"The rendered prompt has {len(result)} characters; {MAX_RENDERED_CHARACTERS} are allowed.")
-    return result
+    return "".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str) -> Template:
+    """The template, checked before any of it is evaluated. PromptError names the line and what is not allowed."""
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise PromptError(f"The prompt has {len(template):,} characters; {MAX_TEMPLATE_CHARACTERS:,} are allowed.")
+    try:
+        tree = _ENVIRONMENT.parse(template)
+        for node in tree.find_all(nodes.Node):
+            if not isinstance(node, _ALLOWED):
+                raise PromptError(f"Line {node.lineno} of the prompt: {_name_of(node)} is not allowed in a prompt.")
+        return _ENVIRONMENT.from_string(template)
+    except TemplateError as error:
+        raise PromptError(f"The prompt cannot be read: {error}") from error
+    except RecursionError as error:
+        raise PromptError("The prompt cannot be read: it is nested too deeply.") from error
+
+
+def _name_of(node: nodes.Node) -> str:
+    kind = type(node).__name__
+    names = {"Getattr": "an attribute", "Getitem": "an item", "Call": "a call", "For": "a loop"}
+    return names.get(kind, f"the construct {kind}")

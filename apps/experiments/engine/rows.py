@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from apps.experiments.engine.near_duplicates import group_keys
 from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, split_of
 from apps.experiments.engine.text import fold_spaces, normalise_input, text_hash
+
+DUPLICATE = "duplicate"
+BRIDGE = "almost the same as earlier rows in different splits"
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,16 @@ def assemble(
     *,
     seed: int,
     probabilities: tuple[float, float, float] = DEFAULT_PROBABILITIES,
-    inherited: dict[str, str] | None = None,
+    earlier: Iterable[Example] = (),
 ) -> Assembled:
     """Check (input, expected) pairs, leave out what cannot be used, and give each row its group and split.
 
-    Left out, with the reason: empty input, empty answer, an exact duplicate, the same input with another answer
-    than its first one. `inherited` maps group keys of an earlier version's rows to keep them: an input whose
-    normalised hash is in it takes that key.
+    Left out, with the reason: empty input, empty answer, text that is not Unicode, an exact duplicate, the same input
+    with another answer than its first one. `earlier` are the rows of earlier versions: the same input keeps its group
+    key, and so its split, and a near-duplicate of one joins its group. A new row that is a near-duplicate of earlier
+    rows in different splits would be a leak wherever it went, so it is left out too.
     """
-    kept: list[tuple[str, str]] = []
+    kept: list[tuple[int, str, str]] = []
     left_out: list[LeftOut] = []
     answers: dict[str, str] = {}
     for row, (text, expected) in enumerate(pairs, start=1):
@@ -68,23 +72,40 @@ def assemble(
             left_out.append(LeftOut(row=row, reason=reason, input=text))
         else:
             answers[normalise_input(text)] = fold_spaces(expected)
-            kept.append((text, expected))
-    keys = group_keys([text for text, _ in kept])
-    known = inherited or {}
-    examples = tuple(
-        Example(
-            id=text_hash(text, expected),
-            input=text,
-            expected=expected,
-            group_key=(group := known.get(text_hash(normalise_input(text)), key)),
-            split=split_of(seed=seed, group_key=group, probabilities=probabilities),
-        )
-        for (text, expected), key in zip(kept, keys, strict=True)
-    )
-    return Assembled(examples=examples, left_out=tuple(left_out))
+            kept.append((row, text, expected))
+
+    def place(group: str) -> Split:
+        return split_of(seed=seed, group_key=group, probabilities=probabilities)
+
+    examples = []
+    groups = _groups([text for _row, text, _expected in kept], list(earlier), place)
+    for (row, text, expected), group in zip(kept, groups, strict=True):
+        if group is None:
+            left_out.append(LeftOut(row=row, reason=BRIDGE, input=text))
+        else:
+            id_ = text_hash(text, expected)
+            examples.append(Example(id=id_, input=text, expected=expected, group_key=group, split=place(group)))
+    return Assembled(examples=tuple(examples), left_out=tuple(sorted(left_out, key=lambda item: item.row)))
+
+
+def _groups(texts: list[str], earlier: list[Example], place: Callable[[str], Split]) -> list[str | None]:
+    """The group key of each text; None where its near-duplicates of earlier versions stand in different splits."""
+    known = {text_hash(normalise_input(row.input)): row.group_key for row in earlier}
+    clusters = group_keys([*texts, *(row.input for row in earlier)])
+    settled: dict[str, set[str]] = {}
+    for row, cluster in zip(earlier, clusters[len(texts) :], strict=True):
+        settled.setdefault(cluster, set()).add(row.group_key)
+    groups: list[str | None] = []
+    for text, cluster in zip(texts, clusters, strict=False):
+        own, keys = known.get(text_hash(normalise_input(text))), settled.get(cluster, {cluster})
+        one_split = len({place(key) for key in keys}) == 1
+        groups.append(own or (min(keys) if one_split else None))
+    return groups
 
 
 def _reason_against(text: str, expected: str, answers: dict[str, str]) -> str:
+    if not _is_unicode(text) or not _is_unicode(expected):
+        return "not Unicode text"
     if not text.strip():
         return "empty input"
     if not expected.strip():
@@ -92,7 +113,16 @@ def _reason_against(text: str, expected: str, answers: dict[str, str]) -> str:
     earlier = answers.get(normalise_input(text))
     if earlier is None:
         return ""
-    return "duplicate" if earlier == fold_spaces(expected) else "same input, another answer"
+    return DUPLICATE if earlier == fold_spaces(expected) else "same input, another answer"
+
+
+def _is_unicode(text: str) -> bool:
+    """False for half of a surrogate pair, which no file and no database can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "input", "expected", "group_key", "split")])

@@ -11,6 +11,8 @@ from apps.core import audit, live
 from apps.core.access import require
 from apps.core.artifacts import put_bytes
 from apps.core.errors import ApplicationError
+from apps.core.storable import storable_text
+from apps.experiments import rows
 from apps.experiments.engine.rows import assemble, content_hash, to_parquet
 from apps.experiments.models import Dataset, DatasetVersion
 
@@ -37,18 +39,22 @@ def dataset_create(
 def dataset_version_create(
     *, actor: Any, dataset: Dataset, pairs: Sequence[tuple[str, str]], facts: dict[str, Any] | None = None
 ) -> DatasetVersion:
-    """Store (input, expected) pairs as the next version, splits decided. The same content gives the same version."""
-    require(dataset, actor, "edit")
-    assembled = assemble(pairs, seed=dataset.split_seed)
-    if not assembled.examples:
-        raise ApplicationError(_("No row is left: every row was empty or a duplicate."), code="empty_dataset")
-    digest = content_hash(assembled.examples)
-    existing = DatasetVersion.objects.filter(dataset=dataset, content_hash=digest).first()
-    if existing is not None:
-        return existing
-    artifact = put_bytes(f"datasets/{dataset.uid}/{digest}.parquet", to_parquet(assembled.examples))
+    """Store (input, expected) pairs as the next version, splits decided. The same content gives the same version.
+
+    Rows keep the splits that they, or rows almost like them, had in any earlier version.
+    """
     with transaction.atomic():
+        require(dataset, actor, "edit")
+        # Locked before the earlier versions are read: two versions made at once must not decide a split twice.
         Dataset.objects.select_for_update().get(pk=dataset.pk)
+        assembled = assemble(pairs, seed=dataset.split_seed, earlier=rows.rows_of_every_version(dataset))
+        if not assembled.examples:
+            raise ApplicationError(_("No row is left: every row was empty or a duplicate."), code="empty_dataset")
+        digest = content_hash(assembled.examples)
+        existing = DatasetVersion.objects.filter(dataset=dataset, content_hash=digest).first()
+        if existing is not None:
+            return existing
+        artifact = put_bytes(f"datasets/{dataset.uid}/{digest}.parquet", to_parquet(assembled.examples))
         last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
         version: DatasetVersion = DatasetVersion.objects.create(
             dataset=dataset,
@@ -66,4 +72,6 @@ def dataset_version_create(
 
 
 def _left_out(assembled: Any) -> list[dict[str, Any]]:
-    return [{"row": row.row, "reason": row.reason, "input": row.input[:200]} for row in assembled.left_out]
+    return [
+        {"row": row.row, "reason": row.reason, "input": storable_text(row.input[:200])} for row in assembled.left_out
+    ]

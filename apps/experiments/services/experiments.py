@@ -30,6 +30,12 @@ def experiment_create(
     """A question that is not asked yet: candidates may be added until it is registered."""
     if primary_metric not in metrics:
         raise ApplicationError(_("The primary metric must be one of the metrics."), field="primary_metric")
+    if not margin > 0:
+        raise ApplicationError(_("The smallest difference that matters must be above zero."), field="margin")
+    if not 0 < alpha < 1:
+        raise ApplicationError(_("The significance level must lie between 0 and 1."), field="alpha")
+    if dataset_version.owning_team_id != team.pk:
+        raise ApplicationError(_("The dataset must belong to the experiment's team."), field="dataset_version")
     with transaction.atomic():
         require(team, actor, "edit")
         require(dataset_version, actor, "view")
@@ -63,8 +69,12 @@ def candidate_add(
     """Add a contender, or (with `trial`) a way of making one that is only compared on validation."""
     with transaction.atomic():
         require(experiment, actor, "edit")
+        experiment = _locked(experiment)
         if not trial and experiment.state != Experiment.State.DRAFT:
             raise Conflict(_("This experiment is registered: its candidates are frozen."))
+        for part in filter(None, (language_model, prompt_version)):
+            if part.owning_team_id != experiment.team_id:
+                raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
         candidate: Candidate = Candidate.objects.create(
             experiment=experiment,
             name=name,
@@ -84,6 +94,7 @@ def experiment_register(*, actor: Any, experiment: Experiment, reference: Candid
     """Write reference, family and the definition's hash, and freeze the candidates. Once, before any test score."""
     with transaction.atomic():
         require(experiment, actor, "edit")
+        experiment.refresh_from_db(from_queryset=Experiment.objects.select_for_update())
         contenders = list(experiment.candidates.filter(trial=False).select_related("language_model", "prompt_version"))
         if reference not in contenders:
             raise ApplicationError(_("The reference must be one of the candidates."), field="reference")
@@ -107,6 +118,12 @@ def experiment_register(*, actor: Any, experiment: Experiment, reference: Candid
     return experiment
 
 
+def _locked(experiment: Experiment) -> Experiment:
+    """The stored row, which nobody registers or changes until the transaction ends."""
+    locked: Experiment = Experiment.objects.select_for_update().get(pk=experiment.pk)
+    return locked
+
+
 def registration_hash(
     experiment: Experiment, contenders: list[Candidate], reference: Candidate, family: list[list[str]]
 ) -> str:
@@ -124,6 +141,7 @@ def registration_hash(
         "candidates": [
             {
                 "name": candidate.name,
+                "kind": candidate.kind,
                 "model": candidate.language_model.served_name,
                 "prompt": candidate.prompt_version.content_hash if candidate.prompt_version else None,
                 "parameters": candidate.parameters,

@@ -10,7 +10,7 @@ from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError
 from apps.experiments import rows
-from apps.experiments.engine.prompts import PromptError, PromptSpec, render_messages
+from apps.experiments.engine.prompts import Demonstration, PromptError, PromptSpec, render_messages
 from apps.experiments.models import DatasetVersion, Prompt, PromptVersion
 
 
@@ -19,16 +19,17 @@ def prompt_version_create(
 ) -> PromptVersion:
     """The version of the prompt `name` that says exactly `spec`; made if there is none yet.
 
-    Demonstrations must be training rows of `demonstrations_from`: a shown test or validation row would be a leak.
+    Demonstrations must be training rows of `demonstrations_from`, word for word: a shown test or validation row, also
+    one under a training row's id, would be a leak.
     """
     require(team, actor, "edit")
     _check(spec, demonstrations_from)
     with transaction.atomic():
         prompt, _created = Prompt.objects.get_or_create(team=team, name=name)
+        Prompt.objects.select_for_update().get(pk=prompt.pk)
         existing = prompt.versions.filter(content_hash=spec.digest()).first()
         if existing is not None:
             return existing
-        Prompt.objects.select_for_update().get(pk=prompt.pk)
         last = prompt.versions.aggregate(last=Max("number"))["last"] or 0
         version: PromptVersion = PromptVersion.objects.create(
             prompt=prompt, number=last + 1, content_hash=spec.digest(), **spec.as_json()
@@ -44,8 +45,9 @@ def _check(spec: PromptSpec, dataset_version: DatasetVersion | None) -> None:
         raise ApplicationError(str(error), code="prompt_invalid", field="messages") from error
     if not spec.demonstrations:
         return
-    train = {row.id for row in rows.train_rows(dataset_version)} if dataset_version is not None else set()
-    strangers = [shown.id for shown in spec.demonstrations if shown.id not in train]
+    train = rows.train_rows(dataset_version) if dataset_version is not None else ()
+    known = {Demonstration(id=row.id, input=row.input, expected=row.expected) for row in train}
+    strangers = [shown.id for shown in spec.demonstrations if shown not in known]
     if strangers:
         raise ApplicationError(
             _("Demonstrations must be training rows; %(ids)s are not.") % {"ids": ", ".join(strangers)},
