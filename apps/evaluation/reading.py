@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from apps.billing.models import Reservation
 from apps.core.models import JobStatus
 from apps.evaluation.engine.facts import (
     DONE,
@@ -124,10 +125,18 @@ def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
 
 
 def _price_is_assumed(evaluation: Evaluation | None) -> bool:
-    """Whether any output was paid at an assumed price. Cached answers carry no reservation of their own."""
+    """Whether any output was paid at an assumed price.
+
+    A cached answer carries no reservation of its own: what it cost was booked for the same model and text before.
+    """
     if evaluation is None:
         return False
-    return evaluation.outputs.filter(reservation__price__assumed=True).exists()
+    if evaluation.outputs.filter(reservation__price__assumed=True).exists():
+        return True
+    if not evaluation.outputs.filter(cached=True, cost_nanousd__gt=0).exists():
+        return False
+    model = evaluation.candidate.language_model
+    return Reservation.objects.filter(language_model=model, price__assumed=True).exists()
 
 
 def validation_value(evaluation: Evaluation) -> float:

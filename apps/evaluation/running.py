@@ -1,12 +1,14 @@
 """One slice of an evaluation: at most a minute of calls in one asyncio loop, everything stored as it arrives."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from apps.billing.metering import (
     BudgetExceeded,
@@ -27,6 +29,8 @@ from apps.experiments.engine.prompts import PromptSpec, render_messages
 from apps.experiments.engine.rows import Example
 from apps.experiments.selectors import prompt_spec
 from apps.providers.engine.messages import Message
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 
@@ -88,6 +92,8 @@ class Slice:
     async def run(self) -> None:
         concurrency = min(settings.EVALUATION_CONCURRENCY, max(1, len(self.waiting)))
         async with Metering(should_stop=lambda: self.should_stop) as metering:
+            # Before the first call: a claim that is lost or a wish to stop must cost nothing.
+            await in_database(self._heartbeat)
             beat = asyncio.create_task(self._beat())
             try:
                 async with asyncio.TaskGroup() as group:
@@ -136,8 +142,12 @@ class Slice:
 
     async def _beat(self) -> None:
         while True:
-            await in_database(self._heartbeat)
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await in_database(self._heartbeat)
+            except DatabaseError:
+                # The next beat may get through; without one the reaper gives the evaluation to another worker.
+                log.exception("a heartbeat failed", extra={"evaluation": str(self.evaluation.uid)})
 
     def _heartbeat(self) -> None:
         """Progress and time left, from this slice's own rate; the flags of the row come back with it."""

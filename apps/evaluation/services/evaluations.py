@@ -13,6 +13,7 @@ from apps.core.models import JobStatus
 from apps.evaluation.models import Evaluation, TestLook
 from apps.experiments import rows
 from apps.experiments.models import Candidate, Experiment
+from apps.providers.models import LanguageModel
 
 
 def final_evaluation_create(*, actor: Any, candidate: Candidate, order_seed: int) -> Evaluation:
@@ -83,6 +84,9 @@ def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
     require(evaluation, actor, "edit")
     if evaluation.status != JobStatus.PLANNED:
         return False
+    model = evaluation.candidate.language_model
+    if model.state != LanguageModel.State.READY:
+        raise Conflict(_("%(model)s is not ready, so it cannot be evaluated.") % {"model": model.name})
     queued = jobs.enqueue(evaluation)
     if queued:
         live.publish(evaluation.experiment, "candidates")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.core.access import require
@@ -29,6 +30,7 @@ def report_create(
 ) -> str:
     """Write the final report and finish the experiment. Returns the artefact's name; again gives the stored one."""
     require(experiment, actor, "edit")
+    experiment.refresh_from_db()
     if experiment.report_artifact:
         return experiment.report_artifact
     facts = report_facts(experiment, training=training, seconds=seconds, memory_mib=memory_mib, versions=versions)
@@ -37,18 +39,20 @@ def report_create(
     report = build_report(facts)
     data = json.dumps(report, ensure_ascii=False, allow_nan=False).encode()
     artifact = put_bytes(f"reports/{experiment.uid}/{ended_count(experiment)}-{_digest(data)}.json", data)
-    Leaderboard.objects.update_or_create(
-        experiment=experiment, defaults={"document": without_outputs(report), "ended_count": ended_count(experiment)}
-    )
     conclusion: Any = report["conclusion"]
-    experiment_finish(
-        actor=actor,
-        experiment=experiment,
-        conclusion_kind=conclusion["kind"],
-        conclusion_text=conclusion["text"],
-        report_artifact=artifact,
-    )
-    return artifact
+    with transaction.atomic():
+        experiment_finish(
+            actor=actor,
+            experiment=experiment,
+            conclusion_kind=conclusion["kind"],
+            conclusion_text=conclusion["text"],
+            report_artifact=artifact,
+        )
+        experiment.refresh_from_db()
+        if experiment.report_artifact == artifact:  # of two written at once the first one counts
+            figures = {"document": without_outputs(report), "ended_count": ended_count(experiment)}
+            Leaderboard.objects.update_or_create(experiment=experiment, defaults=figures)
+    return experiment.report_artifact
 
 
 def _digest(data: bytes) -> str:

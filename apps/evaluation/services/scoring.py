@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.billing.metering import MeteredResult
+from apps.core.storable import storable_text
 from apps.evaluation.engine.metrics import METRICS, score_answer
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.engine.rows import Example
@@ -10,33 +11,27 @@ from apps.experiments.engine.rows import Example
 
 def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat: int, result: MeteredResult) -> None:
     """Write one output and its scores. Called inside the settlement's transaction; a second writer changes nothing."""
-    if evaluation.outputs.filter(example_id=example.id, repeat=repeat).exists():
-        return
-    output = Output.objects.create(
+    # Not "look, then create": a slice that was taken for dead and its successor may store the same answer at once.
+    output, created = Output.objects.get_or_create(
         evaluation=evaluation,
         example_id=example.id,
         repeat=repeat,
-        text=_storable(result.text),
-        finish_reason=result.finish_reason,
-        error=result.error,
-        error_text=result.error_text,
-        latency_ms=result.original_latency_ms,
-        cost_nanousd=result.original_cost_nanousd,
-        prompt_tokens=result.prompt_tokens,
-        completion_tokens=result.completion_tokens,
-        cached=result.cached,
-        reservation_id=result.reservation_id,
+        defaults={
+            "text": storable_text(result.text),
+            "finish_reason": storable_text(result.finish_reason)[:20],
+            "error": result.error,
+            "error_text": storable_text(result.error_text),
+            "latency_ms": result.original_latency_ms,
+            "cost_nanousd": result.original_cost_nanousd,
+            "prompt_tokens": result.prompt_tokens,
+            "completion_tokens": result.completion_tokens,
+            "cached": result.cached,
+            "reservation_id": result.reservation_id,
+        },
     )
+    if not created:
+        return
     Score.objects.bulk_create(_scores(output, example, evaluation.experiment.metrics))
-
-
-def _storable(text: str) -> str:
-    """Text that every database and encoding can hold: PostgreSQL refuses NUL, UTF-8 a lone surrogate.
-
-    The replacement is no valid JSON outside a string, so an answer that was invalid stays invalid.
-    """
-    encodable = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return encodable.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:

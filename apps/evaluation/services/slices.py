@@ -11,6 +11,9 @@ from apps.evaluation.models import Evaluation
 from apps.evaluation.running import Slice, work_slice
 from apps.evaluation.services.leaderboards import leaderboard_refresh
 
+# A killed inference process is back in less than one; after so many in a row nothing will answer by itself.
+SILENT_SLICES = 5
+
 
 def evaluation_slice_work(*, actor: Any, evaluation: Evaluation) -> None:
     """Work on a claimed evaluation and record how the slice ended."""
@@ -47,8 +50,15 @@ def _conclude(actor: Any, evaluation: Evaluation, work: Slice) -> None:
     elif work.stop_requested:
         flags = Evaluation.objects.values("cancel_requested").get(pk=evaluation.pk)
         jobs.finish(evaluation, to=JobStatus.CANCELLED if flags["cancel_requested"] else JobStatus.PAUSED)
+    elif not work.stored and evaluation.attempt >= SILENT_SLICES:
+        jobs.fail(
+            evaluation,
+            error=_("The model has not answered for %(count)d slices of a minute.") % {"count": evaluation.attempt},
+            kept=_("%(count)d outputs are stored.") % {"count": evaluation.outputs.count()},
+            next_step=_("See whether the model is served, then press Retry: only what is missing runs again."),
+        )
     else:
-        jobs.hand_on(evaluation)
+        jobs.hand_on(evaluation, progressed=work.stored > 0)
 
 
 def _finish(actor: Any, evaluation: Evaluation) -> None:
