@@ -19,13 +19,15 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import close_old_connections
-from django.db.models import Q
+from django.db import close_old_connections, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.core import jobs, live
+from apps.core.errors import Conflict
 from apps.core.models import JobStatus
+from apps.providers.services import language_model_failed
 from apps.training import workdir
 from apps.training.events import record_events
 from apps.training.models import DeviceLease, TrainingRun
@@ -62,13 +64,18 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
     host = Host(run=run, folder=workdir.run_dir(run))
     host.folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(host.folder)
-    if lock is None or not _lease(run):
+    if lock is None:
         _give_back(run)
+        return 3
+    # Waiting for the lock takes time: another attempt may have been started meanwhile.
+    if not _is_current(run) or not _lease(run):
+        _give_back(run)
+        os.close(lock)
         return 3
     signal.signal(signal.SIGTERM, lambda *_args: setattr(host, "leaving", True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     own = psutil.Process()
-    TrainingRun.objects.filter(pk=pk, attempt=attempt).update(host_pid=own.pid, host_started_at=own.create_time())
+    _mine(run).update(host_pid=own.pid, host_started_at=own.create_time(), heartbeat_at=timezone.now())
     try:
         return _supervise(host)
     except Exception as error:
@@ -82,6 +89,18 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
     finally:
         DeviceLease.objects.filter(run=run, attempt=attempt).update(run=None, expires_at=timezone.now())
         os.close(lock)
+
+
+def _mine(run: TrainingRun) -> QuerySet[TrainingRun]:
+    """The row, as long as this attempt holds it. The claim counts too: attempts start again at one after a pause."""
+    rows: QuerySet[TrainingRun] = TrainingRun.objects.filter(
+        pk=run.pk, attempt=run.attempt, claim=run.claim, status=JobStatus.RUNNING
+    )
+    return rows
+
+
+def _is_current(run: TrainingRun) -> bool:
+    return bool(_mine(run).update(heartbeat_at=timezone.now()))
 
 
 def _lock(folder: Path) -> int | None:
@@ -111,15 +130,8 @@ def _lease(run: TrainingRun) -> bool:
 
 
 def _give_back(run: TrainingRun) -> None:
-    """Wait for the device: the reaper queues the run again after a while."""
-    jobs.transition(
-        run,
-        to=JobStatus.QUEUED,
-        allowed_from=(JobStatus.RUNNING,),
-        held_by=run.claim,
-        claim="",
-        queued_at=timezone.now(),
-    )
+    """Wait for the device or the next start: the reaper queues the run again. Waiting is no failed attempt."""
+    jobs.give_back(run, attempt=0)
 
 
 def _supervise(host: Host) -> int:
@@ -150,9 +162,7 @@ def _start_engine(host: Host) -> subprocess.Popen[bytes]:
     )
     output.close()
     started = psutil.Process(engine.pid).create_time()
-    TrainingRun.objects.filter(pk=host.run.pk, attempt=host.run.attempt).update(
-        engine_pid=engine.pid, engine_started_at=started
-    )
+    _mine(host.run).update(engine_pid=engine.pid, engine_started_at=started)
     return engine
 
 
@@ -198,10 +208,13 @@ def _end(host: Host, code: int) -> int:
     run = host.run
     if code == EXIT_FINISHED:
         finished = host.last_events.get("finished") or _last_finished(host)
-        model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
+        try:
+            model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
+        except Conflict:
+            return 3
     elif code == EXIT_CANCELLED:
         jobs.finish(run, to=JobStatus.CANCELLED, phase="")
-    elif code == EXIT_PAUSED and host.asked == "pause" and host.leaving:
+    elif host.leaving and (code < 0 or (code == EXIT_PAUSED and not _pause_is_wanted(run))):
         _give_back(run)
     elif code == EXIT_PAUSED:
         jobs.finish(run, to=JobStatus.PAUSED)
@@ -210,6 +223,10 @@ def _end(host: Host, code: int) -> int:
         _fail(host, str(error.get("text") or _engine_died(code)))
     live.publish(run, "status")
     return 0
+
+
+def _pause_is_wanted(run: TrainingRun) -> bool:
+    return TrainingRun.objects.filter(pk=run.pk, pause_requested=True).exists()
 
 
 def _last_finished(host: Host) -> dict[str, Any]:
@@ -227,4 +244,6 @@ def _fail(host: Host, sentence: str) -> None:
     run = host.run
     last = run.checkpoints.last()
     kept = _("The checkpoint at step %(step)d is kept.") % {"step": last.step} if last else _("Nothing was saved yet.")
-    jobs.fail(run, error=sentence, kept=kept, next_step=_("Press Retry to go on from there."))
+    with transaction.atomic():
+        if jobs.fail(run, error=sentence, kept=kept, next_step=_("Press Retry to go on from there.")):
+            language_model_failed(actor=None, model=run.language_model, error=sentence)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def host_may_resume(run: Any) -> bool:
         if process is not None
     ]
     for process in remaining:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+            process.kill()
     return not remaining
 
 
@@ -70,6 +72,7 @@ def hosts_ask_to_stop() -> list[int]:
     for run in TrainingRun.objects.filter(status=JobStatus.RUNNING):
         process = _process(run.host_pid, run.host_started_at)
         if process is not None:
-            process.send_signal(signal.SIGTERM)
-            pids.append(process.pid)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
+                pids.append(process.pid)
     return pids

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.core.artifacts import local_folder
+from apps.core.storable import storable_json
 from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptSpec, render_messages
 from apps.experiments.engine.rows import Example
@@ -36,11 +37,12 @@ def prepare(run: TrainingRun) -> Path:
 
 def _spec(run: TrainingRun, validation: tuple[Example, ...]) -> dict[str, object]:
     return {
+        "threads": settings.TRAINING_THREADS,
+        **run.spec,
+        # Last, so that no run's own spec can name another folder.
         "base_model": str(local_folder(run.base_model.artifact) / "hf"),
         "base_name": run.base_model.name,
         "sample_ids": [row.id for row in validation[:SAMPLE_ROWS]],
-        "threads": settings.TRAINING_THREADS,
-        **run.spec,
     }
 
 
@@ -78,4 +80,4 @@ def new_events(folder: Path, offset: int) -> tuple[list[dict[str, object]], int]
         file.seek(offset)
         data = file.read()
     end = data.rfind(b"\n") + 1
-    return [json.loads(line) for line in data[:end].splitlines() if line.strip()], offset + end
+    return [storable_json(json.loads(line)) for line in data[:end].splitlines() if line.strip()], offset + end

@@ -6,13 +6,16 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
+from apps.accounts.models import Team
 from apps.core import audit, jobs
 from apps.core.access import require
-from apps.core.artifacts import folder_digest, put_folder
+from apps.core.artifacts import folder_digest, local_folder, put_folder
+from apps.core.errors import Conflict
 from apps.core.faults import fault_point
 from apps.core.models import JobStatus
-from apps.experiments.models import DatasetVersion
+from apps.core.storable import storable_json
 from apps.providers.services import language_model_ready
 from apps.training.models import ModelVersion, TrainingRun
 
@@ -22,27 +25,40 @@ SERVED = "models"
 def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finished: dict[str, Any]) -> ModelVersion:
     """Store the result folder, freeze the facts on the model, add the version and end the run: all or nothing.
 
-    `finished` is the engine's last event. Called again after a kill it finds the stored folder and goes on.
+    `finished` is the engine's last event. Called again after a kill it finds the stored folder and goes on; called
+    again after it was done it returns the version. Conflict when another attempt holds the run.
     """
     require(run, actor, "edit")
-    certificate = json.loads((result / "certificate.json").read_text())
     artifact = put_folder(result, f"{SERVED}/{run.language_model.served_name}")
     fault_point("register")
-    digest = folder_digest(result)
+    # Of what is stored, which an earlier attempt may have put there: digest and certificate are the served files'.
+    stored = local_folder(artifact)
+    certificate = storable_json(json.loads((stored / "certificate.json").read_text()))
+    digest = folder_digest(stored)
     lineage = run_lineage(run, finished)
     with transaction.atomic():
-        DatasetVersion.objects.select_for_update().get(pk=run.dataset_version_id)
+        known = ModelVersion.objects.filter(run=run).first()
+        if known is not None:
+            return known
+        ended = jobs.finish(
+            run,
+            to=JobStatus.SUCCEEDED,
+            phase="",
+            result=finished,
+            tokens_per_second=finished.get("trained_tokens_per_second"),
+        )
+        if not ended:
+            raise Conflict(_("Another attempt of this training has taken over."))
+        Team.objects.select_for_update().get(pk=run.team_id)  # numbers its versions
         last = ModelVersion.objects.filter(team=run.team).aggregate(last=Max("number"))["last"] or 0
-        version, created = ModelVersion.objects.get_or_create(
+        version: ModelVersion = ModelVersion.objects.create(
             run=run,
-            defaults={
-                "team": run.team,
-                "language_model": run.language_model,
-                "number": last + 1,
-                "digest": digest,
-                "lineage": lineage,
-                "certificate": certificate,
-            },
+            team=run.team,
+            language_model=run.language_model,
+            number=last + 1,
+            digest=digest,
+            lineage=lineage,
+            certificate=certificate,
         )
         language_model_ready(
             actor=actor,
@@ -52,15 +68,7 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
             context_length=run.base_model.context_length,
             facts={**version.lineage, "certificate": certificate, "version": version.number},
         )
-        jobs.finish(
-            run,
-            to=JobStatus.SUCCEEDED,
-            phase="",
-            result=finished,
-            tokens_per_second=finished.get("trained_tokens_per_second"),
-        )
-        if created:
-            audit.record(actor=actor, verb="model_version.registered", target=version, digest=version.digest)
+        audit.record(actor=actor, verb="model_version.registered", target=version, digest=version.digest)
     return version
 
 
