@@ -109,4 +109,7 @@ def _mark(quickstart: Quickstart, step: Step, what: str) -> None:
     if step.name == "report" and what == "started":
         first = datetime.fromisoformat(_steps(quickstart)[STEPS[0].name]["started"])
         quickstart.seconds["total"] = (timezone.now() - first).total_seconds()
-    quickstart.save(update_fields=["facts", "seconds"])
+    # A process that slept while another took over must not write its older notes over the newer ones.
+    Quickstart.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING).update(
+        facts=quickstart.facts, seconds=quickstart.seconds
+    )

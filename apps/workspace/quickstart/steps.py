@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -37,6 +38,7 @@ from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create
+from apps.training.models import TrainingRun
 from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.engine.addresses import FIELDS, read_labelled
 from apps.workspace.models import Quickstart
@@ -67,20 +69,7 @@ def import_data(quickstart: Quickstart) -> bool:
 def define(quickstart: Quickstart) -> bool:
     """The experiment with its metrics, margin and significance level, and one trial candidate per draw."""
     if quickstart.experiment is None:
-        text = quickstart.definition["experiment"]
-        quickstart.experiment = experiment_create(
-            actor=quickstart.actor,
-            team=quickstart.team,
-            name=text["name"],
-            question=text["question"],
-            dataset_version=_dataset_version(quickstart),
-            metrics=text["metrics"],
-            primary_metric=text["primary_metric"],
-            margin=text["margin"],
-            alpha=text["alpha"],
-            bootstrap_seed=text["bootstrap_seed"],
-        )
-        quickstart.save(update_fields=["experiment"])
+        _experiment_create(quickstart)
     for seed in quickstart.definition["prompts"]["few_shot"]["draw_seeds"]:
         _candidate(
             quickstart,
@@ -91,6 +80,26 @@ def define(quickstart: Quickstart) -> bool:
             trial=True,
         )
     return True
+
+
+def _experiment_create(quickstart: Quickstart) -> None:
+    """With the note of it: a kill between the two would leave an experiment that nobody goes on with."""
+    text = quickstart.definition["experiment"]
+    version = _dataset_version(quickstart)
+    with transaction.atomic():
+        quickstart.experiment = experiment_create(
+            actor=quickstart.actor,
+            team=quickstart.team,
+            name=text["name"],
+            question=text["question"],
+            dataset_version=version,
+            metrics=text["metrics"],
+            primary_metric=text["primary_metric"],
+            margin=text["margin"],
+            alpha=text["alpha"],
+            bootstrap_seed=text["bootstrap_seed"],
+        )
+        quickstart.save(update_fields=["experiment"])
 
 
 def choose_demonstrations(quickstart: Quickstart) -> bool:
@@ -124,22 +133,28 @@ def register_decision(quickstart: Quickstart) -> bool:
     _candidate(quickstart, name=PLAIN, kind="prompted", model=base, prompt=plain)
     _candidate(quickstart, name=FEW_SHOT, kind="prompted", model=base, prompt=chosen)
     tuned_prompt = _prompt(quickstart, "tuned", prompts["tuned"])
-    if quickstart.training_run is None:
-        quickstart.training_run = training_run_create(
+    run = quickstart.training_run or _training_run_create(quickstart, tuned_prompt)
+    tuned = _candidate(quickstart, name=TUNED, kind="tuned", model=run.language_model, prompt=tuned_prompt)
+    experiment_register(actor=quickstart.actor, experiment=experiment, reference=tuned)
+    return True
+
+
+def _training_run_create(quickstart: Quickstart, prompt: PromptVersion) -> TrainingRun:
+    """The run with the note of it, as for the experiment."""
+    base, version = _base_model(quickstart), _dataset_version(quickstart)
+    with transaction.atomic():
+        run = training_run_create(
             actor=quickstart.actor,
             team=quickstart.team,
             name=_("%(model)s on %(dataset)s") % {"model": base.name, "dataset": version.dataset.name},
             base_model=base,
             dataset_version=version,
-            prompt_version=tuned_prompt,
+            prompt_version=prompt,
             spec=quickstart.definition["training"],
         )
+        quickstart.training_run = run
         quickstart.save(update_fields=["training_run"])
-    tuned = _candidate(
-        quickstart, name=TUNED, kind="tuned", model=quickstart.training_run.language_model, prompt=tuned_prompt
-    )
-    experiment_register(actor=quickstart.actor, experiment=experiment, reference=tuned)
-    return True
+    return run
 
 
 def evaluate_baselines(quickstart: Quickstart) -> bool:
@@ -201,6 +216,8 @@ def _experiment(quickstart: Quickstart) -> Experiment:
 
 
 def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
+    if quickstart.experiment is not None:
+        return quickstart.experiment.dataset_version
     text = quickstart.definition["dataset"]
     dataset = Dataset.objects.filter(team=quickstart.team, name=text["name"]).first() or dataset_create(
         actor=quickstart.actor,
@@ -211,6 +228,12 @@ def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
         source=text["source"],
         licence=text["licence"],
     )
+    if dataset.split_seed != text["split_seed"]:
+        raise StepFailed(
+            _("The dataset %(name)s exists with split seed %(seed)d. Give the definition's dataset another name.")
+            % {"name": dataset.name, "seed": dataset.split_seed},
+            code="split_seed",
+        )
     pairs = list(read_labelled(Path(settings.VAR_DIR) / "assets" / text["file"]))
     return dataset_version_create(
         actor=quickstart.actor,

@@ -26,7 +26,6 @@ from apps.workspace.quickstart.service import quickstart_start
 from apps.workspace.terminal.following import follow
 from apps.workspace.terminal.report import print_report
 
-
 EXPERIMENT_WAIT_SECONDS = 20.0
 
 
@@ -46,6 +45,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "This starts an embedded installation; with DATABASE_URL set, start the processes yourself."
             )
+        _check_report_path()
         headless = os.environ.get("HEADLESS", "") not in {"", "0"}
         console = Console(width=None if sys.stdout.isatty() else 160)
         stopped = threading.Event()
@@ -90,6 +90,13 @@ def _page(team: Any, quickstart: Quickstart | None) -> str:
     if quickstart is None or quickstart.experiment is None:
         return reverse("home", kwargs={"team": team.slug})
     return reverse("experiment", kwargs={"team": team.slug, "uid": quickstart.experiment.uid})
+
+
+def _check_report_path() -> None:
+    """Said now, not after the work."""
+    path = os.environ.get("REPORT")
+    if path and not Path(path).resolve().parent.is_dir():
+        raise CommandError(f"REPORT={path}: there is no folder {Path(path).resolve().parent}.")
 
 
 def _link(url: str, user: Any, page: str) -> str:
