@@ -8,6 +8,7 @@ from apps.evaluation.engine.conclusion import (
     BETTER,
     NO_WINNER,
     REFERENCE_BEST,
+    WORSE,
     Recommendation,
     constant_bar,
     is_claimed,
@@ -30,9 +31,8 @@ KIND_PHRASES: dict[str, str] = {
 }
 INTERVAL = gettext_noop("%(difference)s %(metric)s (%(level)s%% interval %(low)s to %(high)s, n = %(n)s)")
 COMPARISON = gettext_noop("%(candidate)s against %(reference)s: %(phrase)s; %(evidence)s.")
-COMPARISON_UNCLAIMED = gettext_noop(
-    "%(candidate)s against %(reference)s: %(phrase)s by its own interval, but not claimed after Holm's correction"
-    " (adjusted p = %(p_adjusted)s); %(evidence)s."
+PHRASE_UNCLAIMED = gettext_noop(
+    "%(phrase)s by its own interval, but not claimed after Holm's correction (adjusted p = %(p_adjusted)s)"
 )
 COMPARISON_MISSING = gettext_noop("%(candidate)s against %(reference)s: no figures yet.")
 
@@ -115,6 +115,15 @@ class Wording:
         """A comparison kind in words."""
         return self.say(KIND_PHRASES[kind], margin=f"{self.margin:g}")
 
+    def found(self, comparison: Comparison) -> str:
+        """What a comparison found, in words that claim a difference only if its adjusted p-value allows it."""
+        kind = kind_of(comparison, margin=self.margin)
+        phrase = self.phrase(kind)
+        if kind not in BETTER | WORSE or is_claimed(comparison, margin=self.margin, alpha=self.alpha):
+            return phrase
+        adjusted = comparison.p_adjusted
+        return self.say(PHRASE_UNCLAIMED, phrase=phrase, p_adjusted="?" if adjusted is None else f"{adjusted:.3g}")
+
     def evidence(self, comparison: Comparison, *, lead: bool = False) -> str:
         """Difference, interval and n; as a lead, that of the reference over the candidate and without plus signs."""
         result = comparison.result
@@ -143,14 +152,7 @@ def comparison_sentence(comparison: Comparison, wording: Wording) -> str:
     names = {"candidate": comparison.candidate, "reference": comparison.reference}
     if comparison.result is None or comparison.result.estimate is None:
         return wording.say(COMPARISON_MISSING, **names)
-    kind = kind_of(comparison, margin=wording.margin)
-    values = names | {"phrase": wording.phrase(kind), "evidence": wording.evidence(comparison)}
-    differs = kind in KIND_PHRASES and kind.startswith(("better", "worse"))
-    if differs and not is_claimed(comparison, margin=wording.margin, alpha=wording.alpha):
-        adjusted = comparison.p_adjusted
-        values["p_adjusted"] = "?" if adjusted is None else f"{adjusted:.3g}"
-        return wording.say(COMPARISON_UNCLAIMED, **values)
-    return wording.say(COMPARISON, **values)
+    return wording.say(COMPARISON, phrase=wording.found(comparison), evidence=wording.evidence(comparison), **names)
 
 
 def more_data_sentence(more: int, cost_nanousd: int | None, wording: Wording) -> str:
@@ -205,7 +207,7 @@ def _sentence(
     params = {
         "recommended": chosen,
         "reference": wording.reference,
-        "phrase": wording.phrase(kind),
+        "phrase": wording.found(own),
         "evidence": wording.evidence(own),
         "also": ", ".join(recommendation.also),
     }

@@ -13,6 +13,7 @@ METHOD = "percentile bootstrap of units"
 TEST = "paired bootstrap of units"
 REFERENCE = "Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 13 and 16"
 RESAMPLES = 9_999
+ROUNDING = 1e-12
 GENERATOR = "numpy.random.PCG64"
 
 _CHUNK_CELLS = 1_000_000
@@ -95,12 +96,14 @@ def bootstrap_difference(
 ) -> PairedResult:
     """Candidate − reference from replicates made by the same draws.
 
-    p = (1 + #{|Δ* − Δ| ≥ |Δ|}) / (B + 1), B the number of defined replicates.
+    p = (1 + #{|Δ* − Δ| ≥ |Δ|}) / (B + 1), B the number of defined replicates. Two numbers that differ by rounding
+    alone are equal there: on few units, replicates tie with Δ often.
     """
     difference = candidate - reference
     replicates = candidate_replicates - reference_replicates
     defined = replicates[~np.isnan(replicates)]
     low, high = percentile_interval(defined, alpha)
-    extreme = int(np.count_nonzero(np.abs(defined - difference) >= abs(difference)))
+    rounding = ROUNDING * max(1.0, abs(difference))
+    extreme = int(np.count_nonzero(np.abs(defined - difference) >= abs(difference) - rounding))
     p = (1 + extreme) / (len(defined) + 1)
     return PairedResult(difference, n, low, high, p, METHOD, TEST, REFERENCE)
