@@ -100,8 +100,10 @@ def cost_chart(board: Board) -> Chart | None:
         "hovertemplate": "%{text}: %{y:.3f}, $%{x:.2g}<extra></extra>",
     }
     assumed = any(row.cost_assumed for row in rows)
-    axis = _("Cost per 1,000 requests (USD, assumed price, log scale)") if assumed else _(
-        "Cost per 1,000 requests (USD, log scale)"
+    axis = (
+        _("Cost per 1,000 requests (USD, assumed price, log scale)")
+        if assumed
+        else _("Cost per 1,000 requests (USD, log scale)")
     )
     layout = {
         "xaxis": {"type": "log", "title": {"text": axis}, "range": [span[0] - 0.4, span[1] + 0.4], "tickprefix": "$"},

@@ -88,9 +88,7 @@ def _models(board: Board) -> Iterator[Notice]:
     notes = {row.candidate.language_model.note: row.candidate for row in board.rows if row.candidate.kind != "baseline"}
     for note, candidate in notes.items():
         if note:
-            yield Notice(
-                _("About the model %(name)s") % {"name": candidate.language_model.name}, note, "info"
-            )
+            yield Notice(_("About the model %(name)s") % {"name": candidate.language_model.name}, note, "info")
 
 
 def _looks(experiment: Experiment) -> Iterator[Notice]:

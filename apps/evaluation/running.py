@@ -22,6 +22,7 @@ from apps.billing.metering import (
 from apps.core import jobs, live
 from apps.core.db import in_database
 from apps.core.models import JobStatus
+from apps.core.processes import stopping
 from apps.evaluation.models import Evaluation
 from apps.evaluation.services.scoring import output_store
 from apps.experiments import rows
@@ -86,7 +87,7 @@ class Slice:
 
     @property
     def should_stop(self) -> bool:
-        late = time.monotonic() >= self.deadline
+        late = time.monotonic() >= self.deadline or stopping.requested()
         return late or self.lost_claim or self.stop_requested or self.budget_error is not None
 
     async def run(self) -> None:

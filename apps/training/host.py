@@ -158,7 +158,7 @@ def _start_engine(host: Host) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={**os.environ, "LLMOPT_ROLE": "engine", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "LLMOPT_ROLE": "host", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
     )
     output.close()
     started = psutil.Process(engine.pid).create_time()

@@ -37,7 +37,9 @@ def experiment_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
     """The given experiments with the candidate that each one recommends, and what each one cost."""
     costs = experiment_costs(experiments)
     boards = dict(Leaderboard.objects.filter(experiment__in=experiments).values_list("experiment_id", "document"))
-    return [_row(experiment, boards.get(experiment.pk) or {}, costs.get(experiment.pk, 0)) for experiment in experiments]
+    return [
+        _row(experiment, boards.get(experiment.pk) or {}, costs.get(experiment.pk, 0)) for experiment in experiments
+    ]
 
 
 def _row(experiment: Experiment, document: dict[str, Any], cost: int) -> ExperimentRow:

@@ -12,6 +12,7 @@ from apps.core import audit, jobs, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
+from apps.core.processes import stopping
 from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
@@ -58,7 +59,7 @@ def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
 
 def _advance(quickstart: Quickstart) -> None:
     deadline = time.monotonic() + SLICE_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not stopping.requested():
         step = _next_step(quickstart)
         if step is None:
             jobs.finish(quickstart, done=len(STEPS), total=len(STEPS), phase="")
