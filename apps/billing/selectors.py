@@ -86,9 +86,7 @@ def spent_by_purpose(experiment: Any) -> dict[str, tuple[int, int, int]]:
     grouped = reservations.annotate(kind=Substr("purpose", 1, _PURPOSE_LENGTH)).values("kind")
     found = {
         row["kind"]: (0, int(row["held"]), int(row["calls"]))
-        for row in grouped.annotate(
-            held=Coalesce(Sum("held_nanousd", filter=open_holds), Value(0)), calls=Count("id")
-        )
+        for row in grouped.annotate(held=Coalesce(Sum("held_nanousd", filter=open_holds), Value(0)), calls=Count("id"))
     }
     entries = LedgerEntry.objects.filter(reservation__experiment=experiment).order_by()
     paid = entries.annotate(purpose=Substr("reservation__purpose", 1, _PURPOSE_LENGTH)).values("purpose")

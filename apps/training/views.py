@@ -39,7 +39,11 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     if part in ("", "charts"):
         context["charts"] = _charts(run)
     if not part:
-        context |= {"spec": _spec(run), "checkpoints": run.checkpoints.all(), "checkpoint_columns": _checkpoint_columns()}
+        context |= {
+            "spec": _spec(run),
+            "checkpoints": run.checkpoints.all(),
+            "checkpoint_columns": _checkpoint_columns(),
+        }
     return render_page(request, "training/training_run.html", context, parts=PARTS)
 
 

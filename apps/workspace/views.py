@@ -80,7 +80,7 @@ def _columns() -> list[dict[str, Any]]:
 @require_safe
 @team_page("view")
 def quickstart_progress(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
-    """The steps of the quickstart that made an experiment: a part of the experiment's page, and a page of its own."""
+    """The quickstart that made an experiment: two parts of the experiment's page, and a page of its own."""
     facts = selectors.progress_facts(user=request.user, team=team, role=role_in(user=request.user, team=team), uid=uid)
     context = {
         "facts": facts,
@@ -89,9 +89,7 @@ def quickstart_progress(request: HttpRequest, team: Team, uid: str) -> HttpRespo
             {"label": facts.experiment.name, "url": reverse("experiment", args=[team.slug, uid])},
         ],
     }
-    template = "workspace/quickstart_progress.html"
-    # A panel names no part: whatever htmx asks for here is the strip.
-    return render_page(request, f"{template}#strip" if request.htmx else template, context)  # type: ignore[attr-defined]
+    return render_page(request, "workspace/quickstart_progress.html", context, parts=("strip", "job"))
 
 
 @require_POST

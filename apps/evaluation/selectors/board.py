@@ -59,8 +59,10 @@ class Board:
     document: dict[str, Any]
     primary: str
     other_metrics: list[str]
-    # Upper end of the axis on which the intervals of the primary metric are drawn.
-    axis_high: float = 1.0
+
+    @property
+    def cost_assumed(self) -> bool:
+        return any(row.cost_assumed for row in self.rows)
 
     @property
     def ended(self) -> int:

@@ -1,0 +1,196 @@
+"""The pages of an experiment: what they say while it runs, when it failed, and when it is finished."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Team, User
+from apps.core.models import JobStatus
+from apps.evaluation import selectors
+from apps.evaluation.models import Evaluation
+from apps.evaluation.tests.worlds import answer_all, constant, finish, half, perfect, rambling, registered
+from apps.experiments.models import Experiment
+
+NAMES = ["Lookup", "Prompted", "Tuned"]
+
+
+@pytest.fixture
+def experiment(team: Team, alice: User, client: Client) -> Experiment:
+    client.force_login(alice)
+    return registered(team, alice, NAMES, reference="Tuned")
+
+
+@pytest.fixture
+def finished(experiment: Experiment, alice: User) -> Experiment:
+    for name, answer in (("Lookup", half), ("Prompted", rambling), ("Tuned", perfect)):
+        answer_all(experiment, alice, name, answer)
+    finish(experiment, alice)
+    return experiment
+
+
+def page(client: Client, experiment: Experiment, tab: str = "experiment", query: str = "", **headers: str) -> str:
+    address = reverse(tab, args=[experiment.team.slug, experiment.uid])
+    response = client.get(f"{address}{query}", **headers)  # type: ignore[arg-type]
+    assert response.status_code == 200
+    text = response.content.decode()
+    assert "<c-" not in text
+    return text
+
+
+def part(client: Client, experiment: Experiment, name: str) -> str:
+    return page(client, experiment, query=f"?part={name}", HTTP_HX_REQUEST="true")
+
+
+def test_a_finished_experiment_opens_with_its_conclusion_and_leads_to_the_model(
+    finished: Experiment, client: Client
+) -> None:
+    text = page(client, finished)
+    model = finished.candidates.get(name="Tuned").language_model
+
+    assert text.index("Ship Tuned") < text.index("Leaderboard") < text.index("Paired differences")
+    assert finished.conclusion_text.split(":")[0] in text
+    assert reverse("model", args=[finished.team.slug, model.uid]) in text
+    assert text.count("data-primary") == 1
+    assert "sse-connect" not in text
+
+
+def test_the_reference_stands_first_and_the_others_follow_by_the_primary_metric(finished: Experiment) -> None:
+    rows = selectors.board(finished).rows
+
+    assert [row.candidate.name for row in rows] == ["Tuned", "Lookup", "Prompted"]
+    assert [row.reference for row in rows] == [True, False, False]
+    assert [row.recommended for row in rows] == [True, False, False]
+    assert all(row.n == finished.dataset_version.test_count for row in rows)
+    assert rows[0].primary.text == "1.000"
+
+
+def test_every_figure_of_a_row_has_an_interval(finished: Experiment) -> None:
+    for row in selectors.board(finished).rows:
+        assert all(cell.range for cell in (row.primary, *row.others, row.cost, row.p50))
+
+
+def test_while_it_runs_each_candidate_says_where_it_stands(experiment: Experiment, alice: User, client: Client) -> None:
+    answer_all(experiment, alice, "Lookup", half)
+    running = answer_all(experiment, alice, "Prompted", rambling, stop_after=3)
+
+    states = {row.candidate.name: row.state for row in selectors.board(experiment).rows}
+    board = part(client, experiment, "board")
+
+    assert states == {"Lookup": "done", "Prompted": "running", "Tuned": "waiting"}
+    assert f"3/{running.total}" in board
+    assert "Waiting" in board
+    assert "<html" not in board
+
+
+def test_a_failed_candidate_says_why_in_its_row(experiment: Experiment, alice: User, client: Client) -> None:
+    evaluation = answer_all(experiment, alice, "Lookup", half, stop_after=2)
+    Evaluation.objects.filter(pk=evaluation.pk).update(
+        status=JobStatus.FAILED,
+        error="The budget is spent.",
+        error_kept="2 outputs are stored.",
+        error_next="Raise it.",
+    )
+
+    board = part(client, experiment, "board")
+
+    assert "The budget is spent. 2 outputs are stored. Raise it." in board
+
+
+def test_the_latest_output_shows_input_expected_and_answer(experiment: Experiment, alice: User, client: Client) -> None:
+    assert "The first output appears here" in part(client, experiment, "latest")
+    evaluation = answer_all(experiment, alice, "Prompted", rambling, stop_after=1)
+
+    text = part(client, experiment, "latest")
+
+    assert "Here is the address you asked for, number 0." in text
+    assert "Main St" in text
+    assert reverse("evaluation", args=[experiment.team.slug, evaluation.uid]) in text
+
+
+def test_differences_wait_for_the_reference(experiment: Experiment, alice: User, client: Client) -> None:
+    answer_all(experiment, alice, "Lookup", half)
+
+    assert "Differences appear when Tuned, the reference, has been tested." in part(client, experiment, "evidence")
+
+
+def test_no_conclusion_is_shown_before_every_candidate_has_ended(
+    experiment: Experiment, alice: User, client: Client
+) -> None:
+    answer_all(experiment, alice, "Lookup", half)
+    answer_all(experiment, alice, "Tuned", perfect)
+
+    text = page(client, experiment)
+
+    assert "Ship " not in text
+    assert "Use this model" not in text
+    assert not any(row.recommended for row in selectors.board(experiment).rows)
+
+
+def test_warnings_name_looks_and_constant_answers(experiment: Experiment, alice: User, client: Client) -> None:
+    answer_all(experiment, alice, "Lookup", constant)
+    answer_all(experiment, alice, "Tuned", perfect)
+
+    text = part(client, experiment, "evidence")
+
+    assert "The test rows were looked at 2 times" in text
+    assert "Lookup gives the same output for every example" in text
+    assert f"registered as {experiment.registration_hash[:12]}" in text
+
+
+def test_the_list_shows_question_conclusion_best_and_n(finished: Experiment, client: Client, team: Team) -> None:
+    text = client.get(reverse("experiments", args=[team.slug])).content.decode()
+
+    assert finished.question in text
+    assert finished.conclusion_text.split(":")[0] in text
+    assert "Tuned" in text
+    assert str(finished.dataset_version.test_count) in text
+
+
+@pytest.mark.parametrize(("sort", "expected"), [("name", ["A", "B"]), ("-name", ["B", "A"]), ("nonsense", ["A", "B"])])
+def test_the_list_is_sorted_as_asked(sort: str, expected: list[str], team: Team, alice: User) -> None:
+    for name in ("B", "A"):
+        other = registered(team, alice, ["One", "Two"], reference="One")
+        Experiment.objects.filter(pk=other.pk).update(name=name)
+
+    found = selectors.experiments_sorted(user=alice, team=team, sort=sort)
+
+    assert [each.name for each in found] == expected
+
+
+def test_the_setup_says_that_the_definition_is_as_registered(finished: Experiment, client: Client) -> None:
+    assert "Decided as registered" in page(client, finished, "experiment_setup")
+
+
+def test_the_setup_says_that_a_changed_definition_is_not_what_was_registered(
+    finished: Experiment, client: Client
+) -> None:
+    Experiment.objects.filter(pk=finished.pk).update(margin=0.2)
+
+    assert "no longer matches what was registered" in page(client, finished, "experiment_setup")
+
+
+def test_the_report_waits_for_the_end_and_then_links_the_json(
+    experiment: Experiment, alice: User, client: Client
+) -> None:
+    download = reverse("api_experiment_report", args=[experiment.uid])
+    assert download not in page(client, experiment, "experiment_report")
+    for name in NAMES:
+        answer_all(experiment, alice, name, perfect)
+    finish(experiment, alice)
+
+    text = page(client, experiment, "experiment_report")
+    document: Any = json.loads(client.get(download).content)
+
+    assert download in text
+    assert document["schema"] == "llmopt.report/1"
+    assert experiment.registration_hash in text
+
+
+def test_every_page_of_an_experiment_is_none_to_another_team(finished: Experiment, charlie: User) -> None:
+    client = Client()
+    client.force_login(charlie)
+    for tab in ("experiment", "experiment_outputs", "experiment_cost", "experiment_setup", "experiment_report"):
+        assert client.get(reverse(tab, args=[finished.team.slug, finished.uid])).status_code == 404
