@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.core.faults import fault_point
 from apps.training.engine.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def save_checkpoint(
     manifest = json.dumps(hash_files(writing), indent=2)
     (writing / "manifest.json").write_text(manifest, encoding="utf-8")
     size = sum(path.stat().st_size for path in writing.iterdir())
+    fault_point("checkpoint")
     publish(writing, folder / name)
     _prune(folder)
     return Saved(name=name, sha256=hashlib.sha256(manifest.encode()).hexdigest(), bytes=size)
