@@ -15,9 +15,11 @@ from apps.evaluation.engine.facts import (
     OutputFacts,
     ReportFacts,
 )
-from apps.evaluation.engine.measures import corpus_f1, unit_means
-from apps.evaluation.engine.metrics import METRICS
-from apps.evaluation.engine.units import candidate_units
+from apps.evaluation.engine.measures import corpus_f1, metric_estimate, unit_means
+from apps.evaluation.engine.metrics import METRICS, Metric
+from apps.evaluation.engine.stats.bootstrap import Resampler
+from apps.evaluation.engine.stats.result import Estimate
+from apps.evaluation.engine.units import CandidateUnits, candidate_units
 from apps.evaluation.models import Evaluation, Output
 from apps.experiments import rows
 from apps.experiments.models import Candidate, Experiment
@@ -141,10 +143,22 @@ def _price_is_assumed(evaluation: Evaluation | None) -> bool:
 
 def validation_value(evaluation: Evaluation) -> float:
     """The primary metric of a finished evaluation on validation, by which something may be chosen."""
+    units, metric = _validation_units(evaluation)
+    return corpus_f1(units, metric) if metric.kind == "corpus_f1" else float(unit_means(units, metric).mean())
+
+
+def validation_estimate(evaluation: Evaluation) -> Estimate:
+    """The same value with its interval and n, for a reader."""
+    units, metric = _validation_units(evaluation)
+    experiment = evaluation.experiment
+    resampler = Resampler(len(units.available), experiment.bootstrap_seed, experiment.bootstrap_resamples)
+    return metric_estimate(metric, units, alpha=experiment.alpha, resampler=resampler)
+
+
+def _validation_units(evaluation: Evaluation) -> tuple[CandidateUnits, Metric]:
     if evaluation.split != "validation" or evaluation.status != JobStatus.SUCCEEDED:
         raise ValueError(f"{evaluation} is no finished evaluation on validation")
     by_id = rows.rows_for_evaluation(evaluation)
     examples = tuple(ExampleFacts(id=row.id, input=row.input, expected=row.expected) for row in by_id.values())
     units = candidate_units(_candidate_facts(evaluation.candidate, evaluation), examples)
-    metric = METRICS[evaluation.experiment.primary_metric]
-    return corpus_f1(units, metric) if metric.kind == "corpus_f1" else float(unit_means(units, metric).mean())
+    return units, METRICS[evaluation.experiment.primary_metric]

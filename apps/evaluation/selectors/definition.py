@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from apps.core.models import JobStatus
+from apps.evaluation.engine.measures import estimate_json
+from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
 from apps.evaluation.models import Evaluation
-from apps.evaluation.reading import validation_value
+from apps.evaluation.reading import validation_estimate
 from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptError, render_messages
 from apps.experiments.models import Candidate, Experiment
@@ -23,12 +25,11 @@ class CandidateDefinition:
 
 @dataclass(frozen=True)
 class Trial:
-    """One way of making a candidate, tried on validation. `value` is None until its evaluation has ended."""
+    """One way of making a candidate, tried on validation. It has no figure until its evaluation has ended."""
 
     candidate: Candidate
     evaluation: Evaluation
-    value: float | None
-    n: int
+    figure: Shown
     chosen: bool
 
 
@@ -53,15 +54,21 @@ def trials(experiment: Experiment) -> list[Trial]:
     """Trial candidates with their value on validation; the chosen one shares its prompt with a contender."""
     used = {candidate.prompt_version_id for candidate in contenders(experiment)}
     found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE)
+    related = found.select_related(
+        "candidate__language_model", "candidate__prompt_version__prompt", "experiment__dataset_version__dataset"
+    )
     return [
         Trial(
             candidate=evaluation.candidate,
             evaluation=evaluation,
-            value=validation_value(evaluation) if evaluation.status == JobStatus.SUCCEEDED else None,
-            n=evaluation.done,
+            figure=_figure(evaluation),
             chosen=evaluation.candidate.prompt_version_id in used,
         )
-        for evaluation in found.select_related(
-            "candidate__language_model", "candidate__prompt_version__prompt", "experiment__dataset_version__dataset"
-        ).order_by("candidate__position", "id")
+        for evaluation in related.order_by("candidate__position", "id")
     ]
+
+
+def _figure(evaluation: Evaluation) -> Shown:
+    if evaluation.status != JobStatus.SUCCEEDED:
+        return NOTHING
+    return shown(estimate_json(validation_estimate(evaluation)), metric_text(evaluation.experiment.primary_metric))

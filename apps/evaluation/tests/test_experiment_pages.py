@@ -4,14 +4,27 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from apps.core.models import JobStatus
 from apps.evaluation import selectors
 from apps.evaluation.models import Evaluation
-from apps.evaluation.tests.worlds import answer_all, constant, finish, half, perfect, rambling, registered
+from apps.evaluation.reading import validation_value
+from apps.evaluation.tests.worlds import (
+    answer_all,
+    constant,
+    draft,
+    finish,
+    half,
+    perfect,
+    rambling,
+    registered,
+    try_on_validation,
+)
 from apps.experiments.models import Experiment
 
 NAMES = ["Lookup", "Prompted", "Tuned"]
@@ -194,3 +207,40 @@ def test_every_page_of_an_experiment_is_none_to_another_team(finished: Experimen
     client.force_login(charlie)
     for tab in ("experiment", "experiment_outputs", "experiment_cost", "experiment_setup", "experiment_report"):
         assert client.get(reverse(tab, args=[finished.team.slug, finished.uid])).status_code == 404
+
+
+def test_while_demonstrations_are_chosen_each_trial_shows_its_value_on_validation(
+    team: Team, alice: User, client: Client
+) -> None:
+    client.force_login(alice)
+    experiment = draft(team, alice)
+    evaluation = try_on_validation(experiment, alice, "Draw 1", half)
+
+    (trial,) = selectors.trials(experiment)
+    board = part(client, experiment, "board")
+
+    assert trial.figure.value == pytest.approx(validation_value(evaluation))
+    assert trial.figure.n == evaluation.total
+    assert trial.figure.range in board
+    assert "Draw 1" in board
+
+
+@pytest.mark.parametrize("tab", ["experiment", "experiment_outputs", "experiment_cost", "experiment_report"])
+def test_a_page_costs_as_many_queries_for_five_candidates_as_for_two(
+    tab: str, team: Team, alice: User, client: Client
+) -> None:
+    client.force_login(alice)
+    counts = []
+    for names in (["A", "B"], ["A", "B", "C", "D", "E"]):
+        experiment = registered(team, alice, names, reference="A")
+        for name in names:
+            answer_all(experiment, alice, name, half if name == "B" else perfect)
+        finish(experiment, alice)
+        address = reverse(tab, args=[team.slug, experiment.uid])
+        client.get(address)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(address)
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+    assert counts[0] < 40

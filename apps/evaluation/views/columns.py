@@ -80,3 +80,12 @@ def exploratory_columns() -> Columns:
         {"label": _("n"), "numeric": True},
         {"label": _("Test")},
     ]
+
+
+def trial_columns(primary: str) -> Columns:
+    return [
+        {"label": _("Trial")},
+        {"label": metric_label(primary), "numeric": True, "help": _("Below it: its interval, bootstrap of examples.")},
+        {"label": _("n"), "numeric": True, "help": _("Validation examples answered.")},
+        {"label": _("State")},
+    ]

@@ -64,7 +64,10 @@ def _latest(found: Experiment) -> dict[str, Any]:
 
 
 def _board(found: Experiment, board: Board) -> dict[str, Any]:
+    # Before the candidates are registered, what happens is the choice of demonstrations.
     return {
+        "trials": [] if board.rows else selectors.trials(found),
+        "trial_columns": columns.trial_columns(found.primary_metric),
         "board": board,
         "board_columns": columns.board_columns(board, level_of(found)),
         "level": level_of(found),
@@ -147,12 +150,7 @@ def _definition(found: Experiment) -> dict[str, Any]:
             {"label": _("Frozen")},
         ],
         "trials": selectors.trials(found),
-        "trial_columns": [
-            {"label": _("Trial")},
-            {"label": metric_label(found.primary_metric), "numeric": True},
-            {"label": _("n"), "numeric": True},
-            {"label": _("State")},
-        ],
+        "trial_columns": columns.trial_columns(found.primary_metric),
         "hash_holds": _hash_holds(found, candidates),
         "family_columns": [{"label": _("Candidate")}, {"label": _("Compared with")}],
     }
