@@ -33,6 +33,7 @@ class MeteredResult:
     `error` is empty, the code of the candidate's own failure (`context_too_long`, `content_filter`, `bad_request`), or
     `infrastructure`. For an answer from the cache `cost_nanousd` is 0 and `latency_ms` the time of the look-up;
     `original_cost_nanousd` and `original_latency_ms` are always those of the call that generated the text.
+    `latency_ms` is the wall time of the attempt without the time that it waited in the queue of a local model.
     `reservation_id` is that of the last attempt; None for an answer from the cache.
     """
 

@@ -265,11 +265,13 @@ def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
 def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResult:
     """Book the answer and store it, in one transaction."""
     spent = _spent(attempt, answer)
+    # Waiting behind other calls of the same run says nothing about the model.
+    latency_ms = answer.latency_ms - 1000 * (answer.queue_seconds or 0.0)
     result = MeteredResult(
         text=storable_text(answer.text),
         finish_reason=storable_text(answer.finish_reason),
-        latency_ms=answer.latency_ms,
-        original_latency_ms=answer.latency_ms,
+        latency_ms=latency_ms,
+        original_latency_ms=latency_ms,
         cost_nanousd=spent.amount_nanousd,
         original_cost_nanousd=spent.amount_nanousd,
         prompt_tokens=answer.usage.prompt_tokens,
