@@ -183,13 +183,21 @@ def read_state(here: Places | None = None) -> State | None:
 
 
 def _take_lock(here: Places) -> TextIO:
+    """AlreadyRunning while another start lives. What a killed one left holds the lock until it has stopped in order."""
     lock = here.lock.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise AlreadyRunning(read_state(here)) from None
-    return lock
+    deadline = time.monotonic() + _SHUTDOWN_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            state = read_state(here)
+            starter_is_gone = state is not None and tree.process_key(state.pid) is None
+            if not starter_is_gone or time.monotonic() >= deadline:
+                lock.close()
+                raise AlreadyRunning(state) from None
+            time.sleep(0.1)
+        else:
+            return lock
 
 
 def _new_state(here: Places, *, host: str, port: int) -> State:
@@ -234,11 +242,16 @@ def _inference_port() -> int:
 
 
 def _write_token(path: Path) -> None:
+    """Whole or not at all: a kill in between must not leave an empty token, which inference would refuse for ever."""
     if path.exists():
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    partial = path.with_suffix(".new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def _start_daemon(here: Places, state: State, lock: TextIO) -> "subprocess.Popen[bytes]":
