@@ -106,7 +106,13 @@ def cost_chart(board: Board) -> Chart | None:
         else _("Cost per 1,000 requests (USD, log scale)")
     )
     layout = {
-        "xaxis": {"type": "log", "title": {"text": axis}, "range": [span[0] - 0.4, span[1] + 0.4], "tickprefix": "$"},
+        "xaxis": {
+            "type": "log",
+            "title": {"text": axis},
+            "range": [span[0] - 0.4, span[1] + 0.4],
+            "tickprefix": "$",
+            "dtick": 1,
+        },
         "yaxis": {"title": {"text": label}, "range": [-0.05, 1.05]},
         "showlegend": False,
     }

@@ -30,9 +30,11 @@ class ComparisonRow:
 
 
 def comparison_rows(document: Mapping[str, Any]) -> list[ComparisonRow]:
-    """The decision family on the primary metric."""
+    """The decision family on the primary metric, the closest to the reference first; those without figures last."""
     margin = document.get("experiment", {}).get("margin", 0.0)
-    return [_row(row, margin, "p_adjusted") for row in primary_comparisons(document)]
+    found = primary_comparisons(document)
+    found.sort(key=lambda row: (row["difference"] is None, -(row["difference"] or 0.0)))
+    return [_row(row, margin, "p_adjusted") for row in found]
 
 
 def exploratory_rows(document: Mapping[str, Any]) -> list[ComparisonRow]:

@@ -25,6 +25,7 @@ class Shown:
 
 
 NOTHING = Shown(MISSING)
+_PERCENT = "\u00a0%"
 Text = Callable[[float], str]
 
 
@@ -52,7 +53,9 @@ def range_text(low: float | None, high: float | None, text: Text) -> str:
         return _("from %(low)s") % {"low": text(low)}
     if low is None and high is not None:
         return _("up to %(high)s") % {"high": text(high)}
-    return f"{text(low or 0.0)}–{text(high or 0.0)}"
+    first, second = text(low or 0.0), text(high or 0.0)
+    # One unit is enough for both ends.
+    return f"{first.removesuffix(_PERCENT) if second.endswith(_PERCENT) else first}–{second}"
 
 
 def score_text(value: float) -> str:

@@ -96,17 +96,21 @@ def _looks(experiment: Experiment) -> Iterator[Notice]:
     if not looks:
         return
     own = [look for look in looks if look.experiment_id == experiment.pk]
+    tested = ", ".join(look.evaluation.candidate.name for look in own if look.evaluation is not None)
+    sentences = [look.decision for look in own if look.evaluation is None]
+    if tested:
+        sentences.append(
+            _("One final test each of %(names)s, as registered under %(hash)s.")
+            % {"names": tested, "hash": experiment.registration_hash[:12]}
+        )
     others = len(looks) - len(own)
-    text = _("Each candidate of this experiment was tested once: %(decisions)s.") % {
-        "decisions": "; ".join(look.decision for look in own)
-    }
     if others:
-        text += " " + _("Other experiments looked %(count)d times.") % {"count": others}
+        sentences.append(_("Other experiments on this dataset version looked %(count)d times.") % {"count": others})
     yield Notice(
         ngettext(
             "The test rows were looked at %(count)d time", "The test rows were looked at %(count)d times", len(looks)
         )
         % {"count": len(looks)},
-        text,
+        " ".join(sentences),
         "info",
     )

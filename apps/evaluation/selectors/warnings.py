@@ -11,7 +11,7 @@ from apps.experiments.models import Experiment
 def looks_at_test(experiment: Experiment) -> QuerySet[TestLook]:
     """Every look at the test rows of the experiment's dataset version, by whatever experiment, oldest first."""
     looks = TestLook.objects.filter(dataset_version=experiment.dataset_version)
-    return looks.select_related("experiment", "actor").order_by("id")
+    return looks.select_related("experiment", "evaluation__candidate").order_by("id")
 
 
 def truncated_counts(experiment: Experiment) -> dict[str, int]:

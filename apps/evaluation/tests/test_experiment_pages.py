@@ -150,7 +150,7 @@ def test_warnings_name_looks_and_constant_answers(experiment: Experiment, alice:
 
     assert "The test rows were looked at 2 times" in text
     assert "Lookup gives the same output for every example" in text
-    assert f"registered as {experiment.registration_hash[:12]}" in text
+    assert f"registered under {experiment.registration_hash[:12]}" in text
 
 
 def test_the_list_shows_question_conclusion_best_and_n(finished: Experiment, client: Client, team: Team) -> None:

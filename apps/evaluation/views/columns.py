@@ -15,7 +15,7 @@ def list_columns() -> Columns:
         {"label": _("Question"), "sort": "name"},
         {"label": _("Conclusion")},
         {"label": _("Best candidate")},
-        {"label": _("n"), "numeric": True, "sort": "n", "help": _("Test examples.")},
+        {"label": _("n"), "numeric": True, "sort": "n"},
         {"label": _("Cost"), "unit": "USD", "numeric": True},
         {"label": _("State"), "sort": "state"},
         {"label": _("Asked"), "sort": "asked"},
@@ -45,7 +45,7 @@ def board_columns(board: Board, level: str) -> Columns:
         },
         {"label": "p50", "unit": "ms", "numeric": True, "help": _("Half of the answers took no longer.")},
         {"label": "p95", "unit": "ms", "numeric": True, "help": _("95 of 100 answers took no longer.")},
-        {"label": _("n"), "numeric": True, "help": _("Test examples behind every figure of the row.")},
+        {"label": _("n"), "numeric": True},
     ]
 
 
@@ -86,6 +86,6 @@ def trial_columns(primary: str) -> Columns:
     return [
         {"label": _("Trial")},
         {"label": metric_label(primary), "numeric": True, "help": _("Below it: its interval, bootstrap of examples.")},
-        {"label": _("n"), "numeric": True, "help": _("Validation examples answered.")},
+        {"label": _("n"), "numeric": True},
         {"label": _("State")},
     ]
