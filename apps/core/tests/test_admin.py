@@ -130,3 +130,19 @@ def test_the_hash_of_a_sign_in_link_is_not_shown(settings: Any, client: Client, 
     page = client.get(reverse("admin:accounts_signinlink_change", args=[link.pk])).content.decode()
 
     assert link.token_hash not in page
+
+
+def test_the_admin_has_a_policy_of_its_own_and_the_pages_keep_the_strict_one(client: Client, operator: User) -> None:
+    """The theme needs inline styles, which a nonce in the same directive would switch off again (docs/security.md)."""
+    admin_policy = _directives(client.get("/admin/"))
+    page_policy = _directives(client.get("/account/"))
+
+    assert "'unsafe-inline'" in admin_policy["style-src"]
+    assert "nonce-" not in admin_policy["style-src"]
+    assert "'unsafe-inline'" not in admin_policy["script-src"]
+    assert "unsafe" not in " ".join(page_policy.values())
+
+
+def _directives(answer: Any) -> dict[str, str]:
+    parts = (part.strip().partition(" ") for part in answer.headers["Content-Security-Policy"].split(";"))
+    return {name: values for name, _, values in parts}
