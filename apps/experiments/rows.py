@@ -1,5 +1,6 @@
 """Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.utils.translation import gettext as _
 from apps.core.artifacts import get_bytes
 from apps.core.errors import NotAllowed
 from apps.experiments.engine.rows import Example, content_hash, from_parquet
+from apps.experiments.engine.text import normalise_input
 from apps.experiments.models import Dataset, DatasetVersion
 
 VISIBLE_SPLITS = ("train", "validation")
@@ -53,6 +55,17 @@ def page(version: DatasetVersion, *, split: str, offset: int, limit: int) -> tup
 def test_ids(version: DatasetVersion) -> list[str]:
     """Ids of the test rows: enough to plan an evaluation, nothing to learn from."""
     return [row.id for row in _all(version) if row.split == "test"]
+
+
+def test_inputs_among(version: DatasetVersion, texts: Iterable[str]) -> int:
+    """How many of `texts` are inputs of the version's test rows, whatever their spaces and case."""
+    locked = {normalise_input(row.input) for row in _all(version) if row.split == "test"}
+    return sum(normalise_input(text) in locked for text in texts)
+
+
+def test_inputs_seen(version: DatasetVersion, *, fitted_on: DatasetVersion) -> int:
+    """How many training or validation rows of `fitted_on` are test rows of `version`: none within one dataset."""
+    return test_inputs_among(version, (row.input for row in _all(fitted_on) if row.split != "test"))
 
 
 def rows_for_evaluation(evaluation: Any) -> dict[str, Example]:

@@ -32,6 +32,7 @@ VERBS: dict[str, Promise] = {
     "training_run.started": gettext_lazy("started a training run"),
     "quickstart.started": gettext_lazy("started the quickstart"),
     "evaluation.created": gettext_lazy("planned an evaluation on %(examples)s examples"),
+    "evaluation.started": gettext_lazy("started an evaluation"),
     "evaluation.finished": gettext_lazy("finished an evaluation with %(outputs)s outputs"),
     "budget.created": gettext_lazy("set a budget"),
     "price.created": gettext_lazy("set a price"),

@@ -12,7 +12,7 @@ from apps.core.errors import Conflict
 from apps.core.models import JobStatus
 from apps.evaluation.models import Evaluation, TestLook
 from apps.experiments import rows
-from apps.experiments.models import Candidate, Experiment
+from apps.experiments.models import Candidate, DatasetVersion, Experiment
 from apps.providers.models import LanguageModel
 
 
@@ -87,7 +87,24 @@ def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
     model = evaluation.candidate.language_model
     if model.state != LanguageModel.State.READY:
         raise Conflict(_("%(model)s is not ready, so it cannot be evaluated.") % {"model": model.name})
-    queued = jobs.enqueue(evaluation)
-    if queued:
-        live.publish(evaluation.experiment, "candidates")
+    if evaluation.split == "test":
+        _check_unseen(evaluation.experiment, model)
+    with transaction.atomic():
+        queued = jobs.enqueue(evaluation)
+        if queued:
+            audit.record(actor=actor, verb="evaluation.started", target=evaluation)
+            live.publish(evaluation.experiment, "candidates")
     return queued
+
+
+def _check_unseen(experiment: Experiment, model: LanguageModel) -> None:
+    """A model fitted on another dataset may have seen rows that are test rows here."""
+    fitted_on = DatasetVersion.objects.filter(
+        dataset__team=experiment.team_id, content_hash=model.facts.get("dataset", "")
+    )
+    seen = sum(rows.test_inputs_seen(experiment.dataset_version, fitted_on=version) for version in fitted_on)
+    if seen:
+        raise Conflict(
+            _("%(model)s was fitted on %(count)d of these test rows, so its score here would mean nothing.")
+            % {"model": model.name, "count": seen}
+        )

@@ -3,8 +3,11 @@
 import json
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.core.access import require
 from apps.core.artifacts import put_bytes
+from apps.core.errors import ApplicationError
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
 from apps.providers.engine import baselines
@@ -21,6 +24,8 @@ NAMES = {
 def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, method: str) -> LanguageModel:
     """The baseline `method` fitted on this version's training rows; fitted now if it was not before."""
     require(team, actor, "edit")
+    if dataset_version.owning_team_id != team.pk:
+        raise ApplicationError(_("The dataset must belong to the model's team."), field="dataset_version")
     served_name = f"baseline:{method}:{dataset_version.content_hash[:16]}"
     existing = LanguageModel.objects.filter(team=team, served_name=served_name).first()
     if existing is not None:

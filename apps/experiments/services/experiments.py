@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
+from apps.experiments import rows
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
 
 
@@ -75,6 +76,7 @@ def candidate_add(
         for part in filter(None, (language_model, prompt_version)):
             if part.owning_team_id != experiment.team_id:
                 raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
+        _check_demonstrations(experiment.dataset_version, prompt_version)
         candidate: Candidate = Candidate.objects.create(
             experiment=experiment,
             name=name,
@@ -88,6 +90,19 @@ def candidate_add(
         audit.record(actor=actor, verb="candidate.added", target=candidate, name=name, trial=trial)
         live.publish(experiment, "candidates")
     return candidate
+
+
+def _check_demonstrations(dataset_version: DatasetVersion, prompt_version: PromptVersion | None) -> None:
+    """A training row of one dataset may be a test row of another: shown to the model, it would be a leak."""
+    shown = [item["input"] for item in prompt_version.demonstrations] if prompt_version is not None else []
+    leaks = rows.test_inputs_among(dataset_version, shown) if shown else 0
+    if leaks:
+        raise ApplicationError(
+            _("The prompt shows %(count)d test rows of this experiment's dataset. Choose other demonstrations.")
+            % {"count": leaks},
+            code="demonstration_in_test",
+            field="prompt_version",
+        )
 
 
 def experiment_register(*, actor: Any, experiment: Experiment, reference: Candidate) -> Experiment:

@@ -23,6 +23,8 @@ def prompt_version_create(
     one under a training row's id, would be a leak.
     """
     require(team, actor, "edit")
+    if demonstrations_from is not None and demonstrations_from.owning_team_id != team.pk:
+        raise ApplicationError(_("The demonstrations must come from a dataset of the prompt's team."))
     _check(spec, demonstrations_from)
     with transaction.atomic():
         prompt, _created = Prompt.objects.get_or_create(team=team, name=name)

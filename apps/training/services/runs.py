@@ -29,6 +29,9 @@ def training_run_create(
 ) -> TrainingRun:
     """Plan a run, and with it the model that it will make ready. `spec`: the engine's fields without paths."""
     require(team, actor, "edit")
+    for part in (base_model, dataset_version, prompt_version):
+        if part.owning_team_id != team.pk:
+            raise ApplicationError(_("Model, dataset and prompt must belong to the team that trains."))
     if base_model.state != LanguageModel.State.READY:
         raise Conflict(_("%(model)s is not ready, so it cannot be trained further.") % {"model": base_model.name})
     _check_spec(spec)

@@ -1,0 +1,107 @@
+"""No candidate is tested on rows that it was shown or fitted on, and nothing is built from another team's parts."""
+
+import json
+from typing import Any
+
+import pytest
+
+from apps.accounts.models import Team, User
+from apps.core.errors import ApplicationError, Conflict
+from apps.core.models import AuditEvent, JobStatus
+from apps.core.tests import factories
+from apps.evaluation.services.evaluations import evaluation_start, final_evaluation_create
+from apps.experiments import rows
+from apps.experiments.engine.prompts import Demonstration, PromptSpec
+from apps.experiments.models import DatasetVersion, Experiment
+from apps.experiments.services.baselines import baseline_model
+from apps.experiments.services.datasets import dataset_version_create
+from apps.experiments.services.experiments import candidate_add, experiment_register
+from apps.experiments.services.prompts import prompt_version_create
+from apps.providers.engine.baselines import NEAREST
+from apps.providers.engine.messages import Message
+from apps.providers.models import LanguageModel
+from apps.training.services.runs import training_run_create
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def version(team: Team, owner: User, *, seed: int) -> DatasetVersion:
+    """The same 80 addresses in every dataset; the seed alone decides which of them are test rows."""
+    dataset = factories.DatasetFactory.create(team=team, created_by=owner, split_seed=seed)
+    pairs = [(f"{n} Main St, City {n}", json.dumps({"number": str(n), "city": f"City {n}"})) for n in range(80)]
+    return dataset_version_create(actor=owner, dataset=dataset, pairs=pairs)
+
+
+def experiment_on(dataset_version: DatasetVersion, owner: User) -> Experiment:
+    made: Experiment = factories.ExperimentFactory.create(
+        team=dataset_version.dataset.team, dataset_version=dataset_version, created_by=owner
+    )
+    return made
+
+
+def add(experiment: Experiment, owner: User, model: LanguageModel, **changes: Any) -> Any:
+    values = {"name": model.name, "kind": "baseline", "prompt_version": None, "parameters": {}, **changes}
+    return candidate_add(actor=owner, experiment=experiment, language_model=model, **values)
+
+
+def test_a_prompt_that_shows_a_test_row_of_this_dataset_is_refused(team: Team, alice: User) -> None:
+    here, there = version(team, alice, seed=1), version(team, alice, seed=2)
+    experiment = experiment_on(here, alice)
+    locked = set(rows.test_ids(here))
+    leak, clean = (
+        next(row for row in rows.train_rows(there) if (row.id in locked) is wanted) for wanted in (True, False)
+    )
+    model = factories.LanguageModelFactory.create(team=team)
+    prompts = {}
+    for name, row in (("leak", leak), ("clean", clean)):
+        shown = Demonstration(id=row.id, input=row.input, expected=row.expected)
+        spec = PromptSpec(messages=(Message("user", "{{ input }}"),), demonstrations=(shown,))
+        prompts[name] = prompt_version_create(actor=alice, team=team, name=name, spec=spec, demonstrations_from=there)
+    with pytest.raises(ApplicationError, match="shows 1 test rows"):
+        add(experiment, alice, model, name="leak", kind="prompted", prompt_version=prompts["leak"])
+    assert add(experiment, alice, model, name="clean", kind="prompted", prompt_version=prompts["clean"]).pk
+
+
+def test_a_model_fitted_on_another_split_of_these_rows_is_not_tested(team: Team, alice: User) -> None:
+    here, there = version(team, alice, seed=1), version(team, alice, seed=2)
+    experiment = experiment_on(here, alice)
+    own = add(experiment, alice, baseline_model(actor=alice, team=team, dataset_version=here, method=NEAREST))
+    foreign_model = baseline_model(actor=alice, team=team, dataset_version=there, method=NEAREST)
+    foreign = add(experiment, alice, foreign_model, name="Fitted elsewhere")
+    experiment_register(actor=alice, experiment=experiment, reference=own)
+    own.refresh_from_db()
+    foreign.refresh_from_db()
+
+    with pytest.raises(Conflict, match="was fitted on"):
+        evaluation_start(actor=alice, evaluation=final_evaluation_create(actor=alice, candidate=foreign, order_seed=1))
+
+    evaluation = final_evaluation_create(actor=alice, candidate=own, order_seed=1)
+    assert evaluation_start(actor=alice, evaluation=evaluation) is True
+    assert evaluation_start(actor=alice, evaluation=evaluation) is False
+    evaluation.refresh_from_db()
+    assert evaluation.status == JobStatus.QUEUED
+    assert AuditEvent.objects.filter(verb="evaluation.started", object_uid=evaluation.uid).count() == 1
+
+
+def test_nothing_is_fitted_or_trained_on_another_teams_rows(
+    team: Team, alice: User, other_team: Team, charlie: User
+) -> None:
+    theirs = version(other_team, charlie, seed=1)
+    with pytest.raises(ApplicationError, match="must belong to the model's team"):
+        baseline_model(actor=alice, team=team, dataset_version=theirs, method=NEAREST)
+    row = rows.train_rows(theirs)[0]
+    shown = Demonstration(id=row.id, input=row.input, expected=row.expected)
+    spec = PromptSpec(messages=(Message("user", "{{ input }}"),), demonstrations=(shown,))
+    with pytest.raises(ApplicationError, match="prompt's team"):
+        prompt_version_create(actor=alice, team=team, name="p", spec=spec, demonstrations_from=theirs)
+    with pytest.raises(ApplicationError, match="team that trains"):
+        training_run_create(
+            actor=alice,
+            team=team,
+            name="run",
+            base_model=factories.LanguageModelFactory.create(team=team),
+            dataset_version=theirs,
+            prompt_version=factories.PromptVersionFactory.create(prompt__team=team),
+            spec={},
+        )
+    assert not LanguageModel.objects.filter(team=team, kind=LanguageModel.Kind.TRAINED).exists()
