@@ -11,12 +11,19 @@ from contextvars import copy_context
 from threading import Lock
 from typing import TypeVar
 
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 T = TypeVar("T")
 
 _lock = Lock()
 _thread: ThreadPoolExecutor | None = None
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or was busy too long: another try may do, nothing has to be mended."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_database_away(part) for part in error.exceptions)
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 def _forget_thread() -> None:

@@ -47,6 +47,8 @@ class JobKind:
     max_attempts: int = 5
     # Called before a dead row is queued again; returns False while the old process still has to be waited for.
     may_resume: Callable[[Any], bool] | None = None
+    # Called in the transaction in which the reaper fails a row, for what else that means.
+    after_failure: Callable[[Any], None] | None = None
 
     @property
     def model_class(self) -> Any:
@@ -269,12 +271,7 @@ def _recover(kind: JobKind, row: JobModel) -> bool:
         "job process is gone", extra={"job": row._meta.label_lower, "uid": str(row.uid), "attempt": row.attempt}
     )
     if row.attempt >= kind.max_attempts:
-        return fail(
-            row,
-            error=_("The process that ran this job died %(count)d times.") % {"count": row.attempt},
-            kept=_("Everything finished before that is kept."),
-            next_step=_("Look at the log, then press Retry."),
-        )
+        return _give_up(kind, row)
     with transaction.atomic():
         # The old claim is part of the condition, so that a process that comes back to life has lost it.
         queued = transition(
@@ -289,3 +286,18 @@ def _recover(kind: JobKind, row: JobModel) -> bool:
         if queued:
             _send(row)
     return queued
+
+
+def _give_up(kind: JobKind, row: JobModel) -> bool:
+    with transaction.atomic():
+        failed = finish(
+            row,
+            to=JobStatus.FAILED,
+            unheard_since=row.heartbeat_at,
+            error=_("The process that ran this job died %(count)d times.") % {"count": row.attempt},
+            error_kept=_("Everything finished before that is kept."),
+            error_next=_("Look at the log, then press Retry."),
+        )
+        if failed and kind.after_failure is not None:
+            kind.after_failure(row)
+    return failed

@@ -8,6 +8,7 @@ class TrainingConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
         from apps.training.launch import host_may_resume
+        from apps.training.services.runs import training_run_failed
 
         register(
             JobKind(
@@ -15,5 +16,6 @@ class TrainingConfig(AppConfig):
                 task="apps.training.tasks.training_start",
                 max_attempts=10,
                 may_resume=host_may_resume,
+                after_failure=training_run_failed,
             )
         )

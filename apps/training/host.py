@@ -11,7 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,23 +22,25 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.core import jobs, live
+from apps.core.db import is_database_away
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus
-from apps.providers.services import language_model_failed
 from apps.training import workdir
 from apps.training.events import record_events
 from apps.training.models import DeviceLease, TrainingRun
 from apps.training.services.registry import model_version_register
+from apps.training.services.runs import training_run_failed
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+AWAY_SECONDS = 2.0
 LOCK_WAIT_SECONDS = 60
 LEASE = timedelta(seconds=60)
 ENGINE_RESTARTS = 3
@@ -81,6 +86,8 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
     except Exception as error:
         _stop_engine(host)
         log.exception("training host failed", extra={"run": str(run.uid)})
+        if is_database_away(error):
+            return 1  # nothing can be recorded now; the reaper starts the next attempt from what is on disk
         _fail(
             host,
             _("The training host stopped with an error: %(error)s") % {"error": f"{type(error).__name__}: {error}"},
@@ -172,13 +179,20 @@ def _follow(host: Host) -> int | None:
     while True:
         code = host.engine.poll()
         close_old_connections()
-        if not _bring_in(host):
-            _stop_engine(host)
-            return None
-        if code is not None:
-            return code
-        _pass_on_requests(host)
-        _lease(host.run)
+        try:
+            if not _bring_in(host):
+                _stop_engine(host)
+                return None
+            if code is not None:
+                return code
+            _pass_on_requests(host)
+            _lease(host.run)
+        except (DatabaseError, InterfaceError) as error:
+            if not is_database_away(error):
+                raise
+            # The engine needs no database: its events wait in their file until this one is back.
+            log.warning("the database is away; training goes on", extra={"run": str(host.run.uid)})
+            time.sleep(AWAY_SECONDS)
         time.sleep(POLL_SECONDS)
 
 
@@ -209,7 +223,8 @@ def _end(host: Host, code: int) -> int:
     if code == EXIT_FINISHED:
         finished = host.last_events.get("finished") or _last_finished(host)
         try:
-            model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
+            with _heard(run):
+                model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
         except Conflict:
             return 3
     elif code == EXIT_CANCELLED:
@@ -223,6 +238,29 @@ def _end(host: Host, code: int) -> int:
         _fail(host, str(error.get("text") or _engine_died(code)))
     live.publish(run, "status")
     return 0
+
+
+@contextmanager
+def _heard(run: TrainingRun) -> Iterator[None]:
+    """Heartbeats from a thread: hashing what was trained may take longer than the reaper waits."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(settings.JOB_HEARTBEAT_SECONDS):
+            try:
+                _is_current(run)
+            except (DatabaseError, InterfaceError):
+                log.exception("a heartbeat failed", extra={"run": str(run.uid)})
+                close_old_connections()
+        connection.close()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _pause_is_wanted(run: TrainingRun) -> bool:
@@ -246,4 +284,4 @@ def _fail(host: Host, sentence: str) -> None:
     kept = _("The checkpoint at step %(step)d is kept.") % {"step": last.step} if last else _("Nothing was saved yet.")
     with transaction.atomic():
         if jobs.fail(run, error=sentence, kept=kept, next_step=_("Press Retry to go on from there.")):
-            language_model_failed(actor=None, model=run.language_model, error=sentence)
+            training_run_failed(run)

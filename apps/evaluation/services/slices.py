@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.core import audit, jobs, live
+from apps.core.db import is_database_away
 from apps.core.models import JobStatus
 from apps.evaluation.models import Evaluation
 from apps.evaluation.running import Slice, work_slice
@@ -20,6 +21,8 @@ def evaluation_slice_work(*, actor: Any, evaluation: Evaluation) -> None:
     try:
         work = work_slice(evaluation)
     except Exception as error:
+        if is_database_away(error):
+            raise  # the reaper gives the evaluation to another worker, and counts the attempt
         jobs.fail(
             evaluation,
             error=_("This evaluation stopped with an error: %(error)s") % {"error": _first_line(error)},

@@ -11,7 +11,7 @@ from apps.core.errors import ApplicationError, Conflict
 from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
-from apps.providers.services import language_model_create
+from apps.providers.services import language_model_create, language_model_failed
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.spec import spec_from_dict
 from apps.training.models import TrainingRun
@@ -73,3 +73,8 @@ def training_run_start(*, actor: Any, run: TrainingRun) -> bool:
     with transaction.atomic():
         audit.record(actor=actor, verb="training_run.started", target=run)
         return jobs.enqueue(run)
+
+
+def training_run_failed(run: TrainingRun) -> None:
+    """Say on the model, too, that its run has failed."""
+    language_model_failed(actor=None, model=run.language_model, error=run.error)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.core import audit, jobs, live
 from apps.core.access import require
+from apps.core.db import is_database_away
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
 from apps.core.processes import stopping
@@ -46,6 +47,8 @@ def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
     try:
         _advance(quickstart)
     except Exception as error:
+        if is_database_away(error):
+            raise  # the reaper gives the quickstart to another worker, and counts the attempt
         expected = isinstance(error, ApplicationError)
         jobs.fail(
             quickstart,
