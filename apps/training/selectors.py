@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.access import fetch_for_user
 from apps.core.models import JobStatus
+from apps.core.textdiff import field_differences
 from apps.training.models import MetricPoint, SampleOutput, TrainingRun
 
 MOST_POINTS = 500
@@ -54,6 +55,10 @@ def phase_stages(run: TrainingRun) -> list[dict[str, Any]]:
     found = {phase["name"]: phase for phase in run.phases}
     names = [*PHASES, *(name for name in found if name not in PHASES)]
     return [_stage(name, found.get(name), run) for name in names]
+
+
+def phase_label(run: TrainingRun) -> str:
+    return str(PHASES.get(run.phase, run.phase))
 
 
 def _stage(name: str, phase: dict[str, Any] | None, run: TrainingRun) -> dict[str, Any]:
@@ -100,8 +105,36 @@ def series(run: TrainingRun, name: str) -> Series:
     return Series(name, steps, values, every)
 
 
+@dataclass(frozen=True)
+class ShownSample:
+    """A sample with what can be compared: words are only where both sides are JSON objects."""
+
+    sample: SampleOutput
+    base: "SampleAnswer"
+    now: "SampleAnswer"
+
+
+@dataclass(frozen=True)
+class SampleAnswer:
+    text: str
+    right: bool
+    comparable: bool
+
+
+def shown_samples(run: TrainingRun) -> list[ShownSample]:
+    """The newest answers, each beside the base model's."""
+    return [
+        ShownSample(sample, _answer(sample.expected, sample.base), _answer(sample.expected, sample.text))
+        for sample in latest_samples(run)
+    ]
+
+
+def _answer(expected: str, text: str) -> SampleAnswer:
+    return SampleAnswer(text, text == expected, field_differences(expected, text) is not None)
+
+
 def latest_samples(run: TrainingRun) -> list[SampleOutput]:
     """The newest answer to each of the sample examples."""
     newest = SampleOutput.objects.filter(run=run, example_id=OuterRef("example_id")).order_by("-step").values("pk")[:1]
-    found = SampleOutput.objects.filter(run=run, pk__in=Subquery(newest)) if run.pk else SampleOutput.objects.none()
-    return list(found.order_by("example_id")[:SAMPLES])
+    found = SampleOutput.objects.filter(run=run, pk__in=Subquery(newest)).order_by("example_id")
+    return list(found[:SAMPLES])

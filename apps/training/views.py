@@ -33,9 +33,9 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "log_missing": _("Nothing was logged yet."),
     }
     if part in ("", "progress"):
-        context["stages"] = selectors.phase_stages(run)
+        context |= {"stages": selectors.phase_stages(run), "phase_label": selectors.phase_label(run)}
     if part in ("", "samples"):
-        context["samples"] = selectors.latest_samples(run)
+        context["samples"] = selectors.shown_samples(run)
     if part in ("", "charts"):
         context["charts"] = _charts(run)
     if not part:
@@ -66,10 +66,15 @@ def _spec(run: TrainingRun) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for key, value in run.spec.items():
         if isinstance(value, dict):
-            lines += [(f"{key}.{inner}", str(each)) for inner, each in value.items()]
+            lines += [(_words(f"{key} {inner}"), str(each)) for inner, each in value.items()]
         else:
-            lines.append((key, str(value)))
+            lines.append((_words(key), str(value)))
     return lines
+
+
+def _words(key: str) -> str:
+    """A setting's name as it is written in the spec, without underscores."""
+    return key.replace("_", " ")
 
 
 def _checkpoint_columns() -> list[dict[str, Any]]:

@@ -22,6 +22,11 @@ class CandidateDefinition:
     messages: tuple[Message, ...]
     demonstrations: int
 
+    @property
+    def conversation(self) -> str:
+        """The messages in order, each under its role."""
+        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.messages)
+
 
 @dataclass(frozen=True)
 class Trial:
