@@ -75,8 +75,10 @@ def _stage(name: str, phase: dict[str, Any] | None, run: TrainingRun) -> dict[st
 
 
 def _state_at_work(run: TrainingRun) -> str:
-    shown = {JobStatus.FAILED: "failed", JobStatus.CANCELLED: "cancelled", JobStatus.SUCCEEDED: "succeeded"}
-    return shown.get(run.status, "running" if run.status == JobStatus.RUNNING else "paused")  # type: ignore[call-overload, no-any-return]
+    """The state of a phase that began and was not reported as finished."""
+    if run.status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SUCCEEDED):
+        return str(run.status)
+    return "running" if run.status == JobStatus.RUNNING else "paused"
 
 
 def _moment(text: str) -> datetime:

@@ -105,7 +105,7 @@ def telling_examples(experiment: Experiment, *, count: int = 5) -> list[Answered
         value__isnull=False,
     )
     for example_id, value in found.values_list("output__example_id", "value"):
-        scores[example_id].append(value)
+        scores[example_id].append(float(value or 0.0))
     ranked = sorted(scores, key=lambda id_: (-_variance(scores[id_]), id_))
     return _read(experiment, [id_ for id_ in ranked[:count] if _variance(scores[id_]) > 0])
 

@@ -21,7 +21,7 @@ _SECTIONS = (
     ("settings/", lambda: _("Settings"), "settings"),
 )
 # A page below one of these belongs to another section's entry.
-_BELONGS_TO = {"training/": "models/"}
+_BELONGS_TO = {"training/": "models/", "evaluations/": "experiments/"}
 
 
 def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, Any]:
