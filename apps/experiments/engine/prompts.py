@@ -118,6 +118,8 @@ def _compiled(template: str) -> Template:
         for node in tree.find_all(nodes.Node):
             if not isinstance(node, _ALLOWED):
                 raise PromptError(f"Line {node.lineno} of the prompt: {_name_of(node)} is not allowed in a prompt.")
+            if isinstance(node, nodes.Name) and node.name == "self":  # the engine's own name for the template
+                raise PromptError(f"Line {node.lineno} of the prompt: 'self' is undefined.")
         return _ENVIRONMENT.from_string(template)
     except TemplateError as error:
         raise PromptError(f"The prompt cannot be read: {error}") from error
