@@ -2,8 +2,12 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
+# After these a path goes on with a secret that signs somebody in. The access log leaves it out by itself; Django's own
+# lines about a refused or failed request would show it.
+_SECRET_IN_PATH = re.compile(r"/(sign-in|rate)/[A-Za-z0-9_=/-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -18,4 +22,4 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _SECRET_IN_PATH.sub(r"/\1/…", json.dumps(line, default=str, ensure_ascii=False))
