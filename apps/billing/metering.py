@@ -86,7 +86,9 @@ class _Attempt:
     @property
     def hourly(self) -> int:
         if self.price.nanousd_per_hour is None:
-            raise UnknownPrice(f"The price of {self.call.language_model.served_name} has no amount.")
+            raise UnknownPrice(
+                _("The price of %(model)s has no amount.") % {"model": self.call.language_model.served_name}
+            )
         return self.price.nanousd_per_hour
 
     def bound_nanousd(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
+from django.utils.translation import gettext as _
 
 from apps.core.errors import ApplicationError
 
@@ -18,7 +19,9 @@ def put_bytes(name: str, data: bytes) -> str:
     storage = storages["artifacts"]
     if storage.exists(name):
         if get_bytes(name) != data:
-            raise ApplicationError(f"The artifact {name} exists with other content.", code="artifact_exists")
+            raise ApplicationError(
+                _("The artifact %(name)s exists with other content.") % {"name": name}, code="artifact_exists"
+            )
         return name
     if not isinstance(storage, FileSystemStorage):
         return storage.save(name, ContentFile(data))
@@ -44,7 +47,9 @@ def local_folder(name: str) -> Path:
     """The local path of a folder of artifacts, for programs that need real files."""
     storage = storages["artifacts"]
     if not isinstance(storage, FileSystemStorage):
-        raise ApplicationError("Model folders need artifact storage on this machine's disk.", code="artifact_not_local")
+        raise ApplicationError(
+            _("Model folders need artifact storage on this machine's disk."), code="artifact_not_local"
+        )
     return Path(storage.path(name))
 
 

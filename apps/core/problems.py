@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -23,11 +24,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, ApplicationError):
         return problem(error.status, error.code, error.message, **({"field": error.field} if error.field else {}))
     if isinstance(error, Http404):
-        return problem(404, "not_found", "There is no such thing here.")
+        return problem(404, "not_found", _("There is no such thing here."))
     if isinstance(error, PermissionDenied):
-        return problem(403, "forbidden", "Your role in this team does not allow this.")
+        return problem(403, "forbidden", _("Your role in this team does not allow this."))
     if isinstance(error, exceptions.ValidationError):
-        return problem(400, "invalid", "The request does not have the right shape.", errors=error.detail)
+        return problem(400, "invalid", _("The request does not have the right shape."), errors=error.detail)
     if isinstance(error, exceptions.APIException):
         code = error.get_codes()
         return problem(error.status_code, code if isinstance(code, str) else "invalid", str(error.detail))
