@@ -146,5 +146,7 @@ def _url(job: Any, team: Team) -> str:
     label = job._meta.label_lower
     if label == "training.trainingrun":
         return f"{home}training/{job.uid}/"
+    if label == "evaluation.evaluation":
+        return f"{home}evaluations/{job.uid}/"
     experiment = getattr(job, "experiment", None)
     return f"{home}experiments/{experiment.uid}/" if experiment is not None else ""
