@@ -36,7 +36,6 @@ INSTALLED_APPS = [
     "django_q",
     "axes",
     "csp",
-    "django_prometheus",
     "rest_framework",
     "apps.core",
     "apps.accounts",
