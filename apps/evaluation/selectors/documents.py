@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from apps.core.artifacts import get_bytes
 from apps.core.errors import NotFound
@@ -21,7 +22,7 @@ def leaderboard_document(experiment: Experiment) -> dict[str, Any]:
 def report_document(experiment: Experiment) -> dict[str, Any]:
     """The stored report. NotFound until the experiment is finished."""
     if not experiment.report_artifact:
-        raise NotFound("The report is written when every evaluation has ended.")
+        raise NotFound(_("The report is written when every evaluation has ended."))
     document: dict[str, Any] = json.loads(get_bytes(experiment.report_artifact))
     return document
 

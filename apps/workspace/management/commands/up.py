@@ -63,7 +63,7 @@ class Command(BaseCommand):
             if not options["no_quickstart"]:
                 definition = read_definition(options["definition"], second_seed=options["second_seed"])
                 quickstart = quickstart_start(actor=user, team=team, definition=definition)
-            page = _page(team, quickstart)
+            page = _page(team, quickstart, stopped)
             link = _link(state.url, user, page)
             console.print(
                 f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False
@@ -81,11 +81,12 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _page(team: Any, quickstart: Quickstart | None) -> str:
+def _page(team: Any, quickstart: Quickstart | None, stopped: threading.Event) -> str:
     """The experiment's page, which exists a few seconds after the start; the team's home until then."""
     deadline = time.monotonic() + EXPERIMENT_WAIT_SECONDS
     while quickstart is not None and quickstart.experiment is None and time.monotonic() < deadline:
-        time.sleep(0.2)
+        if stopped.wait(0.2):
+            break
         quickstart = Quickstart.objects.select_related("experiment").get(pk=quickstart.pk)
     if quickstart is None or quickstart.experiment is None:
         return reverse("home", kwargs={"team": team.slug})
