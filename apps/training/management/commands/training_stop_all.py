@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-import psutil
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.core.processes.tree import process_key
 from apps.training.launch import hosts_ask_to_stop
 
 
@@ -18,7 +18,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         pids = hosts_ask_to_stop()
         deadline = time.monotonic() + options["wait"]
-        while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        # An ended host that nobody has waited for still has its pid: in a container without init, for ever.
+        while any(process_key(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.2)
-        left = [pid for pid in pids if psutil.pid_exists(pid)]
+        left = [pid for pid in pids if process_key(pid)]
         self.stdout.write(f"training hosts asked to stop: {len(pids)}, still running: {len(left)}")
