@@ -1,0 +1,161 @@
+"""From a finished run to one version in the registry, whatever is killed or repeated on the way."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.accounts.models import Team, User
+from apps.billing.tests.processes import start_process
+from apps.core.artifacts import folder_digest, local_folder
+from apps.core.errors import ApplicationError, Conflict, NotAllowed
+from apps.core.models import AuditEvent, JobStatus
+from apps.core.tests.factories import LanguageModelFactory
+from apps.experiments import rows
+from apps.experiments.tests.world import prompt_of, version_of
+from apps.training import workdir
+from apps.training.models import ModelVersion, TrainingRun
+from apps.training.services.registry import model_version_register
+from apps.training.services.runs import training_run_create, training_run_start
+from apps.training.tests.runs import claimed_run, finished, result_folder, taken_over
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+
+
+@pytest.fixture
+def run(team: Team) -> TrainingRun:
+    return claimed_run(team)
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    return result_folder(tmp_path / "result")
+
+
+def register(run: TrainingRun, result: Path, **changes: Any) -> ModelVersion:
+    return model_version_register(actor=None, run=run, result=result, finished=finished(**changes))
+
+
+def test_a_registered_run_is_finished_ready_and_has_its_lineage(run: TrainingRun, result: Path) -> None:
+    version = register(run, result)
+    run.refresh_from_db()
+    model = run.language_model
+    model.refresh_from_db()
+    assert (run.status, run.result["step"], run.tokens_per_second) == (JobStatus.SUCCEEDED, 8, 40.0)
+    assert (model.state, model.revision) == ("ready", version.digest[:16])
+    assert version.digest == folder_digest(result) == folder_digest(local_folder(model.artifact))
+    assert version.lineage["dataset"] == run.dataset_version.content_hash
+    assert version.lineage["seconds"] == 2.5
+    assert version.certificate == {"checked": "weights"}
+    assert AuditEvent.objects.filter(verb="model_version.registered").count() == 1
+
+
+def test_registering_twice_gives_one_version(run: TrainingRun, result: Path) -> None:
+    first = register(run, result)
+    assert register(run, result, step=99) == first
+    assert ModelVersion.objects.count() == 1
+    assert TrainingRun.objects.get().result["step"] == 8
+
+
+def test_an_attempt_that_was_taken_over_registers_nothing(run: TrainingRun, result: Path) -> None:
+    new = taken_over(run)
+    with pytest.raises(Conflict, match="Another attempt"):
+        register(run, result)
+    assert not ModelVersion.objects.exists()
+    run.language_model.refresh_from_db()
+    assert run.language_model.state == "planned"
+    assert TrainingRun.objects.get().status == JobStatus.RUNNING
+    assert register(new, result).number == 1
+
+
+def die_registering(pk: int, result: str, folder: str) -> None:
+    os.environ.update(LLMOPT_FAULT="register", LLMOPT_FAULT_DIR=folder)
+    register(TrainingRun.objects.get(pk=pk), Path(result))
+
+
+def test_a_kill_between_the_files_and_the_rows_is_made_good_by_the_next_attempt(
+    run: TrainingRun, result: Path, tmp_path: Path
+) -> None:
+    process = start_process(die_registering, run.pk, str(result), str(tmp_path))
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    assert local_folder(f"models/{run.language_model.served_name}").exists()
+    assert not ModelVersion.objects.exists()
+
+    # The engine may have exported again; what is served and certified is what was stored first.
+    version = register(taken_over(run), result_folder(tmp_path / "again", "other weights"))
+    assert ModelVersion.objects.get() == version
+    stored = local_folder(f"models/{run.language_model.served_name}")
+    assert version.digest == folder_digest(stored)
+    assert version.certificate == {"checked": (stored / "ct2" / "model.bin").read_text()}
+
+
+def test_versions_of_a_team_are_numbered_without_gaps(team: Team, tmp_path: Path) -> None:
+    numbers = [register(claimed_run(team), result_folder(tmp_path / str(n))).number for n in range(3)]
+    assert numbers == [1, 2, 3]
+
+
+def register_here(pk: int, result: str) -> None:
+    register(TrainingRun.objects.get(pk=pk), Path(result))
+
+
+def test_runs_that_end_at_once_get_different_numbers(team: Team, tmp_path: Path) -> None:
+    runs = [claimed_run(team) for _ in range(3)]
+    folders = [result_folder(tmp_path / str(n)) for n in range(3)]
+    processes = [start_process(register_here, run.pk, str(path)) for run, path in zip(runs, folders, strict=True)]
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sorted(ModelVersion.objects.values_list("number", flat=True)) == [1, 2, 3]
+
+
+# --- planning
+
+
+def plan(team: Team, actor: User, **changes: Any) -> TrainingRun:
+    version = changes.pop("version", None) or version_of(team, actor)
+    values: dict[str, Any] = {
+        "name": "Tuned",
+        "base_model": LanguageModelFactory.create(team=team, artifact="models/base"),
+        "dataset_version": version,
+        "prompt_version": prompt_of(team, actor),
+        "spec": {"epochs": 1, "learning_rate": 0.001},
+    }
+    return training_run_create(actor=actor, team=team, **{**values, **changes})
+
+
+def test_a_run_plans_the_model_that_it_will_make(team: Team, bob: User) -> None:
+    run = plan(team, bob)
+    assert (run.status, run.language_model.state, run.language_model.kind) == ("planned", "planned", "trained")
+    assert training_run_start(actor=bob, run=run)
+    assert not training_run_start(actor=bob, run=run)
+    assert TrainingRun.objects.get().status == JobStatus.QUEUED
+
+
+def test_a_spec_that_the_engine_would_refuse_is_refused_at_once(team: Team, bob: User) -> None:
+    with pytest.raises(ApplicationError, match="epochs"):
+        plan(team, bob, spec={"epochs": -1})
+    assert not TrainingRun.objects.exists()
+
+
+def test_a_viewer_trains_nothing(team: Team, bob: User, vera: User) -> None:
+    version = version_of(team, bob)
+    prompt = prompt_of(team, bob)
+    with pytest.raises(NotAllowed):
+        plan(team, vera, version=version, prompt_version=prompt)
+
+
+def test_the_engine_reads_training_and_validation_rows_and_no_test_row(team: Team, bob: User, settings: Any) -> None:
+    settings.VAR_DIR = settings.STORAGES["artifacts"]["OPTIONS"]["location"].parent
+    version = version_of(team, bob)
+    run = plan(team, bob, version=version, spec={"epochs": 1, "base_model": "/etc", "learning_rate": 0.001})
+    folder = workdir.prepare(run)
+    text = "".join((folder / name).read_text() for name in ("train.jsonl", "validation.jsonl", "spec.json"))
+    hidden = [row for row in rows._all(version) if row.split == "test"]
+    assert len(hidden) >= 5
+    assert not [row.input for row in hidden if row.input in text or row.id in text]
+    assert (folder / "train.jsonl").read_text().count("\n") == version.train_count
+    assert (folder / "validation.jsonl").read_text().count("\n") == version.validation_count
+    assert '"/etc"' not in (folder / "spec.json").read_text()
