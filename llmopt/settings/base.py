@@ -5,6 +5,7 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -242,5 +243,10 @@ LOGGING = {
     "loggers": {"django.server": {"level": "WARNING"}, "django-q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
 }
 
-UNFOLD = {"SITE_TITLE": _("LLMOpt operators"), "SITE_HEADER": _("LLMOpt operators"), "SHOW_VIEW_ON_SITE": False}
+UNFOLD = {
+    "SITE_TITLE": _("LLMOpt operators"),
+    "SITE_HEADER": _("LLMOpt operators"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/llmopt.svg")}],
+    "SHOW_VIEW_ON_SITE": False,
+}
 SILENCED_SYSTEM_CHECKS: list[str] = []
