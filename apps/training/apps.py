@@ -16,6 +16,6 @@ class TrainingConfig(AppConfig):
                 task="apps.training.tasks.training_start",
                 max_attempts=10,
                 may_resume=host_may_resume,
-                after_failure=training_run_failed,
+                after_failure=lambda run: training_run_failed(actor=None, run=run),
             )
         )

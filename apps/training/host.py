@@ -284,4 +284,4 @@ def _fail(host: Host, sentence: str) -> None:
     kept = _("The checkpoint at step %(step)d is kept.") % {"step": last.step} if last else _("Nothing was saved yet.")
     with transaction.atomic():
         if jobs.fail(run, error=sentence, kept=kept, next_step=_("Press Retry to go on from there.")):
-            training_run_failed(run)
+            training_run_failed(actor=None, run=run)

@@ -75,6 +75,7 @@ def training_run_start(*, actor: Any, run: TrainingRun) -> bool:
         return jobs.enqueue(run)
 
 
-def training_run_failed(run: TrainingRun) -> None:
+def training_run_failed(*, actor: Any, run: TrainingRun) -> None:
     """Say on the model, too, that its run has failed."""
-    language_model_failed(actor=None, model=run.language_model, error=run.error)
+    require(run, actor, "edit")
+    language_model_failed(actor=actor, model=run.language_model, error=run.error)
