@@ -256,7 +256,9 @@ def _reap_kind(kind: JobKind, now: datetime) -> int:
         Q(heartbeat_at__lt=dead_before) | Q(heartbeat_at__isnull=True)
     ):
         touched += _recover(kind, row)
-    for row in rows.filter(status=JobStatus.QUEUED, queued_at__lt=lost_before):
+    # A time that lies ahead was written before the clock was set back. A message too many loses the claim, and no more.
+    lost = Q(queued_at__lt=lost_before) | Q(queued_at__gt=now + (now - lost_before))
+    for row in rows.filter(lost, status=JobStatus.QUEUED):
         with transaction.atomic():
             if rows.filter(pk=row.pk, status=JobStatus.QUEUED, queued_at=row.queued_at).update(queued_at=now):
                 _send(row)

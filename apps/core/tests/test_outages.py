@@ -12,9 +12,9 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.accounts.models import Team
-from apps.core import jobs
+from apps.core import housekeeping, jobs
 from apps.core.db import is_database_away
-from apps.core.models import JobModel, JobStatus
+from apps.core.models import Canary, JobModel, JobStatus
 from apps.core.tests.factories import EvaluationFactory, QuickstartFactory, TrainingRunFactory
 from apps.evaluation.services import slices
 from apps.providers.models import LanguageModel
@@ -137,3 +137,14 @@ def test_a_model_fails_with_the_run_that_the_reaper_gives_up(team: Team) -> None
     model = LanguageModel.objects.get(pk=run.language_model_id)
     assert (status_of(run), model.state) == (JobStatus.FAILED, LanguageModel.State.FAILED)
     assert f"{most} times" in model.error
+
+
+def test_a_clock_that_is_set_back_holds_up_neither_the_ticker_nor_a_row_that_waits(team: Team) -> None:
+    an_hour = datetime.timedelta(hours=1)
+    assert housekeeping.lease_take("dead")
+    assert not housekeeping.lease_take("next")
+    Canary.objects.filter(cluster=housekeeping.LEASE).update(asked_at=timezone.now() + an_hour)
+    assert housekeeping.lease_take("next")
+    row = QuickstartFactory.create(team=team, status=JobStatus.QUEUED, queued_at=timezone.now() + an_hour)
+    assert (jobs.reap(), jobs.reap()) == (1, 0)
+    assert status_of(row) == JobStatus.QUEUED
