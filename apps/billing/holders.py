@@ -4,10 +4,7 @@ import functools
 import os
 import socket
 
-import psutil
-
-# The kernel's clock ticks and a corrected wall clock let two readings of one start time differ a little.
-START_TOLERANCE_SECONDS = 2.0
+from apps.core.processes.tree import process_key
 
 
 def this_process() -> str:
@@ -17,19 +14,16 @@ def this_process() -> str:
 
 @functools.lru_cache(maxsize=4)
 def _name(pid: int) -> str:
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}"
+    # Clock ticks since the machine started: a start time in seconds moves when somebody sets the clock.
+    key = process_key(pid)
+    return f"{socket.gethostname()}:{pid}:{key.started if key else 0}"
 
 
 def is_dead(holder: str) -> bool:
     """True only for a process of this machine that provably runs no more."""
-    host, _, rest = holder.rpartition(":")[0].rpartition(":")
-    pid, start = rest, holder.rpartition(":")[2]
+    named, _, start = holder.rpartition(":")
+    host, _, pid = named.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
-    try:
-        process = psutil.Process(int(pid))
-        if abs(process.create_time() - float(start)) > START_TOLERANCE_SECONDS:
-            return True
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    key = process_key(int(pid))
+    return key is None or str(key.started) != start
