@@ -42,10 +42,6 @@ class Plan:
         outside = ", ".join(f"{kill.victim} after {kill.delay:.2f} s" for kill in self.kills)
         return f"seed {self.seed}: inside {self.fault}; {outside}"
 
-    @property
-    def count(self) -> int:
-        return len(self.kills) + 1
-
 
 def plan_for(seed: int, number: int) -> Plan:
     """The plan of the `number`-th run. Every named point and every victim comes up in turn."""
