@@ -16,6 +16,8 @@ from apps.training.tests.runs import claimed_run, event, progress, taken_over
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
+SHOWN = {"id": "r", "prompt": "p", "expected": "e", "base": "b", "now": "n"}
+
 
 @pytest.fixture
 def run(team: Team) -> TrainingRun:
@@ -35,7 +37,7 @@ def test_a_batch_is_applied_with_its_offset(run: TrainingRun) -> None:
         event("checkpoint", step=2, sha256="ab", bytes=2**20, name="step-2", seconds=0.1),
         event("validation", step=2, rows=4, final=False, token_loss=1.0, token_accuracy=0.5, answer_loss=3.0,
               answer_accuracy=0.25),
-        event("sample", step=2, seconds=0.1, examples=[dict(id="r", prompt="p", expected="e", base="b", now="n")]),
+        event("sample", step=2, seconds=0.1, examples=[SHOWN]),
         event("log", level="warning", text="careful"),
         event("something new"),
     ]  # fmt: skip

@@ -249,7 +249,10 @@ def _base_model(quickstart: Quickstart) -> LanguageModel:
     if known is not None:
         return known
     artifact = f"models/{text['served_name']}"
-    digest = folder_digest(local_folder(artifact) / "hf")
+    folder = local_folder(artifact) / "hf"
+    if not folder.is_dir():
+        raise StepFailed(_("The base model is missing: there is no %(folder)s.") % {"folder": folder}, code="no_model")
+    digest = folder_digest(folder)
     return language_model_create(
         actor=quickstart.actor,
         team=quickstart.team,
