@@ -71,7 +71,7 @@ def photograph(
                         f"link answers {broken[link]}: {link}" for link in each.links if broken[link] != 200
                     ]
                     seen.append(each)
-                    print("." if not each.problems else "x", end="", flush=True)
+                    print("." if not each.problems else f" {name}: {len(each.problems)} ", end="", flush=True)
     print(f" {state}")
     return seen
 
