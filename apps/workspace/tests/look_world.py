@@ -346,7 +346,13 @@ def _full(look: Look) -> None:
     assert look.experiment is not None
     assert look.run is not None
     _train(look, share=1.0, status=JobStatus.SUCCEEDED)
-    lineage = {"base_model": look.run.base_model.name, "split_seed": 1, "device": look.run.device, "seconds": 301.5}
+    lineage = {
+        "run": str(look.run.uid),
+        "base_model": look.run.base_model.name,
+        "split_seed": 1,
+        "device": look.run.device,
+        "seconds": 301.5,
+    }
     certificate = {"prompt_ids_equal": True, "one_bos_at_most": True, "last_token_is_stop": True}
     ModelVersion.objects.create(
         team=look.team,
