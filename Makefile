@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 # PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
 PYTEST_ARGS ?=
 
-.PHONY: help run setup setup-dev login dev check test look kill-test requirements assets clean starter
+.PHONY: help run setup setup-dev login dev check test look bench kill-test requirements assets clean starter
 
 help:
 	@echo "make run           set everything up and run the main job on real data"
@@ -17,6 +17,7 @@ help:
 	@echo "make dev           run with reload on change, without the main job"
 	@echo "make check         linters, types, templates, module dependencies, syntax-tree tests"
 	@echo "make look          check and photograph every page (var/look/)"
+	@echo "make bench         measure"
 	@echo "make kill-test     kill processes in the middle of the main job and compare the result"
 	@echo "make assets        compile the styles again (needs Node)"
 	@echo "make requirements  export requirements.txt from pyproject.toml and constraints.txt"
@@ -60,6 +61,9 @@ test: starter
 look: starter
 	@$(STARTER) scripts/setup.py --dev --browser
 	$(PYTHON) scripts/look.py
+
+bench: setup-dev
+	$(PYTHON) -m benchmarks
 
 kill-test: setup-dev
 	$(PYTHON) scripts/kill_test.py
