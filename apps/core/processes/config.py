@@ -76,7 +76,8 @@ def programs(
         *("--idle-unload-seconds", "20", "--token-file", str(token_file)),
     ]
     return [
-        Program("inference", inference, 10, 10, {"LLMOPT_ROLE": "inference"}),
+        # A thread that spins for its descheduled partner takes the time that the partner needs.
+        Program("inference", inference, 10, 10, {"LLMOPT_ROLE": "inference", "OMP_WAIT_POLICY": "PASSIVE"}),
         Program(
             "web",
             [*manage, "web", "--host", host, "--port", str(port), *(["--reload"] if reload else [])],
