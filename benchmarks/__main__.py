@@ -1,0 +1,33 @@
+"""`python -m benchmarks [name …]`: each benchmark in a process of its own, so that none warms another up."""
+
+import argparse
+import subprocess
+import sys
+
+from benchmarks import machine
+
+NAMES = ("statistics", "ledger", "events", "inference", "training")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    # Not `choices`: argparse would try the empty list of "no name given" against them.
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all without one")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(NAMES))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    print(machine.facts(), flush=True)
+    failed = []
+    for name in options.names or NAMES:
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--repeats", str(options.repeats)]
+        if subprocess.run(command, cwd=machine.ROOT).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
