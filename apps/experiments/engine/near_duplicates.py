@@ -1,10 +1,14 @@
 """Rows that are almost the same text belong to one group, so that a split never separates them."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from datasketch import MinHash, MinHashLSH
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from apps.experiments.engine.text import normalise_input, text_hash
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 THRESHOLD = 0.8
 PERMUTATIONS = 128
@@ -31,6 +35,8 @@ def group_keys(inputs: Sequence[str]) -> list[str]:
     Clusters are the connected components of "trigram Jaccard similarity of at least 0.8" among the pairs that
     MinHash with locality-sensitive hashing proposes (Broder 1997). Order of the inputs does not matter.
     """
+    from datasketch import MinHashLSH
+
     hashes = [text_hash(normalise_input(text)) for text in inputs]
     first_of: dict[str, int] = {}
     parent = list(range(len(inputs)))
@@ -53,6 +59,8 @@ def group_keys(inputs: Sequence[str]) -> list[str]:
 
 
 def _sketch(items: frozenset[str]) -> MinHash:
+    from datasketch import MinHash
+
     sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED)
     sketch.update_batch([item.encode() for item in items])
     return sketch

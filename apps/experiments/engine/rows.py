@@ -5,9 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any
 
 from apps.experiments.engine.near_duplicates import group_keys
 from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, split_of
@@ -125,7 +123,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "input", "expected", "group_key", "split")])
+_COLUMNS = ("id", "input", "expected", "group_key", "split")
 
 
 def content_hash(examples: Iterable[Example]) -> str:
@@ -137,13 +135,25 @@ def content_hash(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
+def _schema() -> Any:
+    """Five columns of text. pyarrow is imported where it is used: most processes never read a dataset."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in _COLUMNS])
+
+
 def to_parquet(examples: Sequence[Example]) -> bytes:
-    columns = {name: [getattr(example, name) for example in examples] for name in _SCHEMA.names}
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {name: [getattr(example, name) for example in examples] for name in _COLUMNS}
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.table(columns, schema=_schema()), sink, compression="zstd")
     return sink.getvalue()
 
 
 def from_parquet(data: bytes) -> tuple[Example, ...]:
-    table = pq.read_table(io.BytesIO(data), schema=_SCHEMA)
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(data), schema=_schema())
     return tuple(Example(**row) for row in table.to_pylist())
