@@ -55,7 +55,9 @@ def range_text(low: float | None, high: float | None, text: Text) -> str:
         return _("up to %(high)s") % {"high": text(high)}
     first, second = text(low or 0.0), text(high or 0.0)
     # One unit is enough for both ends.
-    return f"{first.removesuffix(_PERCENT) if second.endswith(_PERCENT) else first}–{second}"
+    first = first.removesuffix(_PERCENT) if second.endswith(_PERCENT) else first
+    second = second.removeprefix("$") if first.startswith("$") else second
+    return f"{first}–{second}"
 
 
 def score_text(value: float) -> str:

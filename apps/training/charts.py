@@ -1,5 +1,6 @@
 """The charts of a training run as Plotly figures in plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,25 +78,37 @@ def _table(lines: list[Line]) -> dict[str, Any]:
     }
 
 
-def token_loss_chart(train: Series, validation: Series) -> Chart | None:
+def validation_size(spec: Mapping[str, Any]) -> str:
+    """How many validation rows stand behind a point, as the run's spec says."""
+    during, last = spec.get("evaluate_rows"), spec.get("final_evaluate_rows")
+    if not during:
+        return ""
+    if last and last != during:
+        return _("Validation: n = %(during)d rows, n = %(last)d at the end.") % {"during": during, "last": last}
+    return _("Validation: n = %(during)d rows.") % {"during": during}
+
+
+def token_loss_chart(train: Series, validation: Series, sizes: str = "") -> Chart | None:
     return line_chart(
         [Line(_("Training"), train), Line(_("Validation"), validation, role="recommended", markers=True)],
         title=_change(_("Loss per trained token"), train),
-        subtitle=_("Sum of weighted losses over the sum of weights, of each batch and of the validation rows."),
+        subtitle=_join(
+            _("Sum of weighted losses over the sum of weights, of each batch and of the validation rows."), sizes
+        ),
         unit=_("Loss (nats per token)"),
     )
 
 
-def answer_loss_chart(validation: Series) -> Chart | None:
+def answer_loss_chart(validation: Series, sizes: str = "") -> Chart | None:
     return line_chart(
         [Line(_("Validation"), validation, role="recommended", markers=True)],
         title=_change(_("Validation loss per answer"), validation),
-        subtitle=_("Mean over validation rows of the loss summed over the tokens of the answer."),
+        subtitle=_join(_("Mean over validation rows of the loss summed over the tokens of the answer."), sizes),
         unit=_("Loss (nats per answer)"),
     )
 
 
-def accuracy_chart(tokens: Series, answers: Series) -> Chart | None:
+def accuracy_chart(tokens: Series, answers: Series, sizes: str = "") -> Chart | None:
     title = _("No accuracy yet")
     if answers.last is not None:
         title = _("%(share)s %% of validation answers would be predicted token by token without an error") % {
@@ -107,7 +120,9 @@ def accuracy_chart(tokens: Series, answers: Series) -> Chart | None:
             Line(_("Whole answers"), answers, role="recommended", markers=True),
         ],
         title=title,
-        subtitle=_("Share of validation tokens, and of whole answers, whose most likely token is the right one."),
+        subtitle=_join(
+            _("Share of validation tokens, and of whole answers, whose most likely token is the right one."), sizes
+        ),
         unit=_("Share (0 to 1)"),
         top=1.0,
     )
@@ -129,6 +144,10 @@ def memory_chart(memory: Series) -> Chart | None:
         subtitle=_("Resident memory of the training process."),
         unit=_("Memory (MiB)"),
     )
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _now(text: str, series: Series) -> str:

@@ -61,6 +61,25 @@ def phase_label(run: TrainingRun) -> str:
     return str(PHASES.get(run.phase, run.phase))
 
 
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is: steps while it trains and when it has ended, else what the phase at work counts."""
+
+    done: int
+    total: int | None
+    steps: bool
+    memory_mib: float | None
+    memory_is_peak: bool
+
+
+def run_progress(run: TrainingRun) -> RunProgress:
+    """The phases after training count their own work; a finished run is told by its steps and its peak memory."""
+    step, peak = run.result.get("step"), run.result.get("peak_memory_mib")
+    if run.status == JobStatus.SUCCEEDED and step is not None:
+        return RunProgress(step, step, True, peak or run.memory_mib, peak is not None)
+    return RunProgress(run.done, run.total or None, run.phase in ("", "train"), run.memory_mib, False)
+
+
 def _stage(name: str, phase: dict[str, Any] | None, run: TrainingRun) -> dict[str, Any]:
     label = str(PHASES.get(name, name))
     if phase is None:

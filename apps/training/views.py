@@ -34,6 +34,7 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     }
     if part in ("", "progress"):
         context |= {"stages": selectors.phase_stages(run), "phase_label": selectors.phase_label(run)}
+        context["progress"] = selectors.run_progress(run)
     if part in ("", "samples"):
         context["samples"] = selectors.shown_samples(run)
     if part in ("", "charts"):
@@ -51,10 +52,11 @@ def _charts(run: TrainingRun) -> list[tuple[str, charts.Chart]]:
     def of(name: str) -> selectors.Series:
         return selectors.series(run, name)
 
+    sizes = charts.validation_size(run.spec)
     found = {
-        "token-loss": charts.token_loss_chart(of("train_loss"), of("validation_token_loss")),
-        "answer-loss": charts.answer_loss_chart(of("validation_answer_loss")),
-        "accuracy": charts.accuracy_chart(of("validation_token_accuracy"), of("validation_answer_accuracy")),
+        "token-loss": charts.token_loss_chart(of("train_loss"), of("validation_token_loss"), sizes),
+        "answer-loss": charts.answer_loss_chart(of("validation_answer_loss"), sizes),
+        "accuracy": charts.accuracy_chart(of("validation_token_accuracy"), of("validation_answer_accuracy"), sizes),
         "rate": charts.rate_chart(of("trained_tokens_per_second")),
         "memory": charts.memory_chart(of("memory_mib")),
     }

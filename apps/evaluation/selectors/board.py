@@ -65,6 +65,12 @@ class Board:
         return any(row.cost_assumed for row in self.rows)
 
     @property
+    def training_run(self) -> str | None:
+        """Public id of the run that made a candidate's model, as the model froze it."""
+        facts = [row.candidate.language_model.facts for row in self.rows]
+        return next((str(each["run"]) for each in facts if each.get("run")), None)
+
+    @property
     def ended(self) -> int:
         return sum(row.done or row.state in ("failed", "cancelled") for row in self.rows)
 

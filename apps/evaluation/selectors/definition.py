@@ -27,6 +27,15 @@ class CandidateDefinition:
         """The messages in order, each under its role."""
         return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.messages)
 
+    @property
+    def training_spec(self) -> list[tuple[str, str]]:
+        """How the candidate's model was trained, one line per setting; empty for a model that was not."""
+        lines: list[tuple[str, str]] = []
+        for key, value in self.candidate.language_model.facts.get("spec", {}).items():
+            nested = value.items() if isinstance(value, dict) else [("", value)]
+            lines += [(f"{key} {inner}".strip().replace("_", " "), str(each)) for inner, each in nested]
+        return lines
+
 
 @dataclass(frozen=True)
 class Trial:

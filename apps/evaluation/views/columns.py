@@ -45,7 +45,6 @@ def board_columns(board: Board, level: str) -> Columns:
         },
         {"label": "p50", "unit": "ms", "numeric": True, "help": _("Half of the answers took no longer.")},
         {"label": "p95", "unit": "ms", "numeric": True, "help": _("95 of 100 answers took no longer.")},
-        {"label": _("n"), "numeric": True},
     ]
 
 

@@ -150,3 +150,19 @@ def test_a_viewer_sees_no_action(client: Client, run: TrainingRun, vera: User) -
     client.force_login(vera)
 
     assert "Cancel job" not in _open(client, run)
+
+
+def test_a_finished_run_is_told_by_its_steps_and_its_peak_memory(run: TrainingRun) -> None:
+    run.status, run.phase, run.done, run.total = JobStatus.SUCCEEDED, "", 0, 8
+    run.result = {"step": 133, "peak_memory_mib": 2570}
+
+    progress = selectors.run_progress(run)
+
+    assert (progress.done, progress.total, progress.steps) == (133, 133, True)
+    assert (progress.memory_mib, progress.memory_is_peak) == (2570, True)
+
+
+def test_a_phase_after_training_does_not_count_steps(run: TrainingRun) -> None:
+    run.phase = "certify"
+
+    assert selectors.run_progress(run).steps is False
