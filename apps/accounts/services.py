@@ -162,6 +162,11 @@ def sign_in_link_use(*, actor: User | None, token: str) -> User:
     return link.user
 
 
+def password_sign_in_record(*, actor: User) -> None:
+    """Note that a person signed in with a password."""
+    audit.record(actor=actor, verb="user.signed_in", target=actor, method="password")
+
+
 def account_update(*, actor: User, name: str) -> User:
     """Change one's own name."""
     with transaction.atomic():

@@ -52,6 +52,17 @@ class BudgetAdmin(ReadOnlyAdmin):
     search_fields = ("team__name", "experiment__name", "uid")
     list_select_related = ("team", "experiment")
     inlines = (BudgetPeriodInline,)
+    fields = ("team", "experiment", "period", "limit_nanousd")
+    readonly_fields = ("team", "experiment", "period")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The limit is the one thing that an operator changes here, through the service."""
+        return bool(request.user.has_perm("billing.change_budget"))
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        limit = obj.limit_nanousd
+        obj.refresh_from_db()
+        services.budget_limit_change(actor=request.user, budget=obj, limit_nanousd=limit)
 
     @admin.display(description=_("limit"), ordering="limit_nanousd")
     def limit(self, row: Budget) -> str:

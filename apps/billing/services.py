@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.billing import holders, ledger_runner, selectors
 from apps.billing.engine.ledger import Closed
-from apps.billing.models import Budget, LedgerEntry, Price, Reservation
+from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
@@ -38,6 +38,22 @@ def budget_create(
             raise Conflict(_("There is already a budget for this period; change its limit instead."))
         budget = Budget.objects.create(team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd)
         audit.record(actor=actor, verb="budget.created", target=budget, period=str(period), limit_nanousd=limit_nanousd)
+    return budget
+
+
+def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Budget:
+    """Set another limit, for the running period too. One below what is spent and held only stops new calls."""
+    with transaction.atomic():
+        require(budget, actor, "manage")
+        if limit_nanousd <= 0:
+            raise ApplicationError(_("A budget's limit must be above zero."), field="limit_nanousd")
+        before = budget.limit_nanousd
+        Budget.objects.filter(pk=budget.pk).update(limit_nanousd=limit_nanousd)
+        BudgetPeriod.objects.filter(budget=budget).update(limit_nanousd=limit_nanousd)
+        budget.refresh_from_db()
+        audit.record(
+            actor=actor, verb="budget.limit_changed", target=budget, before=before, limit_nanousd=limit_nanousd
+        )
     return budget
 
 

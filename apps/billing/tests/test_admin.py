@@ -62,8 +62,23 @@ def test_each_row_opens_and_nothing_can_be_added_changed_or_deleted(operator: Cl
     request.user = User.objects.get(email="operator@example.com")
     registered = admin.site._registry[model]
     assert not registered.has_add_permission(request)
-    assert not registered.has_change_permission(request, row)
+    assert registered.has_change_permission(request, row) == (model is models.Budget)
     assert not registered.has_delete_permission(request, row)
+
+
+def test_an_operator_changes_a_budgets_limit_and_nothing_else_of_it(operator: Client, rows: None) -> None:
+    budget = models.Budget.objects.get()
+    posted = {
+        "limit_nanousd": 7_000,
+        "period": "daily",
+        "periods-TOTAL_FORMS": 0,
+        "periods-INITIAL_FORMS": 0,
+    }
+    response = operator.post(reverse("admin:billing_budget_change", args=[budget.pk]), posted)
+    assert response.status_code == 302
+    changed = models.Budget.objects.get()
+    assert (changed.limit_nanousd, changed.period) == (7_000, budget.period)
+    assert changed.periods.get().limit_nanousd == 7_000
 
 
 def test_an_operator_can_close_what_dead_processes_left_open(operator: Client, rows: None) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.billing import holders, selectors, services
 from apps.billing.errors import UnknownPrice
-from apps.billing.models import Budget, Price
+from apps.billing.models import Budget, BudgetPeriod, Price
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.models import AuditEvent
 from apps.core.tests.factories import BudgetFactory, ExperimentFactory, PriceFactory
@@ -98,3 +98,20 @@ def test_only_a_process_of_this_machine_can_be_known_to_be_dead() -> None:
     assert holders.is_dead(f"{host}:{2**22 + 1}:{start}")
     assert not holders.is_dead(f"elsewhere:{2**22 + 1}:{start}")
     assert not holders.is_dead("unnamed")
+
+
+def test_a_changed_limit_holds_for_the_running_period_and_is_audited(team: Team, alice: User) -> None:
+    budget = services.budget_create(actor=alice, team=team, limit_nanousd=1_000)
+    period = BudgetPeriod.objects.create(budget=budget, key="total", limit_nanousd=1_000, spent_nanousd=900)
+
+    services.budget_limit_change(actor=alice, budget=budget, limit_nanousd=5_000)
+
+    period.refresh_from_db()
+    assert (budget.limit_nanousd, period.limit_nanousd, period.spent_nanousd) == (5_000, 5_000, 900)
+    assert AuditEvent.objects.get(verb="budget.limit_changed").facts == {"before": 1_000, "limit_nanousd": 5_000}
+
+
+def test_only_those_who_manage_the_team_change_a_limit(team: Team, alice: User, bob: User) -> None:
+    budget = services.budget_create(actor=alice, team=team, limit_nanousd=1_000)
+    with pytest.raises(NotAllowed):
+        services.budget_limit_change(actor=bob, budget=budget, limit_nanousd=5_000)
