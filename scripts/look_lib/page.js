@@ -32,6 +32,16 @@
     }
   }
 
+  const edge = document.documentElement.clientWidth;
+  const clipped = (element) => {
+    for (let at = element.parentElement; at; at = at.parentElement) {
+      if (window.getComputedStyle(at).overflowX !== "visible" && at !== document.body && at !== document.documentElement) return true;
+    }
+    return false;
+  };
+  const beyond = [...document.querySelectorAll("main *")]
+    .filter((element) => seen(element) && Math.max(box(element).right, box(element).left + element.scrollWidth) > edge + 1 && !clipped(element)).slice(-3).map(describe);
+
   const links = [...document.querySelectorAll("a[href]")].map((link) => link.href.split("#")[0])
     .filter((href) => href.startsWith(window.location.origin));
   const fragments = [...document.querySelectorAll("a[href^='#']")].map((link) => link.getAttribute("href").slice(1))
@@ -40,6 +50,7 @@
 
   return {
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    beyond,
     h1: document.querySelectorAll("h1").length,
     primary: [...document.querySelectorAll("[data-primary]")].filter(seen).map(describe),
     small: [...small],

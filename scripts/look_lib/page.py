@@ -100,7 +100,7 @@ def _listen(page: Page) -> list[str]:
 def _judge(facts: dict[str, Any]) -> list[str]:
     problems = []
     if facts["wide"] > 0:
-        problems.append(f"scrolls sideways by {facts['wide']} px")
+        problems.append(f"scrolls sideways by {facts['wide']} px: {', '.join(facts['beyond'])}")
     if facts["h1"] != 1:
         problems.append(f"{facts['h1']} h1 elements")
     if len(facts["primary"]) > 1:
