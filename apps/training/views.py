@@ -68,15 +68,10 @@ def _spec(run: TrainingRun) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for key, value in run.spec.items():
         if isinstance(value, dict):
-            lines += [(_words(f"{key} {inner}"), str(each)) for inner, each in value.items()]
+            lines += [(f"{key}.{inner}", str(each)) for inner, each in value.items()]
         else:
-            lines.append((_words(key), str(value)))
+            lines.append((key, str(value)))
     return lines
-
-
-def _words(key: str) -> str:
-    """A setting's name as it is written in the spec, without underscores."""
-    return key.replace("_", " ")
 
 
 def _checkpoint_columns() -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from apps.evaluation.selectors.examples import (
     telling_examples,
 )
 from apps.evaluation.selectors.lists import evaluation_for, experiment_rows, experiments_sorted
+from apps.evaluation.selectors.states import shown_states
 from apps.evaluation.selectors.warnings import looks_at_test, truncated_counts
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "neighbours",
     "outputs_of",
     "report_document",
+    "shown_states",
     "telling_examples",
     "trials",
     "truncated_counts",

@@ -25,8 +25,8 @@ from apps.providers.models import LanguageModel
 
 @dataclass(frozen=True)
 class BoardRow:
-    """One contender. `state` is `waiting`, `training`, `running`, `paused`, `computing`, `failed`, `cancelled` or
-    `done`; only a row that is done has figures."""
+    """One contender. `state` is `waiting`, `training`, `no_model`, `running`, `paused`, `computing`, `failed`,
+    `cancelled` or `done`; only a row that is done has figures."""
 
     candidate: Candidate
     evaluation: Evaluation | None
@@ -139,8 +139,8 @@ def _row(
 
 def _state(candidate: Candidate, evaluation: Evaluation | None, figures: Mapping[str, Any]) -> str:
     if evaluation is None:
-        planned = candidate.language_model.state == LanguageModel.State.PLANNED
-        return "training" if planned else "waiting"
+        of_model: dict[str, str] = {LanguageModel.State.PLANNED: "training", LanguageModel.State.FAILED: "no_model"}
+        return of_model.get(candidate.language_model.state, "waiting")
     if evaluation.status == JobStatus.SUCCEEDED:
         return "done" if figures.get("metrics") else "computing"
     if evaluation.status in ENDED or evaluation.status == JobStatus.PAUSED:

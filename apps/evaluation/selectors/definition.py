@@ -33,7 +33,7 @@ class CandidateDefinition:
         lines: list[tuple[str, str]] = []
         for key, value in self.candidate.language_model.facts.get("spec", {}).items():
             nested = value.items() if isinstance(value, dict) else [("", value)]
-            lines += [(f"{key} {inner}".strip().replace("_", " "), str(each)) for inner, each in nested]
+            lines += [(f"{key}.{inner}" if inner else key, str(each)) for inner, each in nested]
         return lines
 
 

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from apps.core.access import fetch_for_user
 from apps.evaluation.models import Evaluation, Leaderboard
 from apps.evaluation.selectors.costs import experiment_costs
+from apps.evaluation.selectors.states import shown_states
 from apps.experiments import selectors
 from apps.experiments.models import Experiment
 
@@ -22,6 +23,7 @@ class ExperimentRow:
     best: str | None
     cost_nanousd: int
     cost_assumed: bool
+    state: str
 
 
 def experiments_sorted(*, user: Any, team: Any, sort: str) -> QuerySet[Experiment]:
@@ -37,18 +39,18 @@ def experiment_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
     """The given experiments with the candidate that each one recommends, and what each one cost."""
     costs = experiment_costs(experiments)
     boards = dict(Leaderboard.objects.filter(experiment__in=experiments).values_list("experiment_id", "document"))
-    return [
-        _row(experiment, boards.get(experiment.pk) or {}, costs.get(experiment.pk, 0)) for experiment in experiments
-    ]
+    states = shown_states(experiments)
+    return [_row(each, boards.get(each.pk) or {}, costs.get(each.pk, 0), states[each.pk]) for each in experiments]
 
 
-def _row(experiment: Experiment, document: dict[str, Any], cost: int) -> ExperimentRow:
+def _row(experiment: Experiment, document: dict[str, Any], cost: int, state: str) -> ExperimentRow:
     conclusion = document.get("conclusion", {})
     return ExperimentRow(
         experiment=experiment,
         best=conclusion.get("recommended") if conclusion.get("final") else None,
         cost_nanousd=cost,
         cost_assumed=any(row.get("cost_assumed") for row in document.get("candidates", [])),
+        state=state,
     )
 
 

@@ -244,3 +244,25 @@ def test_a_page_costs_as_many_queries_for_five_candidates_as_for_two(
 
     assert counts[0] == counts[1]
     assert counts[0] < 40
+
+
+def test_an_experiment_that_cannot_end_by_itself_is_called_failed(experiment: Experiment, alice: User) -> None:
+    lookup = answer_all(experiment, alice, "Lookup", half, stop_after=2)
+    prompted = answer_all(experiment, alice, "Prompted", half, stop_after=2)
+    Evaluation.objects.filter(pk=lookup.pk).update(status=JobStatus.FAILED)
+    assert selectors.shown_states([experiment]) == {experiment.pk: "running"}
+
+    Evaluation.objects.filter(pk=prompted.pk).update(status=JobStatus.SUCCEEDED)
+
+    assert selectors.shown_states([experiment]) == {experiment.pk: "failed"}
+
+
+def test_a_candidate_whose_model_failed_says_so(experiment: Experiment, client: Client) -> None:
+    model = experiment.candidates.get(name="Tuned").language_model
+    model.state, model.error = model.State.FAILED, "The training run stopped at step 37."
+    model.save(update_fields=["state", "error"])
+
+    assert "Its model could not be made ready. The training run stopped at step 37." in part(
+        client, experiment, "board"
+    )
+    assert selectors.shown_states([experiment]) == {experiment.pk: "failed"}

@@ -25,11 +25,9 @@ def list_columns() -> Columns:
 def board_columns(board: Board, level: str) -> Columns:
     interval = _("Below each figure: its %(level)s %% interval.") % {"level": level}
     metrics = [
-        {
-            "label": metric_label(name),
-            "numeric": True,
-            "help": f"{metric_help(name)} {interval}",
-        }
+        # The last column's tip would cost the width that the latencies need; its name says what it counts.
+        {"label": metric_label(name), "numeric": True}
+        | ({"help": f"{metric_help(name)} {interval}"} if name != "valid_rate" else {})
         for name in (board.primary, *board.other_metrics)
     ]
     return [

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
 from apps.core.live import topic_of
+from apps.evaluation.selectors import shown_states
 from apps.experiments import selectors
 from apps.experiments.models import Experiment
 
@@ -27,7 +28,7 @@ def frame(team: Team, experiment: Experiment, tab: str) -> dict[str, Any]:
     )
     return {
         "experiment": experiment,
-        "shown_state": "running" if experiment.state == Experiment.State.REGISTERED else str(experiment.state),
+        "shown_state": shown_states([experiment])[experiment.pk],
         "live": experiment.state in (Experiment.State.DRAFT, Experiment.State.REGISTERED),
         "crumbs": [{"label": _("Experiments"), "url": reverse("experiments", args=[team.slug])}],
         "tabs": [
