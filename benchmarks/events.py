@@ -21,9 +21,10 @@ STREAMS, SETTLE_SECONDS, PATIENCE_SECONDS = 200, 3.0, 60.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What the streams added to a process that served none before."""
+    """What the streams added to a process that served none before, and its private memory with them."""
 
     threads: int
+    added_mib: float
     memory_mib: float
     cpu_share: float
 
@@ -58,9 +59,15 @@ def main() -> None:
         costs = [[_cost(*command) for command in commands] for _ in range(given.repeats)]
     idle = figures.spread([100 * ours.cpu_share for ours, _ in costs])
     print(f"events: {STREAMS} streams; CPU of the web process while nothing happens {idle} %")
-    for unit, name in (("threads", "threads"), ("MiB", "memory_mib")):
-        pairs = [Pair(max(getattr(c[0], name), 0.01), max(getattr(c[1], name), 0.01)) for c in costs]
-        figures.show(f"events, {unit} added", pairs, unit=unit, ours="web process", peer="bare ASGI application")
+    # Near zero on the bare side, where a ratio would only divide by noise.
+    for what, name in (("threads", "threads"), ("MiB of private memory", "added_mib")):
+        added, bare_added = (
+            figures.spread([getattr(side, name) for side in sides]) for sides in zip(*costs, strict=True)
+        )
+        print(f"events: {what} added, web process {added}, bare ASGI application {bare_added}")
+    memory = [Pair(ours.memory_mib, floor.memory_mib) for ours, floor in costs]
+    title = f"events, private memory of the process with {STREAMS} streams"
+    figures.show(title, memory, unit="MiB", ours="web process", peer="bare ASGI application")
 
 
 def _bare_command(port: int) -> list[str]:
@@ -101,7 +108,8 @@ async def _measured(process: psutil.Process, port: int, path: str, cookie: str) 
     await asyncio.sleep(SETTLE_SECONDS)
     after = process.cpu_times()
     share = (after.user + after.system - used.user - used.system) / SETTLE_SECONDS
-    cost = Cost(process.num_threads() - before[0], _private_mib(process) - before[1], share)
+    memory = _private_mib(process)
+    cost = Cost(process.num_threads() - before[0], memory - before[1], memory, share)
     for writer in writers:
         writer.close()
     return cost
