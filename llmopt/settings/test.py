@@ -17,5 +17,5 @@ AXES_ENABLED = False
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: threads and processes of one test must see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(VAR_DIR) / "test.sqlite3")}
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
+# Tests drop their database, so nothing may keep a connection to it.
+DATABASES["default"]["CONN_MAX_AGE"] = 0

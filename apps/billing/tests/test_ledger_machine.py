@@ -38,6 +38,7 @@ class Books(RuleBasedStateMachine):
         self.held: dict[int, tuple[int, bool]] = {}  # reservation: amount, in the experiment
         self.spent: dict[int, tuple[int, bool]] = {}
         self.sent: set[int] = set()
+        self.made: set[int] = set()
         self.overrun = 0
 
     def totals(self, experiment_only: bool) -> tuple[int, int]:
@@ -68,6 +69,7 @@ class Books(RuleBasedStateMachine):
             return None
         reservation = ledger_runner.reserve(hold).reservation_id
         self.held[reservation] = (amount, inside)
+        self.made.add(reservation)
         return reservation
 
     @rule(reservation=open_reservations)
@@ -127,6 +129,8 @@ class Books(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         for closed in ledger_runner.sweep():
+            if closed.reservation_id not in self.made:
+                continue  # left held by an example before this one
             amount = self.held.pop(closed.reservation_id)
             assert closed.outcome == ("unknown" if closed.reservation_id in self.sent else "released")
             if closed.outcome == "unknown":
