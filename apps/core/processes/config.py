@@ -73,7 +73,8 @@ def programs(
     inference = [
         *(sys.executable, "-m", "apps.providers.engine.inference"),
         *("--host", "127.0.0.1", "--port", str(inference_port), "--models", str(models)),
-        *("--idle-unload-seconds", "20", "--token-file", str(token_file)),
+        # Soon: the training that follows an evaluation needs the memory.
+        *("--idle-unload-seconds", "8", "--token-file", str(token_file)),
     ]
     return [
         # A thread that spins for its descheduled partner takes the time that the partner needs.
