@@ -44,6 +44,8 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
             run,
             to=JobStatus.SUCCEEDED,
             phase="",
+            done=finished["step"],
+            total=finished["step"],
             result=finished,
             tokens_per_second=finished.get("trained_tokens_per_second"),
         )
