@@ -105,7 +105,7 @@ def trainer(folder: str) -> float:
         }
 
     model = load_trainable(job.spec, job.base)
-    done = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()  # type: ignore[arg-type]  # a list of rows is a dataset
+    done = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
     return sum(row.trained_tokens for row in job.train) / float(done.metrics["train_runtime"])
 
 

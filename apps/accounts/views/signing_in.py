@@ -1,6 +1,6 @@
 """Signing in and out."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.accounts import services
 from apps.accounts.forms import SignInForm
-from apps.accounts.models import User
 from apps.accounts.pages import safe_next, signed_in
 from apps.accounts.selectors import teams_of
 from apps.core.errors import ApplicationError
@@ -42,7 +41,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         )
         return _sign_in_page(request, form, target, status=429 if locked else 422)
     login(request, user)
-    services.password_sign_in_record(actor=cast(User, user))
+    services.password_sign_in_record(actor=user)
     return redirect(target)
 
 

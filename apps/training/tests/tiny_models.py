@@ -38,10 +38,10 @@ def build_model(folder: Path, kind: str, *, positions: int = 128) -> Path:
     else:
         chatml_tokenizer(folder)
         size = len(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
-        config = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        llama = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
                              num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=positions,
                              bos_token_id=1, eos_token_id=2, pad_token_id=2, tie_word_embeddings=True)  # fmt: skip
-        LlamaForCausalLM(config).save_pretrained(str(folder))
+        LlamaForCausalLM(llama).save_pretrained(str(folder))
     return folder
 
 

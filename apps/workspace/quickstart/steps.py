@@ -199,7 +199,7 @@ def write_report(quickstart: Quickstart) -> bool:
 STEPS = (
     Step("import", gettext_lazy("Import the addresses"), import_data),
     Step("define", gettext_lazy("Define the experiment"), define),
-    Step("choose", gettext_lazy("Choose the demonstrations on validation"), choose_demonstrations),
+    Step("choose", gettext_lazy("Choose the examples to show"), choose_demonstrations),
     Step("register", gettext_lazy("Freeze the candidates"), register_decision),
     Step("baselines", gettext_lazy("Test the free baselines"), evaluate_baselines),
     Step("plain", gettext_lazy("Test the plain prompt"), evaluate_plain),
