@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks.machine import ROOT, cores
 
 NAME = "smollm2-135m-instruct-q4"
-MODELS = Path(os.environ.get("LLMOPT_VAR_DIR", ROOT / "var")) / "artifacts" / "models"
-ADDRESSES = Path(os.environ.get("LLMOPT_VAR_DIR", ROOT / "var")) / "assets" / "usaddress-labeled.xml"
+VAR = Path(os.environ.get("LLMOPT_VAR_DIR", ROOT / "var"))
+MODELS = VAR / "artifacts" / "models"
+ADDRESSES = VAR / "assets" / "usaddress-labeled.xml"
 
 
 def require(*paths: Path) -> None:

@@ -4,7 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("LLMOPT_VAR_DIR", tempfile.mkdtemp(prefix="llmopt-test-"))
+if "LLMOPT_VAR_DIR" not in os.environ:
+    os.environ["LLMOPT_VAR_DIR"] = tempfile.mkdtemp(prefix="llmopt-test-")
 os.environ.setdefault("LLMOPT_SECRET_KEY", "tests-only-key-that-signs-nothing-of-value")
 os.environ.setdefault("LLMOPT_ROLE", "worker")  # a connection per thread, no pool: tests open and drop databases
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from apps.providers.engine.inference import memory
 from apps.providers.engine.inference.catalogue import Catalogue
 from apps.providers.engine.inference.errors import ApiError
 from apps.providers.engine.inference.picking import Group, PrefixMemory, pick
@@ -20,11 +22,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """``max_waiting`` requests may wait; a batch gathers for ``window_seconds`` up to ``max_batch`` sequences."""
+    """``max_waiting`` requests may wait; a batch gathers for ``window_seconds`` up to ``max_batch`` sequences.
+
+    After ``rest_seconds`` without work the memory of past batches is given back, after ``idle_unload_seconds``
+    the models.
+    """
 
     max_waiting: int = 256
     max_batch: int = 16
     window_seconds: float = 0.010
+    rest_seconds: float = 1.0
     idle_unload_seconds: float = 20.0
 
 
@@ -106,18 +113,36 @@ class Scheduler:
     async def close(self) -> None:
         """End the running batch at its next token and free every model."""
         self.abort()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._residency.unload_all)
+        await self._in_thread(self._residency.unload_all)
         self._thread.shutdown(wait=True)
 
     async def _wait_for_work(self) -> None:
+        if self._waiting or not self._residency.loaded():
+            await self._arrival(None)
+            return
+        rest = min(self.limits.rest_seconds, self.limits.idle_unload_seconds)
+        if await self._arrival(rest):
+            return
+        # The C library keeps what batches used, twice the model's size: a trainer that starts now needs it.
+        await self._in_thread(memory.release)
+        if await self._arrival(self.limits.idle_unload_seconds - rest):
+            return
+        await self._in_thread(self._residency.unload_all)
+        logger.info("idle for %g s: models unloaded", self.limits.idle_unload_seconds)
+        await self._arrival(None)
+
+    async def _arrival(self, seconds: float | None) -> bool:
+        """Wait for a request; False when none has come within ``seconds``."""
         while not self._waiting:
             self._arrived.clear()
-            timeout = self.limits.idle_unload_seconds if self._residency.loaded() else None
             try:
-                await asyncio.wait_for(self._arrived.wait(), timeout)
+                await asyncio.wait_for(self._arrived.wait(), seconds)
             except TimeoutError:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._residency.unload_all)
-                logger.info("idle for %g s: models unloaded", self.limits.idle_unload_seconds)
+                return False
+        return True
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _run_batch(self, group: Group) -> None:
         now = time.monotonic()
@@ -141,7 +166,12 @@ class Scheduler:
         self._continue(group)
 
     def _run_in_thread(self, group: Group) -> None:
+        started = time.monotonic()
         backend = self._residency.backend(self._catalogue.find(group.sequences[0].model))
+        # Opening a model is waiting, not answering: it says nothing about how fast the model is.
+        opening = time.monotonic() - started
+        for sequence in group.sequences:
+            sequence.timing.queue_seconds += opening
         running = RunningBatch(group, shortest_waiting=lambda: self._shortest_waiting, aborted=lambda: self._aborted)
         running.run(backend)
 

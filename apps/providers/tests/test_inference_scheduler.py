@@ -1,0 +1,101 @@
+"""What the queue does with memory and with time, on a backend that answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.providers.engine.inference import memory
+from apps.providers.engine.inference.backends.base import Batch, OnToken
+from apps.providers.engine.inference.catalogue import ModelFolder
+from apps.providers.engine.inference.residency import Residency
+from apps.providers.engine.inference.scheduler import QueueLimits, Scheduler
+from apps.providers.engine.inference.sequence import Sampling, Sequence
+
+OPENING_SECONDS = 0.05
+
+
+class Echo:
+    """Answers every prompt with one token."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def has_prefix(self, prefix: tuple[int, ...]) -> bool:
+        return False
+
+    def generate(self, batch: Batch, on_token: OnToken) -> None:
+        self._log.append("batch")
+        for index in range(len(batch.suffixes)):
+            on_token(index, 7)
+
+    def close(self) -> None:
+        self._log.append("closed")
+
+
+class Catalogue:
+    def find(self, model: str) -> Any:
+        return ModelFolder(id=model, backend="ctranslate2", folder=Path(), context_length=64, version=(1,), created=0)
+
+
+class Text:
+    def decode(self, ids: list[int]) -> str:
+        return "x" * len(ids)
+
+
+def test_memory_of_batches_is_given_back_before_the_models_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(memory, "release", lambda: log.append("released"))
+
+    async def rest(ask: Callable[[], Awaitable[Sequence]]) -> None:
+        await ask()
+        while "closed" not in log:
+            await asyncio.sleep(0.005)
+
+    _with_scheduler(log, QueueLimits(window_seconds=0, rest_seconds=0.02, idle_unload_seconds=0.06), rest)
+    assert log[:3] == ["batch", "released", "closed"]
+
+
+def test_opening_a_model_counts_as_waiting_and_not_as_answering() -> None:
+    timings = []
+
+    async def twice(ask: Callable[[], Awaitable[Sequence]]) -> None:
+        timings.extend([(await ask()).timing, (await ask()).timing])
+
+    _with_scheduler([], QueueLimits(window_seconds=0, idle_unload_seconds=60), twice)
+    assert timings[0].queue_seconds >= OPENING_SECONDS > timings[0].batch_seconds
+    assert timings[1].queue_seconds < OPENING_SECONDS
+
+
+def _with_scheduler(
+    log: list[str], limits: QueueLimits, work: Callable[[Callable[[], Awaitable[Sequence]]], Awaitable[None]]
+) -> None:
+    def opened(_model: Any) -> Echo:
+        time.sleep(OPENING_SECONDS)
+        return Echo(log)
+
+    async def run() -> None:
+        catalogue: Any = Catalogue()
+        scheduler = Scheduler(catalogue, Residency(opened, limit=1), limits)
+        serving = asyncio.create_task(scheduler.run())
+
+        async def ask() -> Sequence:
+            loop, answered = asyncio.get_running_loop(), asyncio.Event()
+            sequence = Sequence(
+                request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=1, sampling=Sampling(),
+                stop_ids=frozenset(), stop=(), tokenizer=Text(), wake=lambda: loop.call_soon_threadsafe(answered.set),
+            )  # fmt: skip
+            scheduler.submit(sequence)
+            await asyncio.wait_for(answered.wait(), 10)
+            return sequence
+
+        await asyncio.wait_for(work(ask), 10)
+        serving.cancel()
+        await scheduler.close()
+
+    asyncio.run(run())
