@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     # Not `choices`: argparse would try the empty list of "no name given" against them.
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)} (all without one), main_job")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="instead of each benchmark's own number, three for most")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - {*NAMES, *BY_NAME})
     if unknown:
@@ -23,7 +23,8 @@ def main() -> int:
     print(machine.facts(), flush=True)
     failed = []
     for name in options.names or NAMES:
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--repeats", str(options.repeats)]
+        repeats = [] if options.repeats is None else ["--repeats", str(options.repeats)]
+        command = [sys.executable, "-m", f"benchmarks.{name}", *repeats]
         if subprocess.run(command, cwd=machine.ROOT).returncode:
             failed.append(name)
     if failed:

@@ -54,22 +54,26 @@ class Watched:
 def main() -> int:
     parser = figures.options(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(repeats=1)
     parser.add_argument("--second-seed", action="store_true", help="the definition's second split seed")
-    parser.add_argument("--report", type=Path, help="also keep the report here")
+    parser.add_argument("--report", type=Path, help="also keep the last report here")
     given = parser.parse_args()
     models.require(models.MODELS / models.NAME / "ct2", models.ADDRESSES)
+    return max(_run(second_seed=given.second_seed, keep=given.report) for _ in range(given.repeats))
+
+
+def _run(*, second_seed: bool, keep: Path | None) -> int:
     with tempfile.TemporaryDirectory(prefix="llmopt-main-job-") as folder:
-        report_path = Path(folder) / "report.json"
-        with _started(Path(folder), report_path, second_seed=given.second_seed) as (process, link):
-            began = time.monotonic()
-            watched = _watch(link, process, began)
+        report = Path(folder) / "report.json"
+        with _started(Path(folder), report, second_seed=second_seed) as (process, link):
+            watched = _watch(link, process, time.monotonic())
             code = process.wait(timeout=120)
-        if code or not report_path.exists():
+        if code or not report.exists():
             print(f"main job: ended with exit code {code}", file=sys.stderr)
             return 1
-        if given.report:
-            shutil.copy(report_path, given.report)
-        _show(json.loads(report_path.read_text(encoding="utf-8")), watched)
+        if keep:
+            shutil.copy(report, keep)
+        _show(json.loads(report.read_text(encoding="utf-8")), watched)
     return 0
 
 
