@@ -162,11 +162,13 @@ class Check:
 
     def verdict(self, where: str, row: Json, figure: Figures, p_adjusted: float | None) -> None:
         """The kind from the interval; claimed only if the interval leaves out zero and the adjusted p is small."""
+        figure["claimed_better"] = False
         if figure["low"] is None or p_adjusted is None:
             return
         figure["p_adjusted"] = p_adjusted
         figure["kind"] = formulas.conclusion_kind(figure["low"], figure["high"], self.experiment["margin"])
         claimed = figure["kind"].startswith(NAMED_DIFFERENCES) and p_adjusted <= self.draws.alpha
+        figure["claimed_better"] = claimed and figure["kind"].startswith("better")
         if "kind" in row:
             self.ledger.check(f"{where}.kind", row["kind"], figure["kind"])
         if "claimed" in row:
@@ -196,12 +198,12 @@ class Check:
 
     def conclusion(self) -> None:
         stated = self.report["conclusion"]
-        lows = {
-            candidate: self.comparisons[self.primary, candidate, reference]["low"]
+        compared = {
+            candidate: self.comparisons[self.primary, candidate, reference]
             for candidate, reference in self.family
             if reference == self.reference and (self.primary, candidate, reference) in self.comparisons
         }
-        fit = qualifying(self.contenders, self.reference, lows, self.experiment["margin"])
+        fit = qualifying(self.contenders, self.reference, compared, self.experiment["margin"])
         decision = decide(self.contenders, fit, self.draws)
         self.recommended(stated, decision)
         for row in stated.get("cost_comparisons", []):

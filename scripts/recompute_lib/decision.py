@@ -29,12 +29,26 @@ class Decision:
 
 
 def qualifying(
-    contenders: Mapping[str, Contender], reference: str, lows: Mapping[str, float | None], margin: float
+    contenders: Mapping[str, Contender], reference: str, compared: Mapping[str, Figures], margin: float
 ) -> list[str]:
-    """The reference, and whoever has shown L > -margin against it; never one whose outputs are all equal."""
-    fit = [reference] if reference in contenders else []
-    fit += [name for name, low in lows.items() if name in contenders and low is not None and low > -margin]
-    return [name for name in fit if not contenders[name].constant]
+    """The reference, and whoever has shown L > -margin against it; never one whose outputs are all equal.
+
+    compared: each contender's figures against the reference, with `claimed_better`. What a constant answer is claimed
+    to beat is not praised: then the reference does not qualify, nor does anyone who is not above that answer.
+    """
+    beaten_by = [
+        figure["difference"]
+        for name, figure in compared.items()
+        if contenders[name].constant and figure["claimed_better"]
+    ]
+    bar = max(beaten_by, default=None)
+    fit = {reference} if bar is None else set()
+    fit |= {
+        name
+        for name, figure in compared.items()
+        if figure["low"] is not None and figure["low"] > -margin and (bar is None or figure["difference"] > bar)
+    }
+    return [name for name, own in contenders.items() if name in fit and not own.constant and not own.units.failed.all()]
 
 
 def decide(

@@ -100,6 +100,6 @@ def _measure(units: Units, place: int, output: Json) -> None:
 
 
 def outputs_all_equal(outputs: Sequence[Json]) -> bool:
-    """Every text the same, for at least two outputs; failures of infrastructure left out."""
-    texts = [output["text"] for output in outputs if output["error"] is None]
+    """Every text the same but for spaces around it, for at least two outputs; failures of infrastructure left out."""
+    texts = [(output["text"] or "").strip() for output in outputs if output["error"] is None]
     return len(texts) > 1 and len(set(texts)) == 1
