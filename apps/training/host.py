@@ -20,7 +20,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
 from django.db.models import Q, QuerySet
@@ -31,6 +30,7 @@ from apps.core import jobs, live
 from apps.core.db import is_database_away
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus
+from apps.core.processes.tree import process_key
 from apps.training import workdir
 from apps.training.events import record_events
 from apps.training.models import DeviceLease, TrainingRun
@@ -79,8 +79,8 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
         return 3
     signal.signal(signal.SIGTERM, lambda *_args: setattr(host, "leaving", True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    own = psutil.Process()
-    _mine(run).update(host_pid=own.pid, host_started_at=own.create_time(), heartbeat_at=timezone.now())
+    pid = os.getpid()
+    _mine(run).update(host_pid=pid, host_started_ticks=_ticks(pid), heartbeat_at=timezone.now())
     try:
         return _supervise(host)
     except Exception as error:
@@ -168,12 +168,17 @@ def _start_engine(host: Host) -> subprocess.Popen[bytes]:
         env={**os.environ, "LLMOPT_ROLE": "host", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
     )
     output.close()
-    started = psutil.Process(engine.pid).create_time()
-    _mine(host.run).update(engine_pid=engine.pid, engine_started_at=started)
+    _mine(host.run).update(engine_pid=engine.pid, engine_started_ticks=_ticks(engine.pid))
     return engine
 
 
 def _follow(host: Host) -> int | None:
+def _ticks(pid: int) -> int | None:
+    """When the process started, by a clock that nobody sets; None when it has ended already."""
+    key = process_key(pid)
+    return key.started if key else None
+
+
     """Bring events in until the engine ends. None when the attempt was taken over."""
     assert host.engine is not None
     while True:

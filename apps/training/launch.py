@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 from django.conf import settings
 
 from apps.core.models import JobStatus
+from apps.core.processes.tree import ProcessKey, send_signal
 from apps.training.models import TrainingRun
 
 
@@ -41,38 +40,19 @@ def host_start(run: TrainingRun) -> int:
     return process.pid
 
 
-def _process(pid: int | None, started_at: float | None) -> psutil.Process | None:
-    """The process with this pid *and* start time: a pid alone may belong to somebody else by now."""
-    if pid is None or started_at is None:
-        return None
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started_at) < 0.02 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return None
-    return process if same else None
+def _noted(pid: int | None, started_ticks: int | None) -> ProcessKey | None:
+    return ProcessKey(pid, started_ticks) if pid is not None and started_ticks is not None else None
 
 
 def host_may_resume(run: Any) -> bool:
     """Called for a run without a heartbeat: end what is left of the old attempt. True when nothing is left."""
-    remaining = [
-        process
-        for process in (_process(run.engine_pid, run.engine_started_at), _process(run.host_pid, run.host_started_at))
-        if process is not None
-    ]
-    for process in remaining:
-        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
-            process.kill()
-    return not remaining
+    noted = (_noted(run.engine_pid, run.engine_started_ticks), _noted(run.host_pid, run.host_started_ticks))
+    killed = [key for key in noted if key is not None and send_signal(key, signal.SIGKILL)]
+    return not killed
 
 
-def hosts_ask_to_stop() -> list[int]:
-    """Ask every live host to save and stop; the runs go on at the next start. Returns the hosts' pids."""
-    pids = []
-    for run in TrainingRun.objects.filter(status=JobStatus.RUNNING):
-        process = _process(run.host_pid, run.host_started_at)
-        if process is not None:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGTERM)
-                pids.append(process.pid)
-    return pids
+def hosts_ask_to_stop() -> list[ProcessKey]:
+    """Ask every live host to save and stop; the runs go on at the next start. Returns the hosts."""
+    running = TrainingRun.objects.filter(status=JobStatus.RUNNING)
+    noted = [_noted(run.host_pid, run.host_started_ticks) for run in running]
+    return [key for key in noted if key is not None and send_signal(key, signal.SIGTERM)]

@@ -22,9 +22,10 @@ class TrainingRun(JobModel):
     # What the engine is told (apps.training.engine.spec), without paths.
     spec = models.JSONField()
     host_pid = models.PositiveIntegerField(null=True)
-    host_started_at = models.FloatField(null=True)
+    # Clock ticks since the machine started, as in apps.core.processes.tree: setting the clock does not move them.
+    host_started_ticks = models.PositiveBigIntegerField(null=True)
     engine_pid = models.PositiveIntegerField(null=True)
-    engine_started_at = models.FloatField(null=True)
+    engine_started_ticks = models.PositiveBigIntegerField(null=True)
     # Byte offset up to which the engine's events are in the database.
     event_offset = models.PositiveBigIntegerField(default=0)
     phases = models.JSONField(default=list)

@@ -62,22 +62,23 @@ def environment_of(pid: int) -> dict[str, str]:
 
 def kill_all(found: Iterable[Found], *, grace_seconds: float = 2.0) -> list[Found]:
     """Ask each process to end, kill those that are still there after `grace_seconds`. Returns those that were there."""
-    alive = [process for process in found if _signal(process, signal.SIGTERM)]
+    alive = [process for process in found if send_signal(process.key, signal.SIGTERM)]
     deadline = time.monotonic() + grace_seconds
     left = alive
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
         left = [process for process in left if process_key(process.key.pid) == process.key]
     for process in left:
-        _signal(process, signal.SIGKILL)
+        send_signal(process.key, signal.SIGKILL)
     return alive
 
 
-def _signal(process: Found, number: int) -> bool:
-    if process_key(process.key.pid) != process.key:
+def send_signal(key: ProcessKey, number: int) -> bool:
+    """Signal exactly this process. False when it is gone, whoever has its pid now."""
+    if process_key(key.pid) != key:
         return False
     try:
-        os.kill(process.key.pid, number)
+        os.kill(key.pid, number)
     except ProcessLookupError:
         return False
     return True

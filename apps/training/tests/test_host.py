@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from apps.core.tests.installation import Installation, alive, wait_for
@@ -51,7 +50,7 @@ print(json.dumps(dict(status=run.status, error=run.error, kept=run.error_kept, a
     done=run.done, offset=run.event_offset, result=run.result, model=run.language_model.state,
     versions=ModelVersion.objects.count(), checkpoints=list(run.checkpoints.values_list("step", flat=True)),
     points=MetricPoint.objects.filter(run=run, name="train_loss").count(), host=run.host_pid, engine=run.engine_pid,
-    engine_started=run.engine_started_at, lease=DeviceLease.objects.exclude(run=None).count())))
+    ticks=[run.host_started_ticks, run.engine_started_ticks], lease=DeviceLease.objects.exclude(run=None).count())))
 """
 
 
@@ -237,9 +236,13 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
+def ticks_of(pid: int) -> int:
+    """Field 22 of proc(5): when the process started, in clock ticks since the machine did."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def test_what_is_left_of_an_attempt_is_killed_before_the_next(sleeper: "subprocess.Popen[bytes]") -> None:
-    started = psutil.Process(sleeper.pid).create_time()
-    run = TrainingRun(engine_pid=sleeper.pid, engine_started_at=started)
+    run = TrainingRun(engine_pid=sleeper.pid, engine_started_ticks=ticks_of(sleeper.pid))
     assert not launch.host_may_resume(run)
     sleeper.wait(10)
     assert sleeper.returncode == -signal.SIGKILL
@@ -247,8 +250,10 @@ def test_what_is_left_of_an_attempt_is_killed_before_the_next(sleeper: "subproce
 
 
 def test_a_process_that_got_the_number_later_is_not_killed(sleeper: "subprocess.Popen[bytes]") -> None:
-    started = psutil.Process(sleeper.pid).create_time() - 100.0
-    run = TrainingRun(host_pid=sleeper.pid, host_started_at=started, engine_pid=sleeper.pid, engine_started_at=started)
+    ticks = ticks_of(sleeper.pid) - 1
+    run = TrainingRun(
+        host_pid=sleeper.pid, host_started_ticks=ticks, engine_pid=sleeper.pid, engine_started_ticks=ticks
+    )
     assert launch.host_may_resume(run)
     assert sleeper.poll() is None
 
@@ -260,10 +265,10 @@ def test_a_run_that_never_had_a_host_may_go_on_at_once() -> None:
 def test_a_process_that_ends_while_it_is_looked_at_is_no_error(
     sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = psutil.Process(sleeper.pid).create_time()
+    def gone(_pid: int, _number: int) -> None:
+        raise ProcessLookupError
 
-    def gone(self: psutil.Process) -> None:
-        raise psutil.NoSuchProcess(self.pid)
-
-    monkeypatch.setattr(psutil.Process, "kill", gone)
-    assert not launch.host_may_resume(TrainingRun(host_pid=sleeper.pid, host_started_at=started))
+    run = TrainingRun(host_pid=sleeper.pid, host_started_ticks=ticks_of(sleeper.pid))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", gone)
+        assert launch.host_may_resume(run)

@@ -16,10 +16,10 @@ class Command(BaseCommand):
         parser.add_argument("--wait", type=float, default=30.0, help="seconds to wait")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        pids = hosts_ask_to_stop()
+        hosts = hosts_ask_to_stop()
         deadline = time.monotonic() + options["wait"]
         # An ended host that nobody has waited for still has its pid: in a container without init, for ever.
-        while any(process_key(pid) for pid in pids) and time.monotonic() < deadline:
+        while any(process_key(host.pid) == host for host in hosts) and time.monotonic() < deadline:
             time.sleep(0.2)
-        left = [pid for pid in pids if process_key(pid)]
-        self.stdout.write(f"training hosts asked to stop: {len(pids)}, still running: {len(left)}")
+        left = [host for host in hosts if process_key(host.pid) == host]
+        self.stdout.write(f"training hosts asked to stop: {len(hosts)}, still running: {len(left)}")
