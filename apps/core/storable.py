@@ -2,14 +2,17 @@
 
 from typing import Any
 
+# Refused by JSON wherever NUL is, and taken by every database: what was no valid JSON does not become so.
+INSTEAD_OF_NUL = "\x01"
+
 
 def storable_text(text: str) -> str:
-    """PostgreSQL refuses NUL, UTF-8 half of a surrogate pair; each becomes a replacement character.
+    """PostgreSQL refuses NUL, UTF-8 half of a surrogate pair: the one becomes U+0001, the other replacement characters.
 
-    That is no valid JSON outside a string, so an answer that was invalid stays invalid.
+    Whether a JSON reader takes the text does not change: half of a pair stands only where any other character may.
     """
     encodable = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return encodable.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return encodable.replace("\x00", INSTEAD_OF_NUL)
 
 
 def storable_json(value: Any) -> Any:

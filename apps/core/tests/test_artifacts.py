@@ -1,6 +1,7 @@
 """An artifact appears whole or not at all, and never changes under its name."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,23 @@ def test_a_write_that_fails_leaves_nothing_under_the_name(
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         artifacts.put_bytes("a.bin", b"content")
-    assert not (artifact_folder / "a.bin").exists()
+    assert list(artifact_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", [b"first", b"second"])
+def test_of_two_writers_at_once_the_first_stays(
+    other: bytes, artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somebody_writes(_descriptor: int) -> None:
+        (artifact_folder / "a.bin").write_bytes(b"first")
+
+    monkeypatch.setattr(os, "fsync", somebody_writes)
+    if other == b"first":
+        assert artifacts.put_bytes("a.bin", other) == "a.bin"
+    else:
+        with pytest.raises(ApplicationError, match="other content"):
+            artifacts.put_bytes("a.bin", other)
+    assert [(path.name, path.read_bytes()) for path in artifact_folder.iterdir()] == [("a.bin", b"first")]
 
 
 def folder_with(path: Path, **files: str) -> Path:
@@ -79,24 +96,30 @@ def test_a_folder_digest_covers_names_and_contents_and_nothing_else(tmp_path: Pa
 
 
 def put_and_die(name: str) -> None:
-    real = Path.replace
-
-    def die(self: Path, target: Path) -> Path:
+    def die(source: object, target: object) -> None:
         os._exit(9)
-        return real(self, target)
 
-    Path.replace = die  # type: ignore[method-assign]
+    os.link = die  # type: ignore[assignment]
     artifacts.put_bytes(name, b"half")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_killed_before_the_rename_leaves_no_artifact(artifact_folder: Path) -> None:
+def test_a_process_killed_before_the_end_leaves_no_artifact_and_its_rest_is_deleted_a_day_later(
+    artifact_folder: Path,
+) -> None:
     process = start_process(put_and_die, "a.bin")
     process.join(20)
     assert process.exitcode == 9
     assert not (artifact_folder / "a.bin").exists()
     artifacts.put_bytes("a.bin", b"whole")
     assert artifacts.get_bytes("a.bin") == b"whole"
+
+    folder_with(artifact_folder / f".m.{'0' * 32}", weights="half")
+    folder_with(artifact_folder / ".kept", weights="whole")
+    assert artifacts.forget_partials() == 0
+    assert len(list(artifact_folder.iterdir())) == 4
+    assert artifacts.forget_partials(now=time.time() + artifacts.PARTIAL_SECONDS + 5) == 2
+    assert sorted(path.name for path in artifact_folder.iterdir()) == [".kept", "a.bin"]
 
 
 # --- text that can be stored
@@ -106,10 +129,10 @@ def test_text_that_no_database_takes_becomes_text_that_every_one_does() -> None:
     mended = storable_text("a\x00b\ud800c\udfff é \N{SNOWMAN}")
     assert "\x00" not in mended
     assert mended.encode().decode() == mended
-    assert mended.startswith("a\N{REPLACEMENT CHARACTER}b")
+    assert mended.startswith("a\x01b\N{REPLACEMENT CHARACTER}")
     assert mended.endswith("é \N{SNOWMAN}")
     assert storable_json({"k\x00": ["\x00", 1, None, {"a": "\x00"}]}) == {
-        "k\N{REPLACEMENT CHARACTER}": ["\N{REPLACEMENT CHARACTER}", 1, None, {"a": "\N{REPLACEMENT CHARACTER}"}]
+        "k\x01": ["\x01", 1, None, {"a": "\x01"}]
     }
 
 
