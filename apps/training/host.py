@@ -172,13 +172,13 @@ def _start_engine(host: Host) -> subprocess.Popen[bytes]:
     return engine
 
 
-def _follow(host: Host) -> int | None:
 def _ticks(pid: int) -> int | None:
     """When the process started, by a clock that nobody sets; None when it has ended already."""
     key = process_key(pid)
     return key.started if key else None
 
 
+def _follow(host: Host) -> int | None:
     """Bring events in until the engine ends. None when the attempt was taken over."""
     assert host.engine is not None
     while True:
