@@ -55,6 +55,7 @@ class Host:
     folder: Path
     engine: subprocess.Popen[bytes] | None = None
     asked: str = ""
+    # Save, and give the run back to the queue: the installation stops, or another run has the device.
     leaving: bool = False
     restarts: int = 0
     last_events: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -190,8 +191,8 @@ def _follow(host: Host) -> int | None:
                 return None
             if code is not None:
                 return code
+            _keep_device(host)
             _pass_on_requests(host)
-            _lease(host.run)
         except (DatabaseError, InterfaceError) as error:
             if not is_database_away(error):
                 raise
@@ -207,6 +208,13 @@ def _bring_in(host: Host) -> bool:
     for event in events:
         host.last_events[str(event["type"])] = event
     return record_events(host.run, events, offset=after)
+
+
+def _keep_device(host: Host) -> None:
+    """Renew the lease. A host that slept for longer than it lasts may find another run on the device: it gives way."""
+    if not _lease(host.run) and not host.leaving:
+        log.warning("another run took the device; this one saves and waits", extra={"run": str(host.run.uid)})
+        host.leaving = True
 
 
 def _pass_on_requests(host: Host) -> None:

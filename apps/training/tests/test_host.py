@@ -52,6 +52,14 @@ print(json.dumps(dict(status=run.status, error=run.error, kept=run.error_kept, a
     points=MetricPoint.objects.filter(run=run, name="train_loss").count(), host=run.host_pid, engine=run.engine_pid,
     ticks=[run.host_started_ticks, run.engine_started_ticks], lease=DeviceLease.objects.exclude(run=None).count())))
 """
+OTHER_RUN_TAKES_THE_DEVICE = """
+import datetime
+from django.utils import timezone
+other = training_run_create(actor=run.created_by, team=run.team, name="Other", base_model=run.base_model,
+    dataset_version=run.dataset_version, prompt_version=run.prompt_version, spec=run.spec)
+later = timezone.now() + datetime.timedelta(hours=1)
+assert DeviceLease.objects.update(run=other, expires_at=later) == 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +231,24 @@ def test_a_host_that_is_asked_to_stop_saves_and_waits_for_the_next_start(install
     seen = machine.look()
     assert (seen["status"], seen["claim"], seen["attempt"]) == ("queued", "", 0)
     assert seen["checkpoints"]
+
+
+@pytest.mark.slow
+def test_a_host_whose_device_was_taken_saves_and_waits_for_its_turn(installation: Installation) -> None:
+    machine = Machine(installation, epochs=200)
+    host = machine.start(machine.claim())
+    machine.wait_for_event("checkpoint")
+    # As the host of another run does when this one has slept for longer than its lease lasts.
+    machine.do(OTHER_RUN_TAKES_THE_DEVICE)
+    assert machine.end_of(host) == 0
+    seen = machine.look()
+    assert (seen["status"], seen["claim"], seen["attempt"], seen["lease"]) == ("queued", "", 0, 1)
+    assert (machine.events()[-1]["type"], machine.events()[-1]["reason"]) == ("stopped", "pause")
+    assert not alive(seen["engine"])
+    # The device is still the other run's: the next attempt starts no engine, and is no failed one.
+    assert machine.host() == 3
+    again = machine.look()
+    assert (again["status"], again["attempt"], again["engine"]) == ("queued", 0, seen["engine"])
 
 
 # --- which process is the host
