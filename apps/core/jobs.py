@@ -81,13 +81,15 @@ def transition(
 ) -> bool:
     """Compare-and-set of `row.status`, with other fields to set.
 
-    False when the row has moved on or, with `held_by`, when its claim is another process's or, with `unheard_since`,
-    when its process has been heard after that.
+    False when the row has moved on; when it was to be paused and somebody has cancelled it; with `held_by`, when its
+    claim is another process's; with `unheard_since`, when its process has been heard after that.
     """
     sources = [source for source in TRANSITIONS if to in TRANSITIONS[source]]
     if allowed_from is not None:
         sources = [source for source in sources if source in allowed_from]
     rows = type(row)._default_manager.filter(pk=row.pk, status__in=sources)
+    if to == JobStatus.PAUSED:
+        rows = rows.filter(cancel_requested=False)
     if held_by is not None:
         rows = rows.filter(claim=held_by)
     if unheard_since is not None:
@@ -175,17 +177,21 @@ def give_back(row: JobModel, **fields: Any) -> bool:
 
 
 def finish(row: JobModel, *, to: str = JobStatus.SUCCEEDED, **fields: Any) -> bool:
-    """End `row`, if this process still holds it."""
-    return transition(
-        row,
-        to=to,
-        allowed_from=(JobStatus.RUNNING,),
-        held_by=row.claim,
-        finished_at=timezone.now(),
-        seconds_left_low=None,
-        seconds_left_high=None,
-        **fields,
-    )
+    """End `row`, if this process still holds it. A pause that became a cancel while the job saved ends as cancelled."""
+
+    def end(to: str) -> bool:
+        return transition(
+            row,
+            to=to,
+            allowed_from=(JobStatus.RUNNING,),
+            held_by=row.claim,
+            finished_at=timezone.now(),
+            seconds_left_low=None,
+            seconds_left_high=None,
+            **fields,
+        )
+
+    return end(to) or (to == JobStatus.PAUSED and end(JobStatus.CANCELLED))
 
 
 def fail(row: JobModel, *, error: str, kept: str, next_step: str) -> bool:

@@ -242,7 +242,7 @@ def _end(host: Host, code: int) -> int:
             return 3
     elif code == EXIT_CANCELLED:
         jobs.finish(run, to=JobStatus.CANCELLED, phase="")
-    elif host.leaving and (code < 0 or (code == EXIT_PAUSED and not _pause_is_wanted(run))):
+    elif host.leaving and (code < 0 or (code == EXIT_PAUSED and not _stop_is_wanted(run))):
         _give_back(run)
     elif code == EXIT_PAUSED:
         jobs.finish(run, to=JobStatus.PAUSED)
@@ -276,8 +276,8 @@ def _heard(run: TrainingRun) -> Iterator[None]:
         thread.join()
 
 
-def _pause_is_wanted(run: TrainingRun) -> bool:
-    return TrainingRun.objects.filter(pk=run.pk, pause_requested=True).exists()
+def _stop_is_wanted(run: TrainingRun) -> bool:
+    return TrainingRun.objects.filter(Q(pause_requested=True) | Q(cancel_requested=True), pk=run.pk).exists()
 
 
 def _last_finished(host: Host) -> dict[str, Any]:

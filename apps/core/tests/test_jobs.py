@@ -14,11 +14,11 @@ from django_q.models import OrmQ
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.accounts.models import Team, User
+from apps.accounts.models import Team
 from apps.billing.tests.processes import start_process
 from apps.core import jobs
-from apps.core.errors import Conflict, NotAllowed
-from apps.core.models import AuditEvent, JobStatus, LiveEvent
+from apps.core.errors import Conflict
+from apps.core.models import JobStatus, LiveEvent
 from apps.core.tests.factories import QuickstartFactory, TrainingRunFactory
 from apps.workspace.models import Quickstart
 
@@ -242,78 +242,6 @@ def test_queueing_again_forgets_the_error_of_last_time(team: Team) -> None:
     assert jobs.enqueue(row)
     now = stored(row)
     assert (now.error, now.error_kept, now.error_next, now.finished_at) == ("", "", "", None)
-
-
-# --- what people press
-
-
-def test_cancelling_a_waiting_row_ends_it_at_once(team: Team, alice: User) -> None:
-    row = job(team, JobStatus.QUEUED)
-    jobs.job_cancel(actor=alice, row=row)
-    assert stored(row).status == JobStatus.CANCELLED
-    assert stored(row).finished_at is not None
-    assert AuditEvent.objects.get().verb == "quickstart.cancelled"
-
-
-def test_cancelling_a_running_row_asks_its_process(team: Team, alice: User) -> None:
-    row = claimed(team)
-    jobs.job_cancel(actor=alice, row=row)
-    assert stored(row).status == JobStatus.RUNNING
-    assert stored(row).cancel_requested
-
-
-def test_a_row_that_ended_meanwhile_is_not_cancelled_and_nobody_is_said_to_have_done_it(
-    team: Team, alice: User
-) -> None:
-    row = job(team, JobStatus.QUEUED)
-    Quickstart.objects.filter(pk=row.pk).update(status=JobStatus.SUCCEEDED)
-    with pytest.raises(Conflict):
-        jobs.job_cancel(actor=alice, row=row)
-    assert not stored(row).cancel_requested
-    assert AuditEvent.objects.count() == 0
-
-
-def test_a_paused_row_is_really_queued_and_sent_when_it_is_resumed(team: Team, alice: User) -> None:
-    row = job(team, JobStatus.QUEUED)
-    jobs.job_pause(actor=alice, row=row)
-    assert stored(row).status == JobStatus.PAUSED
-    assert jobs.claim(Quickstart, row.pk) is None
-    jobs.job_resume(actor=alice, row=row)
-    now = stored(row)
-    assert (now.status, now.pause_requested, now.cancel_requested) == (JobStatus.QUEUED, False, False)
-    assert sent() == 1
-    assert jobs.claim(Quickstart, row.pk) is not None
-
-
-@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED])
-def test_a_resumed_row_begins_with_no_attempts_and_no_wishes(team: Team, alice: User, status: str) -> None:
-    row = job(team, status, attempt=5, cancel_requested=True, pause_requested=True)
-    jobs.job_resume(actor=alice, row=row)
-    now = stored(row)
-    assert (now.status, now.attempt, now.cancel_requested, now.pause_requested) == (JobStatus.QUEUED, 0, False, False)
-
-
-def test_a_second_press_of_resume_takes_nothing_from_the_process_that_works_already(team: Team, alice: User) -> None:
-    row = job(team, JobStatus.PAUSED)
-    second = stored(row)  # another page read it at the same time
-    jobs.job_resume(actor=alice, row=row)
-    working = jobs.claim(Quickstart, row.pk)
-    assert working is not None
-    with pytest.raises(Conflict):
-        jobs.job_resume(actor=alice, row=second)
-    assert stored(row).attempt == working.attempt == 1
-    assert jobs.heartbeat(working)
-    assert AuditEvent.objects.count() == 1
-
-
-@pytest.mark.parametrize("press", [jobs.job_cancel, jobs.job_pause, jobs.job_resume])
-def test_a_viewer_and_a_stranger_may_press_nothing(team: Team, vera: User, charlie: User, press: Any) -> None:
-    row = job(team, JobStatus.PAUSED if press is jobs.job_resume else JobStatus.QUEUED)
-    for person in (vera, charlie):
-        with pytest.raises(NotAllowed):
-            press(actor=person, row=row)
-    assert stored(row).status == row.status
-    assert AuditEvent.objects.count() == 0
 
 
 # --- the reaper

@@ -234,6 +234,30 @@ def test_a_host_that_is_asked_to_stop_saves_and_waits_for_the_next_start(install
 
 
 @pytest.mark.slow
+def test_a_cancel_of_a_run_that_is_pausing_ends_it_as_cancelled(installation: Installation) -> None:
+    machine = Machine(installation, epochs=200)
+    host = machine.start(machine.claim())
+    machine.wait_for_event("checkpoint")
+    seen = machine.look()
+    assert seen["ticks"] == [ticks_of(seen["host"]), ticks_of(seen["engine"])]
+    (folder,) = (installation.var_dir / "training").iterdir()
+    # Each is stopped where it would be too fast: the engine before it hears of the pause, the host before it hears of
+    # the engine's end.
+    os.kill(seen["engine"], signal.SIGSTOP)
+    machine.do("jobs.job_pause(actor=None, row=run)")
+    wait_for(lambda: (folder / "control").exists(), what="the host to pass the pause on")
+    host.send_signal(signal.SIGSTOP)
+    os.kill(seen["engine"], signal.SIGCONT)
+    machine.wait_for_event("stopped")
+    wait_for(lambda: not alive(seen["engine"]), what="the engine to end")
+    machine.do("jobs.job_cancel(actor=None, row=run)")
+    host.send_signal(signal.SIGCONT)
+    assert machine.end_of(host) == 0
+    assert machine.events()[-1]["reason"] == "pause"
+    assert machine.look()["status"] == "cancelled"
+
+
+@pytest.mark.slow
 def test_a_host_whose_device_was_taken_saves_and_waits_for_its_turn(installation: Installation) -> None:
     machine = Machine(installation, epochs=200)
     host = machine.start(machine.claim())
