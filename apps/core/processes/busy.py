@@ -27,7 +27,8 @@ def mark(var_dir: Path, cluster: str, *, seconds: float) -> None:
     """This worker began a task that may take `seconds`."""
     path = directory(var_dir, cluster) / str(os.getpid())
     path.touch()
-    until = time.time() + seconds
+    # Of the clock that all processes share and nobody sets: by the other one, a full cluster would look idle.
+    until = time.monotonic() + seconds
     os.utime(path, (until, until))
 
 
@@ -37,7 +38,7 @@ def unmark(var_dir: Path, cluster: str) -> None:
 
 def count(var_dir: Path, cluster: str) -> int:
     """Workers that are alive, inside a task, and within its time."""
-    folder, now, busy = directory(var_dir, cluster), time.time(), 0
+    folder, now, busy = directory(var_dir, cluster), time.monotonic(), 0
     if not folder.exists():
         return 0
     for path in folder.iterdir():

@@ -1,9 +1,9 @@
 """Asking each queue cluster a question through its own queue, and deciding when silence means that it is stuck."""
 
 import logging
+import math
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -19,16 +19,16 @@ CANARY_TASK = "apps.core.tasks.canary_answer"
 
 @dataclass
 class ClusterWatch:
-    """One cluster as the watchdog sees it. Times are seconds since the epoch."""
+    """One cluster as the watchdog sees it. Times are seconds of the monotonic clock, which nobody sets."""
 
     name: str
     workers: int
     ask_seconds: float = ASK_SECONDS
     stuck_seconds: float = STUCK_SECONDS
-    asked_at: float = 0.0
+    asked_at: float = -math.inf
     nonce: str = field(default="")
     # While every worker is inside a task that is within its time, silence says nothing.
-    last_full_at: float = 0.0
+    last_full_at: float = -math.inf
 
     def look(self, *, now: float, busy: int) -> bool:
         """Ask if it is time to. True when the cluster has been silent too long though it had a free worker."""
@@ -43,9 +43,7 @@ class ClusterWatch:
     def ask(self, now: float) -> None:
         """One open question at a time: a stuck cluster's queue must not fill with them."""
         self.nonce, self.asked_at = secrets.token_hex(8), now
-        Canary.objects.update_or_create(
-            cluster=self.name, defaults={"asked_at": datetime.fromtimestamp(now, UTC), "nonce": self.nonce}
-        )
+        Canary.objects.update_or_create(cluster=self.name, defaults={"asked_at": timezone.now(), "nonce": self.nonce})
         async_task(CANARY_TASK, self.name, self.nonce, cluster=self.name)
 
     def _answered(self) -> bool:

@@ -1,6 +1,7 @@
 """Processes that belong together die together; a queue cluster survives what can be survived."""
 
 import configparser
+import datetime
 import os
 import signal
 import subprocess
@@ -8,8 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.core.management.commands import watchdog as watchdog_command
 from apps.core.models import Canary
@@ -164,7 +167,7 @@ def test_a_full_cluster_is_not_stuck_and_gets_its_time_after_it_was_full() -> No
 def test_an_answer_is_asked_for_again_and_an_old_one_does_not_count() -> None:
     from apps.core.tasks import canary_answer
 
-    watch, now = ClusterWatch("worker", 2), time.time()
+    watch, now = ClusterWatch("worker", 2), time.monotonic()
     watch.look(now=now - 20, busy=0)
     first = watch.nonce
     assert canary_answer("worker", first) is True
@@ -179,11 +182,48 @@ def test_the_watchdog_restarts_a_stuck_cluster_and_asks_it_anew(monkeypatch: pyt
     restarted: list[str] = []
     monkeypatch.setattr(watchdog_command, "restart", restarted.append)
     watch = ClusterWatch("worker", 2, stuck_seconds=0.0)
-    watch.ask(time.time() - 1)
+    watch.ask(time.monotonic() - 1)
     first = watch.nonce
     watchdog_command.look_at_clusters([watch])
     assert restarted == ["worker"]
     assert watch.nonce != first
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    """The wall clock of this process as if somebody had set it; time goes on as before."""
+    ago = time.time()
+    monkeypatch.setattr(time, "time", lambda: ago + seconds)
+    monkeypatch.setattr(timezone, "now", lambda: datetime.datetime.fromtimestamp(ago + seconds, datetime.UTC))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+@pytest.mark.parametrize("workers_in_a_task", [0, 1])
+def test_a_clock_that_is_set_restarts_no_healthy_cluster(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path, seconds: float, workers_in_a_task: int
+) -> None:
+    restarted: list[str] = []
+    monkeypatch.setattr(watchdog_command, "restart", restarted.append)
+    settings.VAR_DIR = tmp_path
+    busy.clear(tmp_path, "worker")
+    if workers_in_a_task:
+        busy.mark(tmp_path, "worker", seconds=600)
+    watch = ClusterWatch("worker", 1)
+    watchdog_command.look_at_clusters([watch])
+    first = watch.nonce
+    assert first
+    set_clock(monkeypatch, seconds=seconds)
+    watchdog_command.look_at_clusters([watch])
+    assert (restarted, watch.nonce) == ([], first)
+    stuck = watch.look(now=time.monotonic() + 90, busy=busy.count(tmp_path, "worker"))
+    assert stuck == (workers_in_a_task == 0)  # the silence of a worker inside its task says nothing
+
+
+@pytest.mark.django_db
+def test_a_question_is_stored_with_the_time_of_day() -> None:
+    before = timezone.now()
+    ClusterWatch("worker", 1).ask(time.monotonic())
+    assert before <= Canary.objects.get().asked_at <= timezone.now()
 
 
 def test_memory_is_looked_at_less_often_when_looking_is_dear() -> None:

@@ -59,7 +59,7 @@ def sample_pause(cost_seconds: float) -> float:
 
 def look_at_clusters(watches: list[ClusterWatch]) -> None:
     """Ask, and restart what is stuck. A database that is away for a moment is no reason to restart a cluster."""
-    now = time.time()
+    now = time.monotonic()
     for watch in watches:
         try:
             stuck = watch.look(now=now, busy=busy.count(Path(settings.VAR_DIR), watch.name))
