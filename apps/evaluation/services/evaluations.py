@@ -98,13 +98,15 @@ def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
 
 
 def _check_unseen(experiment: Experiment, model: LanguageModel) -> None:
-    """A model fitted on another dataset may have seen rows that are test rows here."""
-    fitted_on = DatasetVersion.objects.filter(
-        dataset__team=experiment.team_id, content_hash=model.facts.get("dataset", "")
-    )
-    seen = sum(rows.test_inputs_seen(experiment.dataset_version, fitted_on=version) for version in fitted_on)
-    if seen:
-        raise Conflict(
-            _("%(model)s was fitted on %(count)d of these test rows, so its score here would mean nothing.")
-            % {"model": model.name, "count": seen}
-        )
+    """A model fitted on another dataset, itself or as the model it was tuned from, may have seen test rows of here."""
+    hashes = [model.facts.get("dataset", ""), *(each["dataset"] for each in model.facts.get("datasets", []))]
+    for version in DatasetVersion.objects.filter(dataset__team=experiment.team_id, content_hash__in=hashes):
+        seen = rows.test_inputs_seen(experiment.dataset_version, fitted_on=version)
+        if seen:
+            raise Conflict(
+                _(
+                    "%(model)s was fitted on %(count)d of these test rows, which it saw in %(dataset)s, so its score"
+                    " here would mean nothing."
+                )
+                % {"model": model.name, "count": seen, "dataset": version}
+            )

@@ -1,6 +1,7 @@
 """No candidate is tested on rows that it was shown or fitted on, and nothing is built from another team's parts."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import NEAREST
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
+from apps.training.services.registry import model_version_register
 from apps.training.services.runs import training_run_create
+from apps.training.tests.runs import claimed_run, finished, result_folder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,6 +84,42 @@ def test_a_model_fitted_on_another_split_of_these_rows_is_not_tested(team: Team,
     evaluation.refresh_from_db()
     assert evaluation.status == JobStatus.QUEUED
     assert AuditEvent.objects.filter(verb="evaluation.started", object_uid=evaluation.uid).count() == 1
+
+
+def trained_on(
+    dataset_version: DatasetVersion, owner: User, base: LanguageModel, folder: Path, name: str
+) -> LanguageModel:
+    """A model tuned from `base`, registered as a training host does."""
+    team = dataset_version.dataset.team
+    run = claimed_run(team, base_model=base, dataset_version=dataset_version, created_by=owner, name=name)
+    model_version_register(actor=None, run=run, result=result_folder(folder / name), finished=finished())
+    run.language_model.refresh_from_db()
+    return run.language_model
+
+
+def test_a_model_is_not_tested_on_rows_that_the_model_it_was_tuned_from_has_seen(
+    team: Team, alice: User, tmp_path: Path
+) -> None:
+    here, there = version(team, alice, seed=1), version(team, alice, seed=2)
+    base = factories.LanguageModelFactory.create(team=team)
+    clean = trained_on(here, alice, trained_on(here, alice, base, tmp_path, "first"), tmp_path, "second")
+    leaky = base
+    for number, dataset_version in enumerate((there, here, here)):
+        leaky = trained_on(dataset_version, alice, leaky, tmp_path, f"leaky-{number}")
+    assert leaky.facts["dataset"] == here.content_hash  # the last training alone would look clean
+
+    experiment = experiment_on(here, alice)
+    candidates = [
+        add(experiment, alice, model, name=name, kind="tuned") for name, model in (("clean", clean), ("leaky", leaky))
+    ]
+    experiment_register(actor=alice, experiment=experiment, reference=candidates[0])
+    evaluations = [
+        final_evaluation_create(actor=alice, candidate=experiment.candidates.get(name=name), order_seed=1)
+        for name in ("clean", "leaky")
+    ]
+    assert evaluation_start(actor=alice, evaluation=evaluations[0])
+    with pytest.raises(Conflict, match=rf"was fitted on \d+ of these test rows, which it saw in {there.dataset.name}"):
+        evaluation_start(actor=alice, evaluation=evaluations[1])
 
 
 def test_nothing_is_fitted_or_trained_on_another_teams_rows(

@@ -82,6 +82,7 @@ def run_lineage(run: TrainingRun, finished: dict[str, Any]) -> dict[str, Any]:
         "base_revision": run.base_model.revision,
         "dataset": run.dataset_version.content_hash,
         "split_seed": run.dataset_version.dataset.split_seed,
+        "datasets": _datasets(run),
         "prompt": run.prompt_version.content_hash,
         "spec": run.spec,
         "device": run.device,
@@ -89,3 +90,11 @@ def run_lineage(run: TrainingRun, finished: dict[str, Any]) -> dict[str, Any]:
         "phase_seconds": finished.get("phase_seconds"),
         "files": finished.get("files"),
     }
+
+
+def _datasets(run: TrainingRun) -> list[dict[str, Any]]:
+    """Every dataset version whose rows are in the weights, first trained on first: the base may itself be tuned."""
+    made_base = TrainingRun.objects.filter(language_model=run.base_model_id).first()
+    version = run.dataset_version
+    this = {"dataset": version.content_hash, "split_seed": version.dataset.split_seed}
+    return [*(_datasets(made_base) if made_base else []), this]

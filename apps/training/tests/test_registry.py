@@ -52,6 +52,20 @@ def test_a_registered_run_is_finished_ready_and_has_its_lineage(run: TrainingRun
     assert AuditEvent.objects.filter(verb="model_version.registered").count() == 1
 
 
+def test_a_model_tuned_from_a_tuned_model_names_every_dataset_that_is_in_its_weights(
+    team: Team, run: TrainingRun, result: Path, tmp_path: Path
+) -> None:
+    runs = [run]
+    register(run, result)
+    for number in range(2):
+        runs.append(claimed_run(team, base_model=runs[-1].language_model))
+        last = register(runs[-1], result_folder(tmp_path / str(number)))
+    seen = [{"dataset": each.dataset_version.content_hash, "split_seed": 7} for each in runs]
+    assert last.lineage["datasets"] == seen
+    assert last.language_model.facts["datasets"] == seen
+    assert ModelVersion.objects.get(run=run).lineage["datasets"] == seen[:1]
+
+
 def test_registering_twice_gives_one_version(run: TrainingRun, result: Path) -> None:
     first = register(run, result)
     assert register(run, result, step=99) == first
