@@ -64,6 +64,37 @@ class Trained:
 
 def train(job: Job, report: Reporter, *, should_stop: StopCheck, clock: Clock) -> Trained:
     """Train to the end, or until ``should_stop`` names a reason. In both cases the last state is saved."""
+    spec = job.spec
+    run = _prepare(job, report, clock)
+    with report.phase("train"):
+        base_answers = _base_answers(run)
+        if run.position.step == 0:
+            _validate(run, final=False)
+            _show_samples(run, base_answers)
+        now = clock()
+        last = {"validate": now, "sample": now, "save": now}
+        while run.position.step < job.total_steps:
+            epoch, first = run.position.epoch, run.position.group
+            for group in job.groups(epoch)[first:]:
+                reason = should_stop()
+                if reason is not None:
+                    _save(run)
+                    return Trained(run.model, run.position, run.choice.precision, reason, None)
+                _one_step(run, [job.train[index] for index in group])
+                if _due(run, last, "save", spec.checkpoint_every_seconds, spec.checkpoint_every_steps):
+                    _save(run)
+                if _due(run, last, "validate", spec.evaluate_every_seconds):
+                    _validate(run, final=False)
+                if _due(run, last, "sample", spec.sample_every_seconds):
+                    _show_samples(run, base_answers)
+        _save(run)
+        measured = _validate(run, final=True)
+        _show_samples(run, base_answers)
+    return Trained(run.model, run.position, run.choice.precision, None, measured)
+
+
+def _prepare(job: Job, report: Reporter, clock: Clock) -> Training:
+    """Model, optimizer and random numbers as they were at the last checkpoint, or as they are before the first step."""
     import torch
 
     spec = job.spec
@@ -86,32 +117,7 @@ def train(job: Job, report: Reporter, *, should_stop: StopCheck, clock: Clock) -
     else:
         restore(saved, parameters=parameters, optimizer=optimizer)
         report.info(f"Going on from step {run.position.step} of {job.total_steps}.")
-
-    with report.phase("train"):
-        base_answers = _base_answers(run)
-        if run.position.step == 0:
-            _validate(run, final=False)
-            _show_samples(run, base_answers)
-        now = clock()
-        last = {"validate": now, "sample": now, "save": now}
-        while run.position.step < job.total_steps:
-            epoch, first = run.position.epoch, run.position.group
-            for group in job.groups(epoch)[first:]:
-                reason = should_stop()
-                if reason is not None:
-                    _save(run)
-                    return Trained(model, run.position, run.choice.precision, reason, None)
-                _one_step(run, [job.train[index] for index in group])
-                if _due(run, last, "save", spec.checkpoint_every_seconds, spec.checkpoint_every_steps):
-                    _save(run)
-                if _due(run, last, "validate", spec.evaluate_every_seconds):
-                    _validate(run, final=False)
-                if _due(run, last, "sample", spec.sample_every_seconds):
-                    _show_samples(run, base_answers)
-        _save(run)
-        measured = _validate(run, final=True)
-        _show_samples(run, base_answers)
-    return Trained(model, run.position, run.choice.precision, None, measured)
+    return run
 
 
 def _one_step(run: Training, rows: Sequence[EncodedRow]) -> None:

@@ -35,7 +35,6 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
     stored = local_folder(artifact)
     certificate = storable_json(json.loads((stored / "certificate.json").read_text()))
     digest = folder_digest(stored)
-    lineage = run_lineage(run, finished)
     with transaction.atomic():
         known = ModelVersion.objects.filter(run=run).first()
         if known is not None:
@@ -51,17 +50,7 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
         )
         if not ended:
             raise Conflict(_("Another attempt of this training has taken over."))
-        Team.objects.select_for_update().get(pk=run.team_id)  # numbers its versions
-        last = ModelVersion.objects.filter(team=run.team).aggregate(last=Max("number"))["last"] or 0
-        version: ModelVersion = ModelVersion.objects.create(
-            run=run,
-            team=run.team,
-            language_model=run.language_model,
-            number=last + 1,
-            digest=digest,
-            lineage=lineage,
-            certificate=certificate,
-        )
+        version = _version_create(run, digest=digest, certificate=certificate, lineage=run_lineage(run, finished))
         language_model_ready(
             actor=actor,
             model=run.language_model,
@@ -71,6 +60,24 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
             facts={**version.lineage, "certificate": certificate, "version": version.number},
         )
         audit.record(actor=actor, verb="model_version.registered", target=version, digest=version.digest)
+    return version
+
+
+def _version_create(
+    run: TrainingRun, *, digest: str, certificate: dict[str, Any], lineage: dict[str, Any]
+) -> ModelVersion:
+    """The next version of the team, whose row is locked while it is numbered."""
+    Team.objects.select_for_update().get(pk=run.team_id)
+    last = ModelVersion.objects.filter(team=run.team).aggregate(last=Max("number"))["last"] or 0
+    version: ModelVersion = ModelVersion.objects.create(
+        run=run,
+        team=run.team,
+        language_model=run.language_model,
+        number=last + 1,
+        digest=digest,
+        lineage=lineage,
+        certificate=certificate,
+    )
     return version
 
 

@@ -66,6 +66,11 @@ def test_a_model_tuned_from_a_tuned_model_names_every_dataset_that_is_in_its_wei
     assert ModelVersion.objects.get(run=run).lineage["datasets"] == seen[:1]
 
 
+def test_the_lineage_names_the_device_that_the_engine_reported(run: TrainingRun, result: Path) -> None:
+    TrainingRun.objects.update(device="AVX2, 2 threads")  # as the events do, beside the host's own copy of the row
+    assert register(run, result).lineage["device"] == "AVX2, 2 threads"
+
+
 def test_registering_twice_gives_one_version(run: TrainingRun, result: Path) -> None:
     first = register(run, result)
     assert register(run, result, step=99) == first
