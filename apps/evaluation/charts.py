@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.core.formats import money_text, number_text
-from apps.evaluation.figures import metric_label
+from apps.core.formats import number_text
+from apps.evaluation.figures import cost_text, metric_label
 from apps.evaluation.selectors.board import Board, BoardRow
 
 
@@ -31,7 +31,52 @@ def difference_chart(board: Board) -> Chart | None:
     experiment = board.document["experiment"]
     label = metric_label(experiment["primary_metric"])
     found.sort(key=lambda row: -row["difference"])
-    recommended = board.document["conclusion"].get("recommended")
+    return Chart(
+        title=_difference_finding(found, experiment["reference"], label),
+        subtitle=_("Difference from %(reference)s on the same test examples; dotted lines: ±%(margin)s, what matters")
+        % {"reference": experiment["reference"], "margin": number_text(experiment["margin"], 2)},
+        caption=_("Whiskers: %(level)s %% intervals of the paired difference; n = %(n)s.")
+        % {"level": _level(board), "n": _n_range(found)},
+        figure=_difference_figure(
+            found, label=label, margin=experiment["margin"], recommended=board.document["conclusion"].get("recommended")
+        ),
+        table=_difference_table(found),
+    )
+
+
+def cost_chart(board: Board) -> Chart | None:
+    """The primary metric against the cost of 1,000 requests, one labelled point per candidate."""
+    rows = [row for row in board.rows if row.primary.value is not None and (row.cost.value or 0) > 0]
+    if len(rows) < 2:
+        return None
+    label = metric_label(board.primary)
+    return Chart(
+        title=_cost_finding(rows, label),
+        subtitle=_("%(metric)s against what 1,000 requests cost") % {"metric": label},
+        caption=_("Whiskers: %(level)s %% intervals of %(metric)s; n = %(n)s.")
+        % {"level": _level(board), "metric": label, "n": _n_range([{"n": row.n} for row in rows])},
+        figure=_cost_figure(rows, label),
+        table=_cost_table(rows, label),
+    )
+
+
+def primary_comparisons(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The declared comparisons, which alone can decide."""
+    return [dict(row) for row in document.get("comparisons", []) if not row["exploratory"]]
+
+
+def exploratory_comparisons(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in document.get("comparisons", []) if row["exploratory"]]
+
+
+def _level(board: Board) -> str:
+    """The confidence of the intervals, in percent."""
+    return f"{100 * (1 - board.document['experiment']['alpha']):g}"
+
+
+def _difference_figure(
+    found: Sequence[Mapping[str, Any]], *, label: str, margin: float, recommended: str | None
+) -> dict[str, Any]:
     trace = {
         "type": "scatter",
         "mode": "markers",
@@ -41,7 +86,6 @@ def difference_chart(board: Board) -> Chart | None:
         "meta": {"roles": ["recommended" if row["candidate"] == recommended else "" for row in found]},
         "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
     }
-    margin = experiment["margin"]
     layout = {
         "xaxis": {
             "title": {"text": _("Difference in %(metric)s (candidate − reference)") % {"metric": label}},
@@ -52,39 +96,26 @@ def difference_chart(board: Board) -> Chart | None:
         "shapes": [_vertical(0.0, dash="solid"), _vertical(-margin), _vertical(margin)],
         "showlegend": False,
     }
-    return Chart(
-        title=_difference_finding(found, experiment["reference"], label),
-        subtitle=_("Difference from %(reference)s on the same test examples; dotted lines: ±%(margin)s, what matters")
-        % {"reference": experiment["reference"], "margin": number_text(margin, 2)},
-        caption=_("Whiskers: %(level)s %% intervals of the paired difference; n = %(n)s.")
-        % {"level": f"{100 * (1 - experiment['alpha']):g}", "n": _n_range(found)},
-        figure={"data": [trace], "layout": layout},
-        table={
-            "columns": [
-                {"label": _("Candidate")},
-                {"label": _("Difference"), "numeric": True},
-                {"label": _("Low"), "numeric": True},
-                {"label": _("High"), "numeric": True},
-                {"label": _("n"), "numeric": True},
-            ],
-            "rows": [
-                [
-                    row["candidate"],
-                    *(number_text(row[key], 3, signed=True) for key in ("difference", "low", "high")),
-                    row["n"],
-                ]
-                for row in found
-            ],
-        },
-    )
+    return {"data": [trace], "layout": layout}
 
 
-def cost_chart(board: Board) -> Chart | None:
-    """The primary metric against the cost of 1,000 requests, one labelled point per candidate."""
-    rows = [row for row in board.rows if row.primary.value is not None and (row.cost.value or 0) > 0]
-    if len(rows) < 2:
-        return None
-    label = metric_label(board.primary)
+def _difference_table(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    bounds = ("difference", "low", "high")
+    return {
+        "columns": [
+            {"label": _("Candidate")},
+            {"label": _("Difference"), "numeric": True},
+            {"label": _("Low"), "numeric": True},
+            {"label": _("High"), "numeric": True},
+            {"label": _("n"), "numeric": True},
+        ],
+        "rows": [
+            [row["candidate"], *(number_text(row[key], 3, signed=True) for key in bounds), row["n"]] for row in found
+        ],
+    }
+
+
+def _cost_figure(rows: Sequence[BoardRow], label: str) -> dict[str, Any]:
     dollars = [float(row.cost.value or 0) / 1e9 for row in rows]
     span = (math.log10(min(dollars)), math.log10(max(dollars)))
     middle = sum(span) / 2
@@ -99,16 +130,10 @@ def cost_chart(board: Board) -> Chart | None:
         "meta": {"roles": [_role(row) for row in rows]},
         "hovertemplate": "%{text}: %{y:.3f}, $%{x:.2g}<extra></extra>",
     }
-    assumed = any(row.cost_assumed for row in rows)
-    axis = (
-        _("Cost per 1,000 requests (USD, assumed price, log scale)")
-        if assumed
-        else _("Cost per 1,000 requests (USD, log scale)")
-    )
     layout = {
         "xaxis": {
             "type": "log",
-            "title": {"text": axis},
+            "title": {"text": _cost_axis(rows)},
             "range": [span[0] - 0.4, span[1] + 0.4],
             "tickprefix": "$",
             "dtick": 1,
@@ -116,35 +141,25 @@ def cost_chart(board: Board) -> Chart | None:
         "yaxis": {"title": {"text": label}, "range": [-0.05, 1.05]},
         "showlegend": False,
     }
-    return Chart(
-        title=_cost_finding(rows, label),
-        subtitle=_("%(metric)s against what 1,000 requests cost") % {"metric": label},
-        caption=_("Whiskers: %(level)s %% intervals of %(metric)s; n = %(n)s.")
-        % {
-            "level": f"{100 * (1 - board.document['experiment']['alpha']):g}",
-            "metric": label,
-            "n": _n_range([{"n": row.n} for row in rows]),
-        },
-        figure={"data": [trace], "layout": layout},
-        table={
-            "columns": [
-                {"label": _("Candidate")},
-                {"label": label, "numeric": True},
-                {"label": _("Interval"), "numeric": True},
-                {"label": _("Cost per 1,000"), "numeric": True},
-            ],
-            "rows": [[row.candidate.name, row.primary.text, row.primary.range, row.cost.text] for row in rows],
-        },
-    )
+    return {"data": [trace], "layout": layout}
 
 
-def primary_comparisons(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The declared comparisons, which alone can decide."""
-    return [dict(row) for row in document.get("comparisons", []) if not row["exploratory"]]
+def _cost_axis(rows: Sequence[BoardRow]) -> str:
+    if any(row.cost_assumed for row in rows):
+        return _("Cost per 1,000 requests (USD, assumed price, log scale)")
+    return _("Cost per 1,000 requests (USD, log scale)")
 
 
-def exploratory_comparisons(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in document.get("comparisons", []) if row["exploratory"]]
+def _cost_table(rows: Sequence[BoardRow], label: str) -> dict[str, Any]:
+    return {
+        "columns": [
+            {"label": _("Candidate")},
+            {"label": label, "numeric": True},
+            {"label": _("Interval"), "numeric": True},
+            {"label": _("Cost per 1,000"), "numeric": True},
+        ],
+        "rows": [[row.candidate.name, row.primary.text, row.primary.range, row.cost.text] for row in rows],
+    }
 
 
 def _whiskers(points: Sequence[tuple[Any, Any, Any]]) -> dict[str, Any]:
@@ -192,7 +207,7 @@ def _cost_finding(rows: Sequence[BoardRow], label: str) -> str:
         "best": best.candidate.name,
         "score": best.primary.text,
         "metric": label,
-        "cost": money_text(round(best.cost.value or 0)),
+        "cost": cost_text(best.cost.value or 0),
     }
     if not cheaper:
         return _("%(best)s has the highest %(metric)s and is the cheapest") % words

@@ -13,7 +13,16 @@ from apps.evaluation.engine.conclusion import (
     kind_of,
     recommend,
 )
-from apps.evaluation.engine.facts import DONE, FAILED, CandidateFacts, ExampleFacts, OutputFacts, ReportFacts
+from apps.evaluation.engine.facts import (
+    DONE,
+    FAILED,
+    CandidateFacts,
+    DatasetFacts,
+    ExampleFacts,
+    ExperimentFacts,
+    OutputFacts,
+    ReportFacts,
+)
 from apps.evaluation.engine.measures import cost_estimate, estimate_json, latency_json, metric_json
 from apps.evaluation.engine.messages import Translate, identity
 from apps.evaluation.engine.metrics import METRICS
@@ -71,24 +80,10 @@ def build_report(facts: ReportFacts, translate: Translate = identity) -> dict[st
     output belongs to no example.
     """
     analysis = analyse(facts, translate)
-    experiment, dataset = facts.experiment, facts.dataset
     return {
         "schema": SCHEMA,
-        "experiment": {
-            "uid": experiment.uid,
-            "name": experiment.name,
-            "primary_metric": experiment.primary_metric,
-            "margin": experiment.margin,
-            "alpha": experiment.alpha,
-            "reference": experiment.reference,
-            "family": [list(pair) for pair in experiment.family],
-            "metrics": {name: METRICS[name].signature for name in experiment.metrics},
-        },
-        "dataset": {
-            "version_hash": dataset.version_hash,
-            "split_seed": dataset.split_seed,
-            "n": {"train": dataset.n_train, "validation": dataset.n_validation, "test": dataset.n_test},
-        },
+        "experiment": experiment_json(facts.experiment),
+        "dataset": dataset_json(facts.dataset),
         "examples": [{"id": row.id, "input": row.input, "expected": row.expected} for row in facts.examples],
         "candidates": [
             candidate_row(candidate, facts, analysis) | {"outputs": output_rows(candidate, facts.examples)}
@@ -99,15 +94,43 @@ def build_report(facts: ReportFacts, translate: Translate = identity) -> dict[st
         "training": dict(facts.training),
         "seconds": dict(facts.seconds),
         "memory_mib": dict(facts.memory_mib),
-        "bootstrap": {
-            "resamples": facts.resamples,
-            "generator": GENERATOR,
-            "seed": facts.bootstrap_seed,
-            "n": len(facts.examples),
-            "scheme": SCHEME,
-            "multiplicity": MULTIPLICITY,
-        },
+        "bootstrap": bootstrap_json(facts),
         "versions": dict(facts.versions),
+    }
+
+
+def experiment_json(experiment: ExperimentFacts) -> dict[str, object]:
+    """The question as it was registered; `metrics` holds the signature of each."""
+    return {
+        "uid": experiment.uid,
+        "name": experiment.name,
+        "primary_metric": experiment.primary_metric,
+        "margin": experiment.margin,
+        "alpha": experiment.alpha,
+        "reference": experiment.reference,
+        "family": [list(pair) for pair in experiment.family],
+        "metrics": {name: METRICS[name].signature for name in experiment.metrics},
+    }
+
+
+def dataset_json(dataset: DatasetFacts) -> dict[str, object]:
+    """Which rows were split how."""
+    return {
+        "version_hash": dataset.version_hash,
+        "split_seed": dataset.split_seed,
+        "n": {"train": dataset.n_train, "validation": dataset.n_validation, "test": dataset.n_test},
+    }
+
+
+def bootstrap_json(facts: ReportFacts) -> dict[str, object]:
+    """Everything that it takes to draw the same resamples and to adjust the same p-values."""
+    return {
+        "resamples": facts.resamples,
+        "generator": GENERATOR,
+        "seed": facts.bootstrap_seed,
+        "n": len(facts.examples),
+        "scheme": SCHEME,
+        "multiplicity": MULTIPLICITY,
     }
 
 
