@@ -39,6 +39,8 @@ class Evaluation(JobModel):
 
 class Output(ScopedModel):
     team_path = "evaluation__experiment__team"
+    # `error` of an output for which no prompt could be made: nothing was called, so nothing was reserved or booked.
+    PROMPT_FAILED = "prompt_failed"
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.PROTECT, related_name="outputs")
     example_id = models.CharField(max_length=64)

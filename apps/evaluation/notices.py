@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.evaluation.selectors.board import Board
-from apps.evaluation.selectors.warnings import looks_at_test, truncated_counts
+from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
 from apps.experiments.models import Experiment
 
 
@@ -24,6 +24,7 @@ def notices(experiment: Experiment, board: Board) -> list[Notice]:
     return [
         *_dropped(board),
         *_constant(board),
+        *_failed(experiment),
         *_truncated(experiment),
         *_assumed(board),
         *_models(board),
@@ -58,6 +59,20 @@ def _constant(board: Board) -> Iterator[Notice]:
                 _("A constant answer is shown as a yardstick and is never recommended."),
                 "info",
             )
+
+
+def _failed(experiment: Experiment) -> Iterator[Notice]:
+    for name, count in failure_counts(experiment).items():
+        yield Notice(
+            ngettext(
+                "%(count)d example has no answer of %(name)s", "%(count)d examples have no answer of %(name)s", count
+            )
+            % {"count": count, "name": name},
+            _(
+                "The prompt could not be made, did not fit the model, or was refused. That is the candidate's own"
+                " failure and counts as a wrong answer; each output says why."
+            ),
+        )
 
 
 def _truncated(experiment: Experiment) -> Iterator[Notice]:

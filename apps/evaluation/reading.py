@@ -8,6 +8,7 @@ from apps.core.models import JobStatus
 from apps.evaluation.engine.facts import (
     DONE,
     FAILED,
+    INFRASTRUCTURE,
     CandidateFacts,
     DatasetFacts,
     ExampleFacts,
@@ -118,9 +119,10 @@ def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
             example=output.example_id,
             repeat=output.repeat,
             text=output.text,
-            error="infrastructure" if output.error == "infrastructure" else None,
+            error=INFRASTRUCTURE if output.error == INFRASTRUCTURE else None,
+            failure=output.error if output.error not in ("", INFRASTRUCTURE) else None,
             latency_ms=output.latency_ms,
-            cost_nanousd=output.cost_nanousd,
+            cost_nanousd=output.cost_nanousd if output.cost_nanousd or not output.error else None,
         )
         for output in stored
     )

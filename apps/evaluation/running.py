@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -24,9 +25,9 @@ from apps.core.db import in_database
 from apps.core.models import JobStatus
 from apps.core.processes import stopping
 from apps.evaluation.models import Evaluation
-from apps.evaluation.services.scoring import output_store
+from apps.evaluation.services.scoring import output_store, prompt_failure_store
 from apps.experiments import rows
-from apps.experiments.engine.prompts import PromptSpec, render_messages
+from apps.experiments.engine.prompts import PromptError, PromptSpec, render_messages
 from apps.experiments.engine.rows import Example
 from apps.experiments.selectors import prompt_spec
 from apps.providers.engine.messages import Message
@@ -110,7 +111,7 @@ class Slice:
             example_id, repeat = self.waiting.popleft()
             example = self.plan.examples[example_id]
             try:
-                await metering.generate(self._call(example, repeat))
+                await self._answer(metering, example, repeat)
             except BudgetExceeded as error:
                 self.budget_error = error
                 return
@@ -118,14 +119,27 @@ class Slice:
                 return  # nothing is stored or held; the next slice finds it missing
             self.stored += 1
 
-    def _call(self, example: Example, repeat: int) -> MeteredCall:
+    async def _answer(self, metering: Metering, example: Example, repeat: int) -> None:
+        """Call the model and store its output. An example that no prompt can be made for is stored as failed."""
+        try:
+            messages = self._messages(example)
+        except PromptError as error:
+            keep = partial(prompt_failure_store, actor=None, evaluation=self.evaluation, reason=str(error))
+            await in_database(partial(keep, example=example, repeat=repeat))
+        else:
+            await metering.generate(self._call(messages, example, repeat))
+
+    def _messages(self, example: Example) -> tuple[Message, ...]:
+        if self.plan.prompt is None:
+            return (Message(role="user", content=example.input),)
+        return render_messages(self.plan.prompt, example.input)
+
+    def _call(self, messages: tuple[Message, ...], example: Example, repeat: int) -> MeteredCall:
         evaluation, model, parameters = self.evaluation, self.plan.model, self.plan.parameters
 
         def store(result: MeteredResult) -> None:
             output_store(actor=None, evaluation=evaluation, example=example, repeat=repeat, result=result)
 
-        prompt = self.plan.prompt
-        messages = render_messages(prompt, example.input) if prompt else (Message(role="user", content=example.input),)
         return MeteredCall(
             team_id=evaluation.experiment.team_id,
             experiment_id=evaluation.experiment_id,

@@ -12,7 +12,7 @@ from apps.training.models import ModelVersion
 
 def problems() -> list[str]:
     """Sentences about what is wrong; empty when all is well."""
-    return [*_rows(), *_money(), *ledger_balance_problems()]
+    return [*_rows(), *money_problems(), *ledger_balance_problems()]
 
 
 def facts() -> dict[str, int]:
@@ -39,15 +39,21 @@ def _rows() -> list[str]:
     return found
 
 
-def _money() -> list[str]:
+def money_problems() -> list[str]:
+    """One settled entry per output that a call made, and no entry without one."""
     found = []
     held = Reservation.objects.filter(state=Reservation.State.HELD).count()
     if held:
         found.append(f"{held} reservations are still held")
     settled = Count("reservation__entries", filter=Q(reservation__entries__kind=LedgerEntry.Kind.SETTLED))
-    paid = Output.objects.annotate(settled=settled).exclude(settled=1).count()
-    if paid:
-        found.append(f"{paid} outputs without exactly one settled entry")
+    # For an answer from the cache, and where no prompt could be made, nothing was called and nothing is owed.
+    free = Q(cached=True) | Q(error=Output.PROMPT_FAILED)
+    unpaid = Output.objects.exclude(free).annotate(settled=settled).exclude(settled=1).count()
+    if unpaid:
+        found.append(f"{unpaid} outputs without exactly one settled entry")
+    charged = Output.objects.filter(free, reservation__isnull=False).count()
+    if charged:
+        found.append(f"{charged} outputs that no call made have a reservation")
     loose = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.SETTLED, reservation__outputs=None).count()
     if loose:
         found.append(f"{loose} settled entries without an output")

@@ -14,14 +14,17 @@ FAILED = "failed"
 class OutputFacts:
     """One generated text. `error` is None or "infrastructure"; a candidate's own failure is a text that scores wrong.
 
-    `cost_nanousd` is what the call cost in nano-dollars and `latency_ms` what it took; None where unknown. Those of
-    a cached output say nothing about the next request and are left out of cost and latency.
+    `failure` is the code of such a failure (a prompt that could not be made, a refusal), else None. `cost_nanousd` is
+    what the call cost in nano-dollars and `latency_ms` what it took; None where unknown, and the cost also where such a
+    failure cost nothing: a candidate must not look cheap for what it refused. Those of a cached output say nothing
+    about the next request and are left out of cost and latency.
     """
 
     example: str
     repeat: int
     text: str | None
     error: str | None = None
+    failure: str | None = None
     latency_ms: float | None = None
     cost_nanousd: int | None = None
     cached: bool = False

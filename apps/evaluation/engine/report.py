@@ -296,6 +296,7 @@ def _output_row(output: OutputFacts, expected: str) -> dict[str, object]:
         "valid": score.valid if score else None,
         "exact": score.exact if score else None,
         "error": output.error,
+        "failure": output.failure,
         "latency_ms": output.latency_ms,
         "cost_nanousd": output.cost_nanousd,
         "cached": output.cached,

@@ -20,7 +20,7 @@ from apps.evaluation.selectors.examples import (
 )
 from apps.evaluation.selectors.lists import evaluation_for, experiment_rows, experiments_sorted
 from apps.evaluation.selectors.states import shown_states
-from apps.evaluation.selectors.warnings import looks_at_test, truncated_counts
+from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
 
 __all__ = [
     "answered_example",
@@ -36,6 +36,7 @@ __all__ = [
     "experiment_costs",
     "experiment_rows",
     "experiments_sorted",
+    "failure_counts",
     "latest_output",
     "leaderboard_document",
     "looks_at_test",

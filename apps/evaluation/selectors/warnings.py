@@ -1,9 +1,10 @@
-"""What a reader must know beside the figures: looks at the test set, and answers that were cut off."""
+"""What a reader must know beside the figures: looks at the test set, answers that failed or were cut off."""
 
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
+from apps.evaluation.engine.facts import INFRASTRUCTURE
 from apps.evaluation.models import Evaluation, Output, TestLook
 from apps.experiments.models import Experiment
 
@@ -16,12 +17,17 @@ def looks_at_test(experiment: Experiment) -> QuerySet[TestLook]:
 
 def truncated_counts(experiment: Experiment) -> dict[str, int]:
     """Candidate name → answers that ended at the token limit."""
+    return _final_counts(experiment, Q(finish_reason="length"))
+
+
+def failure_counts(experiment: Experiment) -> dict[str, int]:
+    """Candidate name → outputs that are the candidate's own failures: refused, too long, or without a prompt."""
+    return _final_counts(experiment, ~Q(error__in=("", INFRASTRUCTURE)))
+
+
+def _final_counts(experiment: Experiment, which: Q) -> dict[str, int]:
     found: Any = (
-        Output.objects.filter(
-            evaluation__experiment=experiment,
-            evaluation__purpose=Evaluation.Purpose.FINAL,
-            finish_reason="length",
-        )
+        Output.objects.filter(which, evaluation__experiment=experiment, evaluation__purpose=Evaluation.Purpose.FINAL)
         .values_list("evaluation__candidate__name")
         .annotate(count=Count("id"))
         .order_by("evaluation__candidate__name")

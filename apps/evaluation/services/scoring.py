@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db import transaction
+
 from apps.billing.metering import MeteredResult
 from apps.core.storable import storable_text
 from apps.evaluation.engine.metrics import METRICS, score_answer
@@ -32,6 +34,13 @@ def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat
     if not created:
         return
     Score.objects.bulk_create(_scores(output, example, evaluation.experiment.metrics))
+
+
+def prompt_failure_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat: int, reason: str) -> None:
+    """Keep that no prompt could be made for an example. It scores as a wrong answer; no ledger entry belongs to it."""
+    failure = MeteredResult(error=Output.PROMPT_FAILED, error_text=reason)
+    with transaction.atomic():
+        output_store(actor=actor, evaluation=evaluation, example=example, repeat=repeat, result=failure)
 
 
 def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:

@@ -1,6 +1,5 @@
 """An evaluation in slices: each output once, whatever is interrupted, and a sentence when it cannot go on."""
 
-import asyncio
 import datetime
 import json
 import os
@@ -13,7 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.billing import cache, selectors
-from apps.billing.metering import MeteredResult, Metering
+from apps.billing.metering import MeteredResult
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry
 from apps.billing.services import reservations_sweep
 from apps.billing.tests.processes import start_process
@@ -24,11 +23,12 @@ from apps.evaluation import running, tasks
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.evaluation.services.evaluations import choice_evaluation_create, evaluation_start
 from apps.evaluation.services.scoring import output_store
+from apps.evaluation.tests.clients import Client, serve
 from apps.experiments import rows
 from apps.experiments.models import Candidate
 from apps.experiments.tests.world import add_baseline, add_prompted, experiment_of, version_of
 from apps.providers.engine.baselines import fit_most_frequent
-from apps.providers.engine.clients.base import ConnectionFailed, GenerateRequest, GenerateResult, Usage
+from apps.providers.engine.clients.base import ConnectionFailed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 ROWS = 6
@@ -127,31 +127,6 @@ def test_a_slice_ends_with_its_time_and_the_next_one_goes_on(candidate: Candidat
     settings.EVALUATION_SLICE_SECONDS = 60
     tasks.evaluation_slice(evaluation.pk)
     assert_all_is_well(evaluation)
-
-
-class Client:
-    """Answers from `texts` in turn; `before` runs before each answer and may raise."""
-
-    def __init__(self, *texts: str, before: Any = lambda: None) -> None:
-        self.texts, self.before, self.calls = list(texts) or ["{}"], before, 0
-
-    async def generate(self, request: GenerateRequest) -> GenerateResult:
-        await asyncio.to_thread(self.before)
-        text = self.texts[self.calls % len(self.texts)]
-        self.calls += 1
-        return GenerateResult(
-            text=text, finish_reason="stop", usage=Usage(3, 2), latency_ms=1.0, compute_seconds=0.001,
-            model_reported="m", request_id="r",
-        )  # fmt: skip
-
-    async def aclose(self) -> None:
-        return None
-
-
-def serve(monkeypatch: pytest.MonkeyPatch, candidate: Candidate, client: Client, **options: Any) -> None:
-    """Put `client` where the model's own would be made; everything around it is real."""
-    name = candidate.language_model.served_name
-    monkeypatch.setattr(running, "Metering", lambda **more: Metering(clients={name: client}, **more, **options))
 
 
 def test_a_slice_whose_claim_was_taken_stops_and_says_nothing(
