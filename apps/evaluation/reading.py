@@ -123,6 +123,7 @@ def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
             failure=output.error if output.error not in ("", INFRASTRUCTURE) else None,
             latency_ms=output.latency_ms,
             cost_nanousd=output.cost_nanousd if output.cost_nanousd or not output.error else None,
+            cached=output.cached,
         )
         for output in stored
     )

@@ -90,9 +90,7 @@ def _count(units: Units, place: int, counts: tuple[int, int, int], *, exact: boo
 
 
 def _measure(units: Units, place: int, output: Json) -> None:
-    """Cost and latency; those of a cached output say nothing about the next request."""
-    if output.get("cached"):
-        return
+    """Cost and latency; a cached output carries those of the call that made its text."""
     if output.get("cost_nanousd") is not None:
         units.priced[place] += (output["cost_nanousd"], 1)
     if output.get("latency_ms") is not None:

@@ -15,9 +15,9 @@ class OutputFacts:
     """One generated text. `error` is None or "infrastructure"; a candidate's own failure is a text that scores wrong.
 
     `failure` is the code of such a failure (a prompt that could not be made, a refusal), else None. `cost_nanousd` is
-    what the call cost in nano-dollars and `latency_ms` what it took; None where unknown, and the cost also where such a
-    failure cost nothing: a candidate must not look cheap for what it refused. Those of a cached output say nothing
-    about the next request and are left out of cost and latency.
+    what the call that made the text cost in nano-dollars and `latency_ms` what it took, also where the text came from
+    the cache: the next request will not. None where unknown, and the cost also where such a failure cost nothing: a
+    candidate must not look cheap for what it refused.
     """
 
     example: str

@@ -40,9 +40,11 @@ SCHEME = (
     " examples, in the order of `examples`; row r of draws is resample r. The same draws serve every candidate, metric,"
     " cost and comparison. Repeats of an example are pooled. A unit that failed for infrastructure keeps its place and"
     " adds nothing. Field F1 of a resample = 2*TP / (predicted + gold) of the sums over its units, 1 if both are 0;"
-    " cost = 1000 * (sum of cost / number of priced outputs), cached and failed outputs being unpriced; a resample"
-    " without a priced output is undefined and left out of interval and p. Interval = numpy.quantile (linear) at"
-    " alpha/2 and 1 - alpha/2. Difference = candidate - reference within each resample;"
+    " cost = 1000 * (sum of cost / number of priced outputs), an output being priced if its cost is not null and"
+    " infrastructure did not fail, a cached one at what its text cost when it was made, and one that never came from"
+    " the candidate's own failure only if something was booked for it; a resample without a priced output is undefined"
+    " and left out of interval and p. Interval = numpy.quantile (linear) at alpha/2 and 1 - alpha/2. Difference ="
+    " candidate - reference within each resample;"
     " p = (1 + #{|d* - d| >= |d|}) / (resamples + 1), numbers that differ by rounding alone (1e-12) counted as equal."
 )
 MULTIPLICITY = (

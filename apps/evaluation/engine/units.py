@@ -106,14 +106,10 @@ def _matrix(metric: Metric, units: Sequence[Sequence[AnswerScore] | None]) -> Co
 
 
 def _unit_cost(outputs: Sequence[OutputFacts]) -> tuple[int, int]:
-    costs = [output.cost_nanousd for output in outputs if _is_measured(output) and output.cost_nanousd is not None]
+    costs = [output.cost_nanousd for output in outputs if output.error is None and output.cost_nanousd is not None]
     return sum(costs), len(costs)
 
 
 def _unit_latencies(units: Sequence[Sequence[OutputFacts]]) -> tuple[float, ...]:
-    found = [[o.latency_ms for o in unit if _is_measured(o) and o.latency_ms is not None] for unit in units]
+    found = [[o.latency_ms for o in unit if o.error is None and o.latency_ms is not None] for unit in units]
     return tuple(sum(unit) / len(unit) for unit in found if unit)
-
-
-def _is_measured(output: OutputFacts) -> bool:
-    return output.error is None and not output.cached

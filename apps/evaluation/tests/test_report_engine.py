@@ -1,7 +1,6 @@
 """The report as JSON: its contract, and its figures recomputed from its own outputs."""
 
 import json
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -10,81 +9,22 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from apps.evaluation.engine.facts import (
-    CandidateFacts,
-    DatasetFacts,
-    ExampleFacts,
-    ExperimentFacts,
-    OutputFacts,
-    ReportFacts,
-)
+from apps.evaluation.engine.facts import CandidateFacts, OutputFacts
 from apps.evaluation.engine.report import build_report, is_final
-
-N, SEED, B = 120, 20261124, 999
-
-
-def expected(index: int) -> str:
-    return json.dumps({"number": str(index), "street": f"Oak {index % 7}", "city": "Rome"}, separators=(",", ":"))
-
-
-EXAMPLES = tuple(ExampleFacts(f"e{index}", f"{index} Oak {index % 7} Rome", expected(index)) for index in range(N))
-
-
-def noisy(share: float, seed: int) -> list[str]:
-    generator = random.Random(seed)
-    texts = []
-    for index in range(N):
-        fields = json.loads(expected(index))
-        wrong = {key: (value if generator.random() > share else "?") for key, value in fields.items()}
-        texts.append("no answer" if generator.random() < share / 4 else json.dumps(wrong))
-    return texts
-
-
-def candidate(
-    name: str, texts: list[str], *, kind: str = "prompted", cost: int = 1_000, failed: int = 0
-) -> CandidateFacts:
-    outputs = tuple(
-        OutputFacts(
-            f"e{index}",
-            0,
-            None if index < failed else text,
-            error="infrastructure" if index < failed else None,
-            latency_ms=10.0 + index,
-            cost_nanousd=cost + index,
-        )
-        for index, text in enumerate(texts)
-    )
-    return CandidateFacts(name, kind, f"model of {name}", f"prompt of {name}", outputs)
-
-
-def facts(*candidates: CandidateFacts, **changes: Any) -> ReportFacts:
-    names = [item.name for item in candidates if item.name != "tuned"]
-    experiment = ExperimentFacts(
-        "0192", "Addresses", "field_f1", 0.05, 0.05, "tuned", tuple((name, "tuned") for name in names)
-    )
-    return ReportFacts(
-        experiment=experiment,
-        dataset=DatasetFacts("abc", 7, 500, 100, N),
-        examples=EXAMPLES,
-        candidates=candidates,
-        bootstrap_seed=SEED,
-        resamples=B,
-        **changes,
-    )
-
-
-TUNED = candidate("tuned", noisy(0.1, 1), kind="tuned")
-FEW_SHOT = candidate("few shot", noisy(0.4, 2))
-CONSTANT = candidate("most frequent", [expected(0)] * N, kind="baseline", cost=0)
-
-
-def report(*candidates: CandidateFacts, **changes: Any) -> dict[str, Any]:
-    return build_report(facts(*candidates, **changes))
-
-
-def named(rows: list[dict[str, Any]], **wanted: str) -> dict[str, Any]:
-    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-    return row
+from apps.evaluation.tests.made_reports import (
+    CONSTANT,
+    EXAMPLES,
+    FEW_SHOT,
+    SEED,
+    TUNED,
+    B,
+    N,
+    candidate,
+    facts,
+    named,
+    noisy,
+    report,
+)
 
 
 def test_the_report_has_the_contracts_keys_and_is_plain_json() -> None:
@@ -201,16 +141,33 @@ def test_above_two_percent_dropped_the_worst_and_best_cases_are_shown() -> None:
     assert any("6 of 120 pairs were dropped" in note for note in built["conclusion"]["notes"])
 
 
-def test_cost_and_latency_carry_n_and_interval_and_leave_cached_outputs_out() -> None:
+def test_cost_and_latency_carry_n_and_interval() -> None:
     row = named(report(TUNED)["candidates"], name="tuned")
     assert row["cost_nanousd_per_1000"] == pytest.approx(1_000 * (1_000 + (N - 1) / 2))
     assert row["cost"]["low"] < row["cost_nanousd_per_1000"] < row["cost"]["high"]
     assert row["latency_ms"]["p50"] == 10 + (N - 1) / 2
     assert row["latency_ms"]["p95_low"] < row["latency_ms"]["p95"] < row["latency_ms"]["p95_high"]
-    cached = replace(TUNED, outputs=tuple(replace(output, cached=True, cost_nanousd=0) for output in TUNED.outputs))
-    row = named(report(cached)["candidates"], name="tuned")
-    assert row["cost_nanousd_per_1000"] is None
-    assert row["latency_ms"]["n"] == 0
+
+
+def test_an_output_from_the_cache_counts_what_its_text_cost_and_took() -> None:
+    made, cached = (
+        named(report(tuned)["candidates"], name="tuned")
+        for tuned in (TUNED, replace(TUNED, outputs=tuple(replace(output, cached=True) for output in TUNED.outputs)))
+    )
+    assert (cached["cost"], cached["latency_ms"]) == (made["cost"], made["latency_ms"])
+    assert (made["outputs"][0]["cached"], cached["outputs"][0]["cached"]) == (False, True)
+
+
+def test_what_failed_without_a_cost_has_no_price_and_only_what_infrastructure_failed_is_dropped() -> None:
+    lost, refused = (replace(output, text=None, cost_nanousd=None, latency_ms=None) for output in TUNED.outputs[:2])
+    outputs = (replace(lost, error="infrastructure"), replace(refused, failure="context_too_long"), *TUNED.outputs[2:])
+    row = named(report(replace(TUNED, outputs=outputs))["candidates"], name="tuned")
+    paid = sum(output.cost_nanousd or 0 for output in TUNED.outputs[2:])
+    assert row["cost_nanousd_per_1000"] == pytest.approx(1_000 * paid / (N - 2))
+    assert (row["cost"]["n"], row["latency_ms"]["n"], row["metrics"]["field_f1"]["n"]) == (N - 2, N - 2, N - 1)
+    assert [output["valid"] for output in row["outputs"][:2]] == [None, False]
+    assert [output["error"] for output in row["outputs"][:2]] == ["infrastructure", None]
+    assert [output["failure"] for output in row["outputs"][:2]] == [None, "context_too_long"]
 
 
 def test_repeats_are_pooled_within_their_example() -> None:
