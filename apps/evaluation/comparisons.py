@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.core.formats import number_text
 from apps.evaluation.charts import exploratory_comparisons, primary_comparisons
-from apps.evaluation.engine.sentences import KIND_PHRASES
+from apps.evaluation.engine.sentences import KIND_PHRASES, more_data_sentence
 from apps.evaluation.figures import metric_label, p_text
 
 
@@ -80,7 +80,8 @@ def _verdict(row: Mapping[str, Any], margin: float) -> str:
     differs = row["kind"].startswith(("better", "worse"))
     if differs and not row["claimed"]:
         return _("%(verdict)s; not claimed after the correction") % {"verdict": text}
-    return text
+    more = row["more_examples"]
+    return text if more is None else f"{text}. {more_data_sentence(more['more'], more['cost_nanousd'], _)}"
 
 
 def _test_text(row: Mapping[str, Any]) -> str:

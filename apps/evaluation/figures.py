@@ -1,5 +1,6 @@
 """Figures of a leaderboard document as a table shows them: text, interval and n."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,8 @@ def share_text(value: float) -> str:
 
 
 def cost_text(value: float) -> str:
-    return money_text(round(value))
+    """Nano-dollars, of which a fraction may be left of a mean: rounded up, so that it never reads as nothing."""
+    return money_text(math.ceil(value))
 
 
 def latency_text(value: float) -> str:

@@ -215,7 +215,7 @@ class Check:
             else:
                 self.ledger.check("conclusion.price_changes_winner", stated["price_changes_winner"], changes)
         if "price_assumed" in stated:
-            assumed = len(fit) > 1 and any(self.contenders[name].assumed for name in fit)
+            assumed = any(self.contenders[name].assumed for name in fit)
             self.ledger.check("conclusion.price_assumed", stated["price_assumed"], assumed)
         everything = self.evidence(self.comparisons)
         primary = self.evidence([key for key in self.comparisons if key[0] == self.primary])

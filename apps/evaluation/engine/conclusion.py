@@ -112,7 +112,7 @@ def recommend(
         return Recommendation(None, (), (), (), False, False)
     chooser = _Chooser(units, by_candidate, reference, margin, alpha, resampler)
     chosen, costs = chooser.choose(qualifying, dict.fromkeys(qualifying, 1.0))
-    price_assumed = len(qualifying) > 1 and any(name in assumed for name in qualifying)
+    price_assumed = any(name in assumed for name in qualifying)
     changed = price_assumed and any(
         chooser.choose(qualifying, {name: factor if name in assumed else 1.0 for name in qualifying})[0][0] != chosen[0]
         for factor in PRICE_FACTORS

@@ -245,7 +245,7 @@ def comparison_row(item: Comparison, facts: ReportFacts, analysis: Analysis) -> 
     more = _more_examples(item, facts, analysis.units)
     text = comparison_sentence(item, analysis.wording)
     if more is not None:
-        text = f"{text} {more_data_sentence(more['more'], more['cost_nanousd'], analysis.wording)}"
+        text = f"{text} {more_data_sentence(more['more'], more['cost_nanousd'], analysis.wording.translate)}"
     return row | {
         "kind": kind_of(item, margin=margin) if result else None,
         "claimed": is_claimed(item, margin=margin, alpha=alpha),

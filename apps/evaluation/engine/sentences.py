@@ -155,11 +155,11 @@ def comparison_sentence(comparison: Comparison, wording: Wording) -> str:
     return wording.say(COMPARISON, phrase=wording.found(comparison), evidence=wording.evidence(comparison), **names)
 
 
-def more_data_sentence(more: int, cost_nanousd: int | None, wording: Wording) -> str:
+def more_data_sentence(more: int, cost_nanousd: int | None, translate: Translate) -> str:
     """How many more examples an undecided comparison needs, and what they cost (two significant digits)."""
     if cost_nanousd is None:
-        return wording.say(MORE_DATA, more=str(more))
-    return wording.say(MORE_DATA_COST, more=str(more), cost=dollars(cost_nanousd))
+        return translate(MORE_DATA) % {"more": more}
+    return translate(MORE_DATA_COST) % {"more": more, "cost": dollars(cost_nanousd)}
 
 
 def dollars(nanousd: int) -> str:

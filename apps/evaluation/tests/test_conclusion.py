@@ -194,6 +194,8 @@ def test_half_or_twice_an_assumed_price_is_tried() -> None:
     assert (kept.price_assumed, kept.price_changes_winner) == (True, False)
     changed = decide(candidates, comparison("C", -0.03, 0.04), assumed=frozenset({"C"}))
     assert (changed.recommended, changed.price_changes_winner) == ("C", True)
+    alone = decide(candidates, comparison("C", -0.3, -0.2), assumed=frozenset({"R"}))
+    assert (alone.qualifying, alone.price_assumed, alone.price_changes_winner) == (("R",), True, False)
     measured = decide(candidates, comparison("C", -0.03, 0.04))
     assert (measured.price_assumed, measured.price_changes_winner) == (False, False)
 

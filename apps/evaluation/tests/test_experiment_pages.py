@@ -12,6 +12,8 @@ from django.urls import reverse
 from apps.accounts.models import Team, User
 from apps.core.models import JobStatus
 from apps.evaluation import selectors
+from apps.evaluation.comparisons import comparison_rows
+from apps.evaluation.figures import cost_text
 from apps.evaluation.models import Evaluation
 from apps.evaluation.reading import validation_value
 from apps.evaluation.tests.worlds import (
@@ -266,3 +268,21 @@ def test_a_candidate_whose_model_failed_says_so(experiment: Experiment, client: 
         client, experiment, "board"
     )
     assert selectors.shown_states([experiment]) == {experiment.pk: "failed"}
+
+
+def test_an_undecided_comparison_says_how_many_more_examples_it_needs_and_what_they_cost() -> None:
+    row = {
+        **{"metric": "field_f1", "candidate": "A", "reference": "B", "difference": -0.02, "low": -0.1, "high": 0.06},
+        **{"p": 0.6, "p_adjusted": 0.6, "n": 40, "kind": "not_enough_data", "claimed": False, "exploratory": False},
+        **{"test": "t", "method": "m", "more_examples": {"more": 310, "cost_nanousd": 2_500_000}},
+    }
+    (shown,) = comparison_rows({"experiment": {"margin": 0.05}, "comparisons": [row]})
+
+    assert shown.verdict == (
+        "Not enough data to tell. About 310 more examples would probably decide it, for about $0.0025."
+    )
+
+
+def test_a_mean_cost_below_a_nano_dollar_is_not_shown_as_nothing() -> None:
+    assert cost_text(0.2) == "$0.000000001"
+    assert cost_text(0.0) == "$0.00"
