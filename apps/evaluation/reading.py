@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.billing.models import Reservation
+from apps.core.errors import Conflict
 from apps.core.models import JobStatus
 from apps.evaluation.engine.facts import (
     DONE,
@@ -145,9 +148,22 @@ def _price_is_assumed(evaluation: Evaluation | None) -> bool:
 
 
 def validation_value(evaluation: Evaluation) -> float:
-    """The primary metric of a finished evaluation on validation, by which something may be chosen."""
+    """The primary metric of a finished evaluation on validation, by which something may be chosen.
+
+    Conflict if infrastructure failed for an example: what is compared must have answered the same ones.
+    """
     units, metric = _validation_units(evaluation)
-    return corpus_f1(units, metric) if metric.kind == "corpus_f1" else float(unit_means(units, metric).mean())
+    if units.dropped:
+        raise Conflict(
+            _(
+                "%(candidate)s has no answer to %(dropped)d of %(total)d validation examples, so nothing can be chosen"
+                " by it. See whether it is served."
+            )
+            % {"candidate": evaluation.candidate.name, "dropped": units.dropped, "total": len(units.available)}
+        )
+    if metric.kind == "corpus_f1":
+        return corpus_f1(units, metric)
+    return float(unit_means(units, metric)[units.available].mean())
 
 
 def validation_estimate(evaluation: Evaluation) -> Estimate:

@@ -176,3 +176,19 @@ def test_a_choice_is_made_only_by_a_finished_evaluation_on_validation(experiment
     tasks.evaluation_slice(choice.pk)
     choice.refresh_from_db()
     assert 0.0 < validation_value(choice) <= 1.0
+
+
+def test_what_infrastructure_failed_is_no_value_in_a_choice(experiment: Experiment, bob: User) -> None:
+    trial = add_baseline(experiment, bob, "token_lookup", trial=True)
+    choice = choice_evaluation_create(actor=bob, candidate=trial, order_seed=1, limit=5)
+    evaluation_start(actor=bob, evaluation=choice)
+    tasks.evaluation_slice(choice.pk)
+    Experiment.objects.filter(pk=experiment.pk).update(primary_metric="valid_rate")
+    choice = Evaluation.objects.get(pk=choice.pk)
+    assert validation_value(choice) == 1.0
+    choice.outputs.filter(pk=choice.outputs.order_by("pk")[0].pk).update(error="infrastructure")
+    with pytest.raises(Conflict, match="no answer to 1 of 5 validation examples"):
+        validation_value(choice)
+    choice.outputs.update(error="infrastructure")
+    with pytest.raises(Conflict, match="no answer to 5 of 5 validation examples"):
+        validation_value(choice)
