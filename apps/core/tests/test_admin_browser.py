@@ -1,7 +1,5 @@
 """The operators' pages in a real Chromium: the theme works under the admin's own content security policy."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 from apps.accounts.models import User
 from apps.core.models import JobStatus
 from apps.core.tests.factories import EvaluationFactory, MembershipFactory, UserFactory
+from apps.workspace.tests.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = (
@@ -36,9 +35,8 @@ def admin(operator: User, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> 
     client = Client()
     client.force_login(operator)
     session = client.cookies["sessionid"].value
-    chromium = os.environ.get("LLMOPT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         context = browser.new_context()
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         yield context.new_page()

@@ -1,7 +1,6 @@
 """A real server on the test database, a real Chromium in front of it, and a witness of everything that goes wrong."""
 
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -20,6 +19,7 @@ from django.db import connection, connections
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
 from apps.core.tests.installation import ROOT, free_port, wait_for
+from scripts.setup_lib.chromium import find_chromium
 
 T = TypeVar("T")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -34,8 +34,8 @@ document.addEventListener("securitypolicyviolation", (event) => {
 
 def chromium() -> str:
     """The browser's path. A missing one fails the test: a skipped browser proves nothing."""
-    found = os.environ.get("LLMOPT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found or not Path(found).exists():
+    found = find_chromium()
+    if not found:
         pytest.fail(
             "The browser tests need Chromium, and none was found. Debian and Ubuntu: sudo apt-get install chromium. "
             "Elsewhere: install Chromium or Chrome and set LLMOPT_CHROMIUM to its path."
