@@ -24,7 +24,7 @@ help:
 	@echo "make clean         remove the environment and the caches; your data in var/ stays"
 
 starter:
-	@if [ -z "$(STARTER)" ]; then echo "LLMOpt needs Python 3.11 and found no Python 3. Debian, Ubuntu: sudo apt-get install python3.11 python3.11-venv. macOS: brew install python@3.11"; exit 1; fi
+	@if [ -z "$(STARTER)" ]; then echo "LLMOpt needs Python 3.11 and found no Python 3. Debian, Ubuntu: sudo apt-get install python3.11 python3.11-venv."; exit 1; fi
 
 setup: starter
 	@$(STARTER) scripts/setup.py

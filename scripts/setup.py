@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 WANTED = (3, 11)
+PLATFORM = "linux"
 NEEDED_MODULES = "ensurepip, venv, ssl, sqlite3, ctypes, bz2, lzma, tomllib"
 
 
@@ -18,7 +19,7 @@ def candidates() -> list:
     found = []
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         found.append(os.path.join(folder, "python3.11"))
-    found += ["/usr/bin/python3.11", "/usr/local/bin/python3.11", "/opt/homebrew/bin/python3.11"]
+    found += ["/usr/bin/python3.11", "/usr/local/bin/python3.11"]
     found += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.11*/bin/python3.11")), reverse=True)
     found += sorted(
         glob.glob(os.path.expanduser("~/.local/share/uv/python/cpython-3.11*/bin/python3.11")), reverse=True
@@ -48,7 +49,6 @@ def explain(rejected: "dict") -> None:
             print(f"  {path}: {reason}")
     print("Install it with one of these, then run the same command again:")
     print("  Debian 12, Ubuntu 22.04: sudo apt-get install python3.11 python3.11-venv")
-    print("  macOS with Homebrew:     brew install python@3.11")
     print("  anywhere with pyenv:     pyenv install 3.11 && pyenv local 3.11")
 
 
@@ -71,6 +71,10 @@ def find_python() -> str:
 
 
 def main() -> int:
+    if not sys.platform.startswith(PLATFORM):
+        print(f"LLMOpt runs on Linux: the kernel ties its processes together. This is {sys.platform}.")
+        print("Use a Linux machine, a virtual machine, or WSL 2 on Windows.")
+        return 1
     python = find_python()
     if not python:
         return 1

@@ -1,7 +1,7 @@
 """Settings shared by every environment. What differs between machines comes from the environment (.env.example)."""
 
-import os
 from pathlib import Path
+from typing import Any
 
 import environ
 from csp.constants import NONCE, NONE, SELF
@@ -15,7 +15,8 @@ if (BASE_DIR / ".env").exists():
 
 VAR_DIR = Path(env("LLMOPT_VAR_DIR", default=str(BASE_DIR / "var")))
 ROLE: str = env("LLMOPT_ROLE", default="web")
-EMBEDDED: bool = env.bool("LLMOPT_EMBEDDED", default="DATABASE_URL" not in os.environ)
+_database_url: str = env("DATABASE_URL", default="")
+EMBEDDED: bool = env.bool("LLMOPT_EMBEDDED", default=not _database_url)
 
 DEBUG = False
 SECRET_KEY = env("LLMOPT_SECRET_KEY", default="")
@@ -103,7 +104,9 @@ TEMPLATES = [
 ]
 COTTON_DIR = "cotton"
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'llmopt.sqlite3'}")}
+# Not as a URL: a folder may be named with what a URL gives a meaning, such as + or %.
+_sqlite: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(VAR_DIR / "llmopt.sqlite3")}
+DATABASES = {"default": env.db("DATABASE_URL") if _database_url else _sqlite}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Without immediate transactions two writers that read first meet "database is locked" (docs/operations.md).
     DATABASES["default"]["OPTIONS"] = {
@@ -111,13 +114,18 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
-    DATABASES["default"]["CONN_MAX_AGE"] = None
-elif ROLE == "web":
-    # The forked workers of a queue cluster would share a pool; a web process without one leaks connections.
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 20, "timeout": 10}
+    # Each request of the web process has a thread of its own: a connection that is kept is never used again.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0 if ROLE == "web" else None
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 300
+    # A connection that is kept, in a pool or by a thread, may be dead: the server was restarted.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if ROLE == "web":
+        # One for each page at once, and for what looks after event streams and answers probes. The forked workers of a
+        # queue cluster would share a pool.
+        _pool = {"min_size": 1, "max_size": env.int("LLMOPT_PAGES_AT_ONCE", default=32) + 6, "timeout": 10}
+        DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _pool
+    else:
+        DATABASES["default"]["CONN_MAX_AGE"] = 300
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {
@@ -153,6 +161,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+# It would keep every sign-in for ever, and the tokens of links with them; the audit trail has what matters.
+AXES_DISABLE_ACCESS_LOG = True
 AXES_LOCKOUT_CALLABLE = "apps.accounts.views.signing_in.locked_out"
 CSRF_FAILURE_VIEW = "apps.core.error_pages.csrf_failure"
 
@@ -240,7 +250,7 @@ LOGGING = {
     "formatters": {"line": {"()": "apps.core.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LLMOPT_LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "django-q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("django.server", "django-q", "axes", "psycopg.pool")},
 }
 
 UNFOLD = {

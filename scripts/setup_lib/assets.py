@@ -202,12 +202,18 @@ def restore_model(*, python: Path, source: Path, destination: Path, log: Path) -
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as written:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
-        while child.poll() is None:
-            phase.show("restoring the weights from the 4-bit file")
-            try:
-                child.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                continue
+        try:
+            while child.poll() is None:
+                phase.show("restoring the weights from the 4-bit file")
+                try:
+                    child.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    continue
+        except BaseException:
+            # It would go on alone beside the next set-up, which writes to the same folder.
+            child.terminate()
+            child.wait()
+            raise
     if child.returncode or not is_restored(destination):
         phase.close("failed")
         raise SetupError(

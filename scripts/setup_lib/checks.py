@@ -1,34 +1,74 @@
-"""What is looked at before anything is downloaded: free disk, free memory, a free port. About a tenth of a second."""
+"""What is looked at before anything is downloaded: place, disk, memory, port. About a tenth of a second."""
 
 import os
-import platform
+import re
 import shutil
 import socket
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SetupError
 
 MEMORY_ADVISED_GIB = 4.0
 PORTS_TRIED = 50
+# What the server reads as yes in its settings.
+TRUE = {"1", "true", "yes", "on", "y", "ok"}
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or what there is of the way to it: it need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def free_disk_gb(folder: Path) -> float:
-    """Free disk in GB (10^9 bytes) at a folder, which need not exist yet."""
-    while not folder.exists():
-        folder = folder.parent
+    """Free disk in GB (10^9 bytes) at an existing folder."""
     return shutil.disk_usage(folder).free / 1e9
 
 
-def disk_check(*, folder: Path, needed_gb: float) -> str:
-    """A sentence on the free disk. Raises SetupError where it cannot be enough."""
-    free = free_disk_gb(folder)
-    if free < needed_gb:
+def device_of(folder: Path) -> int:
+    return folder.stat().st_dev
+
+
+def disk_check(needed_gb: Mapping[Path, float]) -> str:
+    """A sentence on the free disk at folders that may share one. Raises SetupError where it cannot be enough."""
+    disks: dict[int, tuple[Path, float]] = {}
+    for folder, needed in needed_gb.items():
+        place = nearest(folder)
+        device = device_of(place)
+        first, others = disks.get(device, (place, 0.0))
+        disks[device] = (first, others + needed)
+    said = []
+    for place, needed in disks.values():
+        free = free_disk_gb(place)
+        if free < needed:
+            raise SetupError(
+                f"{free:.1f} GB are free at {place}, and {needed:.1f} GB are needed. Free some space, clone the "
+                "repository onto a larger disk, or set LLMOPT_VAR_DIR to a folder on one."
+            )
+        where = f" at {place}" if len(disks) > 1 else ""
+        said.append(f"disk{where}: {free:.0f} GB free, {needed:.1f} GB needed")
+    return " · ".join(said)
+
+
+def path_check(*folders: Path) -> None:
+    """Refuse a place that the process supervisor cannot be told: in its configuration the rest would be a comment."""
+    for folder in folders:
+        if re.search(r"\s[#;]", str(folder)):
+            raise SetupError(
+                f"{folder} has a space before # or ; in its name, which the process supervisor takes for the start of "
+                "a comment. Rename the folder, or set LLMOPT_VAR_DIR to another if it is the one for data."
+            )
+
+
+def database_check() -> None:
+    """Refuse a start that would be refused after the whole set-up: it brings a database of its own."""
+    if os.environ.get("DATABASE_URL") and os.environ.get("LLMOPT_EMBEDDED", "").lower() not in TRUE:
         raise SetupError(
-            f"{free:.1f} GB are free at {folder}, and {needed_gb:.1f} GB are needed. "
-            "Free some space, or clone the repository onto a larger disk."
+            "DATABASE_URL is set, and this starts an installation with a database of its own (SQLite). Unset it "
+            'here and in .env, or start the processes yourself: "Several machines" in docs/operations.md.'
         )
-    return f"disk: {free:.0f} GB free, {needed_gb:.1f} GB needed"
 
 
 def available_memory_gib() -> float | None:
@@ -38,10 +78,6 @@ def available_memory_gib() -> float | None:
         for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return min(int(line.split()[1]) / 2**20, control_group_limit_gib())
-    if platform.system() == "Darwin":
-        done = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return int(done.stdout) / 2**30
     return None
 
 

@@ -136,6 +136,16 @@ def installed_count(venv: Path = VENV) -> int:
     return count if count > 2 else 0
 
 
+def is_stamped(venv: Path = VENV) -> bool:
+    """Whether an earlier set-up was finished at this place, with whatever was asked for then."""
+    return any(stamp.get("place") == str(venv) for stamp in read_stamps(venv).values()) and environment_works(venv)
+
+
+def can_be_completed(venv: Path = VENV) -> bool:
+    """Whether there are packages that a set-up keeps: an environment that does not start or was moved is made anew."""
+    return installed_count(venv) > 0 and not moved(venv) and environment_works(venv)
+
+
 def torch_is_installed(venv: Path = VENV) -> bool:
     wanted = pinned("torch").partition("==")[2]
     return any(site_packages(venv).glob(f"torch-{wanted}*.dist-info"))

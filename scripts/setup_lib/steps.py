@@ -2,17 +2,19 @@
 
 import argparse
 import fcntl
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from . import assets, checks, dotenv, environment
 from .chromium import ensure_chromium
 from .console import clock_text, say
 from .dependencies import ROOT
-from .errors import SetupError
+from .errors import SetupError, cannot_write_text
 
 # Measured on Linux x86_64 with the CPU build of torch: the wheels of a group, and what .venv takes afterwards.
 DOWNLOAD_MB = {"run": 419, "dev": 566}
@@ -21,6 +23,7 @@ INSTALLED_GB = {"run": 1.9, "dev": 2.6}
 WORKING_GB = 3.0
 # The fetched files and the model restored from them.
 ASSETS_GB = 1.2
+UPDATE_GB = 1.0
 DISK_WHEN_INSTALLED_GB = 1.0
 
 
@@ -46,21 +49,40 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def first_checks(*, group: str, installed: bool, with_assets: bool, with_port: bool) -> None:
-    """Look at disk, memory and, before a start, the port; say what will be downloaded."""
-    update = not installed and environment.installed_count() > 0
-    needed = DISK_WHEN_INSTALLED_GB if installed or update else INSTALLED_GB[group] + WORKING_GB
-    disk = checks.disk_check(folder=ROOT, needed_gb=needed)
+def first_checks(*, group: str, installed: bool, with_assets: bool, with_start: bool) -> None:
+    """Look at place, disk, memory and, before a start, database and port; say what will be downloaded."""
+    var_dir = assets.var_dir()
+    checks.path_check(ROOT, var_dir)
+    if with_start:
+        checks.database_check()
+    update = not installed and environment.is_stamped()
+    disk = checks.disk_check(disk_needed(group=group, installed=installed, update=update, var_dir=var_dir))
     said = [f"Python {environment.python_version()}", disk, checks.memory_check()]
-    if with_port:
+    if with_start:
         said.append(checks.choose_port(checks.wanted_port())[1])
     say(" · ".join(said))
-    if update:
-        say("The pinned packages, or what is needed of them, changed: .venv is brought up to date.")
-    elif not installed:
-        say(f"To download: about {DOWNLOAD_MB[group]} MB of packages; to install: {INSTALLED_GB[group]} GB in .venv.")
+    if not installed:
+        say(packages_text(group=group, update=update))
     if with_assets and (megabytes := missing_assets_mb()):
         say(f"To download: {megabytes} MB of demo assets; to keep under var/: {ASSETS_GB} GB with the restored model.")
+
+
+def disk_needed(*, group: str, installed: bool, update: bool, var_dir: Path) -> dict[Path, float]:
+    """Folder → GB. The packages go into the clone, everything else into the folder for data."""
+    if installed:
+        return {var_dir: DISK_WHEN_INSTALLED_GB}
+    if update:
+        return {ROOT: UPDATE_GB, var_dir: DISK_WHEN_INSTALLED_GB}
+    return {ROOT: INSTALLED_GB[group], var_dir: WORKING_GB}
+
+
+def packages_text(*, group: str, update: bool) -> str:
+    """What will happen to the packages."""
+    if update:
+        return "The pinned packages, or what is needed of them, changed: .venv is brought up to date."
+    # Left by an interrupted set-up, or installed by hand: pip fetches what is missing.
+    extent = "at most" if environment.can_be_completed() else "about"
+    return f"To download: {extent} {DOWNLOAD_MB[group]} MB of packages; to install: {INSTALLED_GB[group]} GB in .venv."
 
 
 def missing_assets_mb() -> int:
@@ -72,15 +94,20 @@ def set_up(options: argparse.Namespace) -> None:
     group = "dev" if options.dev else "run"
     log = assets.var_dir() / "log" / "setup.log"
     installed = environment.is_installed(group=group)
-    first_checks(group=group, installed=installed, with_assets=not options.no_assets, with_port=options.start)
+    first_checks(group=group, installed=installed, with_assets=not options.no_assets, with_start=options.start)
     with one_at_a_time(assets.var_dir() / "run"):
+        # Before the packages: where it cannot be installed, that is said before they are fetched.
+        if options.browser:
+            ensure_chromium(log=log)
         # Another set-up may have finished while this one waited.
         if not installed and not environment.is_installed(group=group):
             environment.install(group=group, log=log)
-        if options.browser:
-            ensure_chromium(log=log)
         if not options.no_assets:
             assets.prepare_assets(python=environment.venv_python(), log=log)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -88,10 +115,19 @@ def run(arguments: list[str]) -> int:
     started = time.monotonic()
     options = parse(arguments)
     dotenv.load()
+    # A closed terminal or a kill ends what was started too, as Ctrl-C does: pip would go on beside the next set-up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     try:
         set_up(options)
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr, flush=True)
+        return 1
+    except OSError as error:
+        said = cannot_write_text(error)
+        if not said:
+            raise
+        print(f"\n{said}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. What was fetched is kept; the same command goes on from here.", file=sys.stderr, flush=True)

@@ -3,20 +3,17 @@
 import ast
 import hashlib
 import io
-import os
-import socket
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scripts import export_requirements
-from scripts.setup_lib import assets, checks, dependencies, dotenv, environment, torch_build
+from scripts.setup_lib import assets, dependencies, environment, torch_build
 from scripts.setup_lib.assets import ADDRESSES, MODEL, Asset
 from scripts.setup_lib.console import Phase, bar, clock_text
 from scripts.setup_lib.errors import SetupError
@@ -55,60 +52,7 @@ def test_a_missing_python_is_explained_with_how_to_install_it(tmp_path: Path) ->
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env={"PATH": "/nowhere"})
     assert done.returncode == 1
     assert "apt-get install" in done.stdout
-    assert "brew install" in done.stdout
     assert "pyenv install" in done.stdout
-
-
-# Looked at first.
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield server.getsockname()[1]
-
-
-def test_a_taken_port_is_replaced_by_the_next_free_one_and_said(taken_port: int) -> None:
-    port, said = checks.choose_port(taken_port)
-    assert port > taken_port
-    assert checks.port_is_free(port)
-    assert str(taken_port) in said
-    assert str(port) in said
-
-
-def test_a_free_port_is_taken_as_asked(taken_port: int) -> None:
-    port, _ = checks.choose_port(taken_port)
-    assert checks.choose_port(port) == (port, f"port: {port}")
-
-
-@pytest.mark.parametrize("value", ["http", "0", "70000", "-1"])
-def test_a_port_that_is_no_port_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMOPT_PORT", value)
-    with pytest.raises(SetupError, match="LLMOPT_PORT"):
-        checks.wanted_port()
-
-
-def test_too_little_disk_stops_and_says_how_much_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="1000000.0 GB are needed"):
-        checks.disk_check(folder=tmp_path / "not" / "yet", needed_gb=1e6)
-
-
-def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "available_memory_gib", lambda: 1.5)
-    assert "only 1.5 GiB free; 4 GiB are advised" in checks.memory_check()
-
-
-def test_the_settings_file_gives_way_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("# LLMOPT_A=no\nLLMOPT_B='from the file'\nexport LLMOPT_C=file\n")
-    monkeypatch.setenv("LLMOPT_C", "environment")
-    monkeypatch.setenv("LLMOPT_B", "")
-    monkeypatch.delenv("LLMOPT_B")
-    dotenv.load(tmp_path)
-    assert os.environ["LLMOPT_B"] == "from the file"
-    assert os.environ["LLMOPT_C"] == "environment"
-    assert "LLMOPT_A" not in os.environ
 
 
 # Packages.
