@@ -94,12 +94,15 @@ def render_messages(spec: PromptSpec, text: str) -> tuple[Message, ...]:
 
 
 def _render(template: str, text: str) -> str:
-    parts, length = [], 0
+    parts = []
     try:
-        for part in _compiled(template).generate(input=text):
+        compiled, joined = _compiled(template)
+        _check_length(joined * len(text))
+        length = 0
+        for part in compiled.generate(input=text):
             length += len(part)
-            if length > MAX_RENDERED_CHARACTERS:
-                raise PromptError(f"The rendered prompt has more than {MAX_RENDERED_CHARACTERS:,} characters.")
+            _check_length(length)
+            part.encode()  # half of a surrogate pair is no text, and nothing could send it
             parts.append(part)
     except PromptError:
         raise
@@ -108,9 +111,17 @@ def _render(template: str, text: str) -> str:
     return "".join(parts)
 
 
+def _check_length(length: int) -> None:
+    if length > MAX_RENDERED_CHARACTERS:
+        raise PromptError(f"The rendered prompt has more than {MAX_RENDERED_CHARACTERS:,} characters.")
+
+
 @lru_cache(maxsize=256)
-def _compiled(template: str) -> Template:
-    """The template, checked before any of it is evaluated. PromptError names the line and what is not allowed."""
+def _compiled(template: str) -> tuple[Template, int]:
+    """The template, checked before any of it is evaluated. PromptError names the line and what is not allowed.
+
+    The number says how many inputs one expression may hold: `~` builds its whole text before it can be measured.
+    """
     if len(template) > MAX_TEMPLATE_CHARACTERS:
         raise PromptError(f"The prompt has {len(template):,} characters; {MAX_TEMPLATE_CHARACTERS:,} are allowed.")
     try:
@@ -120,7 +131,8 @@ def _compiled(template: str) -> Template:
                 raise PromptError(f"Line {node.lineno} of the prompt: {_name_of(node)} is not allowed in a prompt.")
             if isinstance(node, nodes.Name) and node.name == "self":  # the engine's own name for the template
                 raise PromptError(f"Line {node.lineno} of the prompt: 'self' is undefined.")
-        return _ENVIRONMENT.from_string(template)
+        joined = sum(1 for _ in tree.find_all(nodes.Name)) if tree.find(nodes.Concat) else 0
+        return _ENVIRONMENT.from_string(template), joined
     except TemplateError as error:
         raise PromptError(f"The prompt cannot be read: {error}") from error
     except RecursionError as error:

@@ -110,6 +110,18 @@ def test_a_prompt_longer_than_allowed_is_refused_while_it_is_built() -> None:
     assert len(render("{{ input }}", "x" * MAX_RENDERED_CHARACTERS)) == MAX_RENDERED_CHARACTERS
 
 
+def test_joined_inputs_are_refused_before_they_are_built() -> None:
+    started = time.monotonic()
+    with pytest.raises(PromptError, match="more than 200,000 characters"):
+        render("{{ " + " ~ ".join(["input"] * 9000) + " }}", "x" * 100_000)
+    assert time.monotonic() - started < 5
+
+
+def test_half_of_a_surrogate_pair_is_no_prompt() -> None:
+    with pytest.raises(PromptError, match="cannot be rendered: 'utf-8' codec can't encode"):
+        render("{{ '\\ud83d' }}")
+
+
 def test_demonstrations_stand_before_the_question_in_its_own_words() -> None:
     spec = PromptSpec(
         messages=(Message("system", "Split."), Message("user", "Q: {{ input }}")),
