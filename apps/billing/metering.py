@@ -18,6 +18,7 @@ from typing import Self
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from apps.billing import cache, holders, ledger_runner, selectors
 from apps.billing.calls import INFRASTRUCTURE, MeteredCall, MeteredResult, ModelFacts
@@ -28,6 +29,7 @@ from apps.billing.errors import BudgetExceeded, CallPostponed, UnknownPrice
 from apps.billing.models import Price
 from apps.core import artifacts
 from apps.core.db import in_database
+from apps.core.errors import translated
 from apps.core.faults import fault_point
 from apps.core.storable import storable_text
 from apps.providers.engine.clients.base import (
@@ -200,7 +202,7 @@ class Metering:
 
     async def _send(self, attempt: _Attempt, client: Client) -> GenerateResult:
         if attempt.reservation_id is None or not await in_database(ledger_runner.mark_sent, attempt.reservation_id):
-            raise ConnectionFailed("The attempt was given up before it was sent.", sent=False)
+            raise ConnectionFailed(gettext_noop("The attempt was given up before it was sent."), sent=False)
         attempt.left = True
         answering = asyncio.ensure_future(client.generate(attempt.call.request))
         try:
@@ -210,7 +212,9 @@ class Metering:
             async with asyncio.timeout(attempt.timeout_seconds + 1):
                 return await answering
         except TimeoutError as error:
-            raise Timeout(f"No complete answer within {attempt.timeout_seconds:g} s.") from error
+            raise Timeout(
+                gettext_noop("No complete answer within %(seconds)s s."), seconds=f"{attempt.timeout_seconds:g}"
+            ) from error
         finally:
             answering.cancel()
 
@@ -328,7 +332,7 @@ def _failure(attempt: _Attempt, error: ProviderError) -> MeteredResult:
     own = isinstance(error, CANDIDATE_FAILURES) and error.status != 404
     return MeteredResult(
         error=error.code if own else INFRASTRUCTURE,
-        error_text=storable_text(f"{error.code}: {error.message}"),
+        error_text=storable_text(f"{error.code}: {translated(error)}"),
         reservation_id=attempt.reservation_id,
         attempts=attempt.number,
         request_id=error.request_id,
@@ -339,6 +343,7 @@ def _close_failed(attempt: _Attempt, error: ProviderError, result: MeteredResult
     """Close the attempt by what is known of it; `result` is stored with that when it is the last one."""
     if attempt.reservation_id is None:
         raise RuntimeError("a failed attempt has no reservation") from error
+    # English like everything in the books, whatever language the worker speaks.
     said = storable_text(f"{error.code}: {error.message}")
     refused = isinstance(error, (*CANDIDATE_FAILURES, RateLimited)) or error.code == "auth"
     nothing_owed = refused and (error.status is None or error.status in REFUSAL_STATUSES)

@@ -2,6 +2,15 @@
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext
+
+from apps.core.engine.messages import EngineError, Sentence
+
+
+def translated(said: EngineError | Sentence) -> str:
+    """What an engine says, in the reader's language. Engines know no translation library, so this is their boundary."""
+    sentence = said.sentence if isinstance(said, EngineError) else said
+    return sentence.say(gettext)
 
 
 class ApplicationError(Exception):

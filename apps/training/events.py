@@ -7,6 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core import live
+from apps.core.engine.messages import Sentence
+from apps.core.errors import translated
 from apps.core.models import JobStatus
 from apps.training.models import Checkpoint, MetricPoint, SampleOutput, TrainingRun
 
@@ -162,3 +164,9 @@ _HANDLERS: dict[str, Callable[[TrainingRun, Event, Fields], Fields]] = {
     "checkpoint": _checkpoint,
     "log": _line,
 }
+
+
+def failure_text(event: Event) -> str:
+    """The sentence of an `error` event, in the language of this process; empty when the engine left none."""
+    sentence = event.get("sentence")
+    return translated(Sentence.from_json(sentence)) if sentence else str(event.get("text") or "")

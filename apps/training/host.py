@@ -32,7 +32,7 @@ from apps.core.errors import Conflict
 from apps.core.models import JobStatus
 from apps.core.processes.tree import process_key
 from apps.training import workdir
-from apps.training.events import record_events
+from apps.training.events import failure_text, record_events
 from apps.training.models import DeviceLease, TrainingRun
 from apps.training.services.registry import model_version_register
 from apps.training.services.runs import training_run_failed
@@ -248,7 +248,7 @@ def _end(host: Host, code: int) -> int:
         jobs.finish(run, to=JobStatus.PAUSED)
     else:
         error = host.last_events.get("error", {})
-        _fail(host, str(error.get("text") or _engine_died(code)))
+        _fail(host, failure_text(error) or _engine_died(code))
     live.publish(run, "status")
     return 0
 

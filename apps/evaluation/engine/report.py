@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypedDict
 
+from apps.core.engine.messages import Translate, identity
 from apps.evaluation.engine.compare import Comparison, compare_family
 from apps.evaluation.engine.conclusion import (
     CostComparison,
@@ -24,7 +25,6 @@ from apps.evaluation.engine.facts import (
     ReportFacts,
 )
 from apps.evaluation.engine.measures import cost_estimate, estimate_json, latency_json, metric_json
-from apps.evaluation.engine.messages import Translate, identity
 from apps.evaluation.engine.metrics import METRICS
 from apps.evaluation.engine.sentences import Conclusion, Wording, comparison_sentence, conclude, more_data_sentence
 from apps.evaluation.engine.stats.bootstrap import GENERATOR, Resampler

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from apps.core.engine.messages import Translate, gettext_noop
 from apps.evaluation.engine.compare import Comparison
 from apps.evaluation.engine.conclusion import (
     BETTER,
@@ -14,7 +15,6 @@ from apps.evaluation.engine.conclusion import (
     is_claimed,
     kind_of,
 )
-from apps.evaluation.engine.messages import Translate, gettext_noop
 from apps.evaluation.engine.metrics import METRICS
 from apps.evaluation.engine.units import CandidateUnits
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from apps.core.errors import translated
 from apps.core.models import JobStatus
 from apps.evaluation.engine.measures import estimate_json
 from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
@@ -58,7 +59,7 @@ def candidate_definitions(experiment: Experiment) -> list[CandidateDefinition]:
             try:
                 messages = render_messages(prompt_spec(version), sample.input if sample else "")
             except PromptError as error:
-                messages = (Message(role="user", content=str(error)),)
+                messages = (Message(role="user", content=translated(error)),)
         count = len(version.demonstrations) if version is not None else 0
         found.append(CandidateDefinition(candidate, messages, count))
     return found

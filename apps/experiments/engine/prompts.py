@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from apps.providers.engine.messages import Message
+from apps.core.engine.messages import EngineError, Sentence, gettext_noop
+from apps.providers.engine.messages import Message, MessageError
 
 MAX_RENDERED_CHARACTERS = 200_000
 MAX_TEMPLATE_CHARACTERS = 100_000
@@ -34,12 +35,18 @@ _ALLOWED = (
     nodes.Or,
     nodes.Not,
 )
+_CONSTRUCTS = {
+    "Getattr": Sentence(gettext_noop("an attribute")),
+    "Getitem": Sentence(gettext_noop("an item")),
+    "Call": Sentence(gettext_noop("a call")),
+    "For": Sentence(gettext_noop("a loop")),
+}
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
 
 
-class PromptError(ValueError):
+class PromptError(EngineError, ValueError):
     """A template that cannot be read or rendered; the message says what is wrong with it."""
 
 
@@ -75,10 +82,10 @@ def spec_from_json(messages: Sequence[dict[str, str]], demonstrations: Sequence[
     """Read what `PromptSpec.as_json` wrote. PromptError unless the last message is the user's."""
     try:
         turns = tuple(Message(role=item["role"], content=item["content"]) for item in messages)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise PromptError(str(error)) from error
+    except MessageError as error:
+        raise PromptError(error.sentence) from error
     if not turns or turns[-1].role != "user":
-        raise PromptError("The last message of a prompt must be the user's: it carries the input.")
+        raise PromptError(gettext_noop("The last message of a prompt must be the user's: it carries the input."))
     return PromptSpec(messages=turns, demonstrations=tuple(Demonstration(**item) for item in demonstrations))
 
 
@@ -107,13 +114,15 @@ def _render(template: str, text: str) -> str:
     except PromptError:
         raise
     except (TemplateError, TypeError, ValueError, AttributeError) as error:
-        raise PromptError(f"The prompt cannot be rendered: {error}") from error
+        raise PromptError(gettext_noop("The prompt cannot be rendered: %(error)s"), error=error) from error
     return "".join(parts)
 
 
 def _check_length(length: int) -> None:
     if length > MAX_RENDERED_CHARACTERS:
-        raise PromptError(f"The rendered prompt has more than {MAX_RENDERED_CHARACTERS:,} characters.")
+        raise PromptError(
+            gettext_noop("The rendered prompt has more than %(most)s characters."), most=f"{MAX_RENDERED_CHARACTERS:,}"
+        )
 
 
 @lru_cache(maxsize=256)
@@ -123,23 +132,31 @@ def _compiled(template: str) -> tuple[Template, int]:
     The number says how many inputs one expression may hold: `~` builds its whole text before it can be measured.
     """
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        raise PromptError(f"The prompt has {len(template):,} characters; {MAX_TEMPLATE_CHARACTERS:,} are allowed.")
+        raise PromptError(
+            gettext_noop("The prompt has %(count)s characters; %(most)s are allowed."),
+            count=f"{len(template):,}",
+            most=f"{MAX_TEMPLATE_CHARACTERS:,}",
+        )
     try:
         tree = _ENVIRONMENT.parse(template)
         for node in tree.find_all(nodes.Node):
             if not isinstance(node, _ALLOWED):
-                raise PromptError(f"Line {node.lineno} of the prompt: {_name_of(node)} is not allowed in a prompt.")
+                raise PromptError(
+                    gettext_noop("Line %(line)s of the prompt: %(construct)s is not allowed in a prompt."),
+                    line=node.lineno,
+                    construct=_name_of(node),
+                )
             if isinstance(node, nodes.Name) and node.name == "self":  # the engine's own name for the template
-                raise PromptError(f"Line {node.lineno} of the prompt: 'self' is undefined.")
+                raise PromptError(gettext_noop("Line %(line)s of the prompt: 'self' is undefined."), line=node.lineno)
         joined = sum(1 for _ in tree.find_all(nodes.Name)) if tree.find(nodes.Concat) else 0
         return _ENVIRONMENT.from_string(template), joined
     except TemplateError as error:
-        raise PromptError(f"The prompt cannot be read: {error}") from error
+        raise PromptError(gettext_noop("The prompt cannot be read: %(error)s"), error=error) from error
     except RecursionError as error:
-        raise PromptError("The prompt cannot be read: it is nested too deeply.") from error
+        raise PromptError(gettext_noop("The prompt cannot be read: it is nested too deeply.")) from error
 
 
-def _name_of(node: nodes.Node) -> str:
+def _name_of(node: nodes.Node) -> Sentence:
+    """What a construct is called in a sentence."""
     kind = type(node).__name__
-    names = {"Getattr": "an attribute", "Getitem": "an item", "Call": "a call", "For": "a loop"}
-    return names.get(kind, f"the construct {kind}")
+    return _CONSTRUCTS.get(kind) or Sentence(gettext_noop("the construct %(kind)s"), kind=kind)

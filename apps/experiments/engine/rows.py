@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.core.engine.messages import gettext_noop
 from apps.experiments.engine.near_duplicates import group_keys
 from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, split_of
 from apps.experiments.engine.text import fold_spaces, normalise_input, text_hash
 
-DUPLICATE = "duplicate"
-BRIDGE = "almost the same as earlier rows in different splits"
+# Reasons for leaving a row out. A version keeps them in English; pages translate them.
+NOT_UNICODE = gettext_noop("not Unicode text")
+NO_INPUT = gettext_noop("empty input")
+NO_ANSWER = gettext_noop("empty answer")
+DUPLICATE = gettext_noop("duplicate")
+OTHER_ANSWER = gettext_noop("same input, another answer")
+BRIDGE = gettext_noop("almost the same as earlier rows in different splits")
 
 
 @dataclass(frozen=True)
@@ -103,15 +109,15 @@ def _groups(texts: list[str], earlier: list[Example], place: Callable[[str], Spl
 
 def _reason_against(text: str, expected: str, answers: dict[str, str]) -> str:
     if not _is_unicode(text) or not _is_unicode(expected):
-        return "not Unicode text"
+        return NOT_UNICODE
     if not text.strip():
-        return "empty input"
+        return NO_INPUT
     if not expected.strip():
-        return "empty answer"
+        return NO_ANSWER
     earlier = answers.get(normalise_input(text))
     if earlier is None:
         return ""
-    return DUPLICATE if earlier == fold_spaces(expected) else "same input, another answer"
+    return DUPLICATE if earlier == fold_spaces(expected) else OTHER_ANSWER
 
 
 def _is_unicode(text: str) -> bool:

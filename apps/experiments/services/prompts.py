@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.core import audit
 from apps.core.access import require
-from apps.core.errors import ApplicationError
+from apps.core.errors import ApplicationError, translated
 from apps.experiments import rows
 from apps.experiments.engine.prompts import Demonstration, PromptError, PromptSpec, render_messages
 from apps.experiments.models import DatasetVersion, Prompt, PromptVersion
@@ -44,7 +44,7 @@ def _check(spec: PromptSpec, dataset_version: DatasetVersion | None) -> None:
     try:
         render_messages(spec, "an input")
     except PromptError as error:
-        raise ApplicationError(str(error), code="prompt_invalid", field="messages") from error
+        raise ApplicationError(translated(error), code="prompt_invalid", field="messages") from error
     if not spec.demonstrations:
         return
     train = rows.train_rows(dataset_version) if dataset_version is not None else ()

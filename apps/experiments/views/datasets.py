@@ -107,7 +107,7 @@ def _problems(version: DatasetVersion) -> list[Problem]:
     by_reason: dict[str, list[int]] = defaultdict(list)
     for left_out in version.facts.get("left_out", []):
         by_reason[left_out["reason"]].append(left_out["row"])
-    return [Problem(reason, len(numbers), _row_numbers(numbers)) for reason, numbers in by_reason.items()]
+    return [Problem(_(reason), len(numbers), _row_numbers(numbers)) for reason, numbers in by_reason.items()]
 
 
 def _row_numbers(numbers: list[int]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from apps.core.engine.messages import EngineError, gettext_noop
 from apps.providers.engine.messages import Message
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 _PROBE_ANSWER = "probe"
 
 
-class ChatError(ValueError):
+class ChatError(EngineError, ValueError):
     """A conversation or a tokenizer folder that cannot be rendered; the text says what is wrong."""
 
 
@@ -94,7 +95,9 @@ class ChatTokenizer:
         folder = Path(folder)
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise ChatError(f"{folder} holds no tokenizer.json, so text cannot be turned into tokens.")
+            raise ChatError(
+                gettext_noop("%(folder)s holds no tokenizer.json, so text cannot be turned into tokens."), folder=folder
+            )
         config = _read_json(folder / "tokenizer_config.json")
         special = _special_tokens(config, _read_json(folder / "special_tokens_map.json"))
         template, source = _find_template(folder, config)
@@ -124,7 +127,7 @@ class ChatTokenizer:
         ``prefix_length`` is 0 unless the ids of all messages before the last one truly begin the ids of the whole.
         """
         if not messages:
-            raise ChatError("A prompt needs at least one message.")
+            raise ChatError(gettext_noop("A prompt needs at least one message."))
         ids = self._encode_marked(self._render(messages, add_generation_prompt=True))
         self._check_bos(ids)
         return RenderedPrompt(ids=tuple(ids), prefix_length=self._prefix_length(messages, ids))
@@ -136,11 +139,13 @@ class ChatTokenizer:
         """
         prompt = self.render_prompt(messages)
         if not answer:
-            raise ChatError("The answer is empty: there is nothing to learn from.")
+            raise ChatError(gettext_noop("The answer is empty: there is nothing to learn from."))
         answer_ids = self._tokenizer.encode(answer, add_special_tokens=False).ids
         found = [self._tokenizer.id_to_token(i) for i in answer_ids if i in self._special_ids]
         if found:
-            raise ChatError(f"The answer contains the model's own control token {found[0]}.")
+            raise ChatError(
+                gettext_noop("The answer contains the model's own control token %(token)s."), token=found[0]
+            )
         ids = (*prompt.ids, *answer_ids, self.stop_id)
         length = len(prompt.ids)
         return RenderedExample(
@@ -175,7 +180,9 @@ class ChatTokenizer:
                 messages=marked, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **self.special
             )
         except TemplateError as error:
-            raise ChatError(f"The model's chat template refuses this conversation: {error}") from error
+            raise ChatError(
+                gettext_noop("The model's chat template refuses this conversation: %(error)s"), error=error
+            ) from error
 
     def _mark(self, text: str) -> str:
         """Fence control tokens that a user typed, so that they are encoded as text and cannot end a turn."""
@@ -202,7 +209,7 @@ class ChatTokenizer:
     def _check_bos(self, ids: list[int]) -> None:
         # Some models (SmolLM2) use their BOS token to open every turn, so only a doubled first token is an error.
         if self.bos_id is not None and ids[:2] == [self.bos_id, self.bos_id]:
-            raise ChatError(f"The prompt begins with {self.special['bos_token']} twice.")
+            raise ChatError(gettext_noop("The prompt begins with %(token)s twice."), token=self.special["bos_token"])
 
     def _id_of(self, name: str) -> int | None:
         token = self.special.get(name)
@@ -221,7 +228,9 @@ class ChatTokenizer:
             return int(ids[0])
         eos_id = self._id_of("eos_token")
         if eos_id is None:
-            raise ChatError("The tokenizer names no end-of-sequence token, so the model could never learn to stop.")
+            raise ChatError(
+                gettext_noop("The tokenizer names no end-of-sequence token, so the model could never learn to stop.")
+            )
         return eos_id
 
 
@@ -238,7 +247,11 @@ def build_gpt2_tokenizer(*, vocab: str | Path, merges: str | Path, destination: 
     lines = Path(merges).read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if line and not line.startswith("#version")]
     if end not in vocabulary or any(line.count(" ") != 1 for line in lines):
-        raise ChatError(f"{vocab} and {merges} are not a GPT-2 vocabulary and its merges.")
+        raise ChatError(
+            gettext_noop("%(vocab)s and %(merges)s are not a GPT-2 vocabulary and its merges."),
+            vocab=vocab,
+            merges=merges,
+        )
     pairs = [(left, right) for left, right in (line.split(" ") for line in lines)]
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -274,7 +287,7 @@ def _compile(template: str) -> Template:
     try:
         return environment.from_string(template)
     except TemplateError as error:
-        raise ChatError(f"The model's chat template cannot be read: {error}") from error
+        raise ChatError(gettext_noop("The model's chat template cannot be read: %(error)s"), error=error) from error
 
 
 def _strip_marks(text: str) -> str:
@@ -287,9 +300,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ChatError(f"{path} is not valid JSON: {error}") from error
+        raise ChatError(gettext_noop("%(path)s is not valid JSON: %(error)s"), path=path, error=error) from error
     if not isinstance(content, dict):
-        raise ChatError(f"{path} should hold a JSON object.")
+        raise ChatError(gettext_noop("%(path)s should hold a JSON object."), path=path)
     return content
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from apps.core.engine.messages import EngineError, gettext_noop
+
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+class MessageError(EngineError, ValueError):
+    """A message that no conversation can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +24,8 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
-            raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {self.role!r}.")
+            raise MessageError(
+                gettext_noop("A message's role is one of %(roles)s, not %(role)s."),
+                roles=", ".join(ROLES),
+                role=repr(self.role),
+            )

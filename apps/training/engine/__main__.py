@@ -13,6 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
+from apps.core.engine.messages import gettext_noop
 from apps.training.engine.control import StopFlag
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.events import EventLog, Failed
@@ -20,7 +21,7 @@ from apps.training.engine.report import Reporter
 
 FINISHED, FAILED, PAUSED, CANCELLED = 0, 1, 10, 11
 _PR_SET_PDEATHSIG = 1
-_NO_MEMORY = "There is not enough memory. A smaller batch_size or max_length needs less."
+_NO_MEMORY = gettext_noop("There is not enough memory. A smaller batch_size or max_length needs less.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def _run(run_dir: Path) -> int:
         signal.signal(number, lambda _number, _frame: stop.pause())
     log = EventLog(run_dir / "events.jsonl")
     report = Reporter(log, clock=time.monotonic)
-    failure: Failed | None = None
+    failure: TrainingError | None = None
     outcome = "failed"
     try:
         threads = _set_up_libraries(run_dir)
@@ -54,16 +55,16 @@ def _run(run_dir: Path) -> int:
 
         outcome = run_training(run_dir, report, should_stop=stop, clock=time.monotonic, threads=threads)
     except TrainingError as error:
-        failure = Failed(error.code, error.text, error.row)
+        failure = error
     except MemoryError:
-        failure = Failed("memory", _NO_MEMORY)
+        failure = TrainingError("memory", _NO_MEMORY)
     except OSError as error:
         failure = _os_failure(error)
     except Exception as error:
         failure = _bug(error)
     report.close()
     if failure is not None:
-        log.emit(failure)
+        log.emit(Failed(failure.code, failure.text, failure.row, failure.sentence.as_json()))
         sys.stderr.write(f"{failure.text}\n")
     log.close()
     return {"finished": FINISHED, "pause": PAUSED, "cancel": CANCELLED}.get(outcome, FAILED)
@@ -92,18 +93,21 @@ def _set_up_libraries(run_dir: Path) -> int:
     return threads
 
 
-def _os_failure(error: OSError) -> Failed:
+def _os_failure(error: OSError) -> TrainingError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = "The disk is full. Free some space and start the run again: it goes on from its last checkpoint."
-        return Failed("disk", text)
+        template = gettext_noop(
+            "The disk is full. Free some space and start the run again: it goes on from its last checkpoint."
+        )
+        return TrainingError("disk", template)
     return _bug(error)
 
 
-def _bug(error: Exception) -> Failed:
+def _bug(error: Exception) -> TrainingError:
     if "can't allocate memory" in str(error):
-        return Failed("memory", _NO_MEMORY)
+        return TrainingError("memory", _NO_MEMORY)
     traceback.print_exception(error)
-    return Failed("bug", f"The training engine stopped at an error it does not know ({type(error).__name__}: {error}).")
+    template = gettext_noop("The training engine stopped at an error it does not know (%(kind)s: %(error)s).")
+    return TrainingError("bug", template, kind=type(error).__name__, error=error)
 
 
 def _die_with_parent(expected: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.chat import ChatTokenizer
 from apps.providers.engine.messages import Message
 from apps.training.engine.checkpoint import hash_files
@@ -44,7 +45,8 @@ def ct2_log_probabilities(folder: Path, rows: Sequence[EncodedRow], *, threads: 
     generator = ctranslate2.Generator(str(folder), device="cpu", compute_type="float32", intra_threads=threads)
     result: LogProbabilities = {}
     for row in rows:
-        scored = generator.score_batch([tokenizer.tokens(row.ids)])[0]
+        # 0: however long; by default CTranslate2 cuts the input at 1,024 tokens, without a word.
+        scored = generator.score_batch([tokenizer.tokens(row.ids)], max_input_length=0)[0]
         result[row.id] = [float(value) for value in scored.log_probs[row.prompt_length - 1 :]]
     return result
 
@@ -168,4 +170,6 @@ def require_passed(certificate: dict[str, Any]) -> None:
     """Raise TrainingError when a certificate names a problem: a model that differs from the trained one is not kept."""
     if not certificate["passed"]:
         found = " ".join(certificate["problems"])
-        raise TrainingError("certificate", f"The exported model is not the trained one. {found}")
+        raise TrainingError(
+            "certificate", gettext_noop("The exported model is not the trained one. %(found)s"), found=found
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.core.engine.messages import gettext_noop
 from apps.core.faults import fault_point
 from apps.training.engine.errors import TrainingError
 
@@ -98,7 +99,11 @@ def load_latest(folder: Path, *, spec_sha256: str, warn: Callable[[str], None]) 
             continue
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
         if state["spec_sha256"] != spec_sha256:
-            raise TrainingError("spec", f"Checkpoint {name} belongs to another spec.json; start a new run instead.")
+            raise TrainingError(
+                "spec",
+                gettext_noop("Checkpoint %(name)s belongs to another spec.json; start a new run instead."),
+                name=name,
+            )
         return Loaded(
             name=name,
             position=Position(**state["position"]),
@@ -115,7 +120,11 @@ def restore(loaded: Loaded, *, parameters: dict[str, torch.nn.Parameter], optimi
     import torch
 
     if loaded.weights.keys() != parameters.keys():
-        raise TrainingError("model", f"Checkpoint {loaded.name} does not fit this model: its weights have other names.")
+        raise TrainingError(
+            "model",
+            gettext_noop("Checkpoint %(name)s does not fit this model: its weights have other names."),
+            name=loaded.name,
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(loaded.weights[name])

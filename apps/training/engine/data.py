@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.core.engine.messages import Sentence, gettext_noop
 from apps.providers.engine.chat import ChatError, ChatTokenizer
 from apps.providers.engine.messages import Message
 from apps.training.engine.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
+
+# Either kind of rows as a word, and one of its rows as the beginning of a sentence.
+_WHAT = {"training": Sentence(gettext_noop("training")), "validation": Sentence(gettext_noop("validation"))}
+_LABELS = {
+    "training": gettext_noop('Training row "%(row)s"'),
+    "validation": gettext_noop('Validation row "%(row)s"'),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +68,22 @@ class Batch:
 def read_rows(path: Path, *, what: str) -> list[Row]:
     """Read a JSONL file of rows. Raises TrainingError naming file, line and field of the first problem."""
     if not path.is_file():
-        raise TrainingError("rows", f"{path.name} does not exist, so there are no {what} rows.")
+        raise TrainingError(
+            "rows",
+            gettext_noop("%(file)s does not exist, so there are no %(what)s rows."),
+            file=path.name,
+            what=_WHAT[what],
+        )
     rows: list[Row] = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                rows.append(_row(line, f"{path.name} line {number}"))
+                where = Sentence(gettext_noop("%(file)s line %(number)s"), file=path.name, number=number)
+                rows.append(_row(line, where))
     if not rows:
-        raise TrainingError("rows", f"{path.name} is empty: there are no {what} rows.")
+        raise TrainingError(
+            "rows", gettext_noop("%(file)s is empty: there are no %(what)s rows."), file=path.name, what=_WHAT[what]
+        )
     return rows
 
 
@@ -77,21 +93,31 @@ def check_ids(train: Sequence[Row], validation: Sequence[Row], sample_ids: Seque
     for what, rows in (("training", train), ("validation", validation)):
         for row in rows:
             if seen.get(row.id) == what:
-                raise TrainingError("rows", f'Two {what} rows have the id "{row.id}".', row.id)
+                raise TrainingError(
+                    "rows", gettext_noop('Two %(what)s rows have the id "%(row)s".'), row.id, what=_WHAT[what]
+                )
             if row.id in seen:
-                text = f'Row "{row.id}" is both a training and a validation row, so validation would measure memory.'
-                raise TrainingError("rows", text, row.id)
+                template = gettext_noop(
+                    'Row "%(row)s" is both a training and a validation row, so validation would measure memory.'
+                )
+                raise TrainingError("rows", template, row.id)
             seen[row.id] = what
     for sample_id in sample_ids:
         if seen.get(sample_id) != "validation":
-            raise TrainingError("spec", f'Sample row "{sample_id}" is not among the validation rows.', sample_id)
+            raise TrainingError(
+                "spec", gettext_noop('Sample row "%(row)s" is not among the validation rows.'), sample_id
+            )
 
 
 def encode_rows(rows: Sequence[Row], tokenizer: ChatTokenizer, *, max_length: int, what: str) -> list[EncodedRow]:
     """Render every row. Raises TrainingError for the first row that could not be learned as it stands."""
     encoded = [_encode(row, tokenizer, max_length, what) for row in rows]
     if not any(row.weight > 0 and row.trained_tokens > 0 for row in encoded):
-        raise TrainingError("rows", f"No token of any {what} row would be trained: every weight is zero.")
+        raise TrainingError(
+            "rows",
+            gettext_noop("No token of any %(what)s row would be trained: every weight is zero."),
+            what=_WHAT[what],
+        )
     return encoded
 
 
@@ -160,48 +186,58 @@ def padding_share(groups: Sequence[Sequence[int]], lengths: Sequence[int], batch
     return 1 - tokens / cells
 
 
-def _row(line: str, where: str) -> Row:
+def _row(line: str, where: Sentence) -> Row:
     try:
         content = json.loads(line)
     except ValueError as error:
-        raise TrainingError("rows", f"{where} is not valid JSON: {error}") from error
+        raise TrainingError(
+            "rows", gettext_noop("%(where)s is not valid JSON: %(error)s"), where=where, error=error
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("id"), str):
-        raise TrainingError("rows", f'{where} should be an object with a text "id".')
+        raise TrainingError("rows", gettext_noop('%(where)s should be an object with a text "id".'), where=where)
     row_id = content["id"]
     weight = content.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-        raise TrainingError("rows", f'{where}: the weight of row "{row_id}" should be a number of 0 or more.', row_id)
+        template = gettext_noop('%(where)s: the weight of row "%(row)s" should be a number of 0 or more.')
+        raise TrainingError("rows", template, row_id, where=where)
     if not isinstance(content.get("answer"), str):
-        raise TrainingError("rows", f'{where}: row "{row_id}" has no text "answer".', row_id)
+        raise TrainingError("rows", gettext_noop('%(where)s: row "%(row)s" has no text "answer".'), row_id, where=where)
     return Row(row_id, _messages(content.get("messages"), where, row_id), content["answer"], float(weight))
 
 
-def _messages(content: Any, where: str, row_id: str) -> tuple[Message, ...]:
+def _messages(content: Any, where: Sentence, row_id: str) -> tuple[Message, ...]:
     try:
         messages = tuple(Message(role=item["role"], content=item["content"]) for item in content)
     except (TypeError, KeyError, ValueError) as error:
-        text = f'{where}: the messages of row "{row_id}" should be a list of {{"role", "content"}}: {error}'
-        raise TrainingError("rows", text, row_id) from error
+        template = gettext_noop(
+            '%(where)s: the messages of row "%(row)s" should be a list of {"role", "content"}: %(error)s'
+        )
+        raise TrainingError("rows", template, row_id, where=where, error=error) from error
     if not messages or not all(isinstance(message.content, str) for message in messages):
-        raise TrainingError("rows", f'{where}: row "{row_id}" needs at least one message with text content.', row_id)
+        template = gettext_noop('%(where)s: row "%(row)s" needs at least one message with text content.')
+        raise TrainingError("rows", template, row_id, where=where)
     return messages
 
 
 def _encode(row: Row, tokenizer: ChatTokenizer, max_length: int, what: str) -> EncodedRow:
-    label = f'{what.capitalize()} row "{row.id}"'
+    label = Sentence(_LABELS[what], row=row.id)
     try:
         example = tokenizer.render_example(row.messages, row.answer)
     except ChatError as error:
-        raise TrainingError("rows", f"{label} cannot be rendered: {error}", row.id) from error
+        raise TrainingError(
+            "rows", gettext_noop("%(label)s cannot be rendered: %(error)s"), row.id, label=label, error=error
+        ) from error
     if not any(example.trained):
-        raise TrainingError("rows", f"{label} has no token to train on.", row.id)
+        raise TrainingError("rows", gettext_noop("%(label)s has no token to train on."), row.id, label=label)
     if example.ids[-1] != tokenizer.stop_id or not example.trained[-1]:
-        text = f"{label} does not train the stop token {tokenizer.stop_token}, so the model would never learn to stop."
-        raise TrainingError("rows", text, row.id)
+        template = gettext_noop(
+            "%(label)s does not train the stop token %(token)s, so the model would never learn to stop."
+        )
+        raise TrainingError("rows", template, row.id, label=label, token=tokenizer.stop_token)
     if len(example.ids) > max_length:
-        text = (
-            f"{label} has {len(example.ids)} tokens and max_length is {max_length}: its answer would be cut. "
+        template = gettext_noop(
+            "%(label)s has %(count)s tokens and max_length is %(most)s: its answer would be cut. "
             "Raise max_length or shorten the row."
         )
-        raise TrainingError("rows", text, row.id)
+        raise TrainingError("rows", template, row.id, label=label, count=len(example.ids), most=max_length)
     return EncodedRow(row.id, example.ids, example.prompt_length, row.weight)

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -150,10 +150,13 @@ class Finished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
+    """``text`` is English; ``sentence`` is ``Sentence.as_json``, for whoever says it in another language."""
+
     type: ClassVar[str] = "error"
     code: str
     text: str
     row: str | None = None
+    sentence: dict[str, Any] = field(default_factory=dict)
 
 
 def utc_now() -> datetime:

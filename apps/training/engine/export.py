@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.core.engine.messages import gettext_noop
 from apps.training.engine.checkpoint import publish
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.job import Job
@@ -69,7 +70,9 @@ def convert_to_ct2(source: Path, destination: Path) -> str | None:
     except ValueError as error:
         if "No conversion is registered" in str(error) or "not supported" in str(error):
             return str(error)
-        raise TrainingError("model", f"The merged model cannot be converted to CTranslate2: {error}") from error
+        raise TrainingError(
+            "model", gettext_noop("The merged model cannot be converted to CTranslate2: %(error)s"), error=error
+        ) from error
     except NotImplementedError as error:
         return str(error)
     return None

@@ -60,7 +60,7 @@ def load_job(run_dir: Path) -> Job:
     try:
         tokenizer = ChatTokenizer.load(base)
     except ChatError as error:
-        raise TrainingError("model", str(error)) from error
+        raise TrainingError("model", error.sentence) from error
     train = read_rows(resolve(run_dir, spec.train_rows), what="training")
     validation = read_rows(resolve(run_dir, spec.validation_rows), what="validation")
     check_ids(train, validation, spec.sample_ids)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from apps.core.engine.messages import gettext_noop
 from apps.training.engine.checkpoint import Loaded, Position, load_latest, restore, save_checkpoint
 from apps.training.engine.data import EncodedRow, make_batch, padding_share, split
 from apps.training.engine.errors import TrainingError
@@ -143,8 +144,10 @@ def _one_step(run: Training, rows: Sequence[EncodedRow]) -> None:
         loss += float(part_loss.detach())
     norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), spec.max_grad_norm, foreach=False)
     if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
-        text = f"The loss is not a finite number at step {run.position.step + 1}. A lower learning_rate usually helps."
-        raise TrainingError("not_finite", text, rows[0].id)
+        template = gettext_noop(
+            "The loss is not a finite number at step %(step)s. A lower learning_rate usually helps."
+        )
+        raise TrainingError("not_finite", template, rows[0].id, step=run.position.step + 1)
     if total_weight > 0:
         run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
@@ -235,8 +238,8 @@ def _validate(run: Training, *, final: bool) -> Measured:
             on_rows=lambda done, total: run.report.progress(Progress("validate", done=done, total=total, unit="row")),
         )  # fmt: skip
         if not math.isfinite(measured.answer_loss):
-            text = f"The validation loss is not a finite number at step {run.position.step}."
-            raise TrainingError("not_finite", text)
+            template = gettext_noop("The validation loss is not a finite number at step %(step)s.")
+            raise TrainingError("not_finite", template, step=run.position.step)
         run.report.emit(Validation(step=run.position.step, final=final, **dataclasses.asdict(measured)))
     free_memory()
     run.pace.pause("validate", run.clock() - begin)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.core.engine.messages import gettext_noop
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.spec import LoraSpec, TrainingSpec
 
@@ -22,7 +23,7 @@ def load_base(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     if not (folder / "config.json").is_file():
-        raise TrainingError("model", f"{folder} holds no model: config.json is missing.")
+        raise TrainingError("model", gettext_noop("%(folder)s holds no model: config.json is missing."), folder=folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             str(folder),
@@ -33,7 +34,12 @@ def load_base(folder: Path) -> Any:
             use_safetensors=True,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise TrainingError("model", f"The base model in {folder} cannot be opened: {error}") from error
+        raise TrainingError(
+            "model",
+            gettext_noop("The base model in %(folder)s cannot be opened: %(error)s"),
+            folder=folder,
+            error=error,
+        ) from error
     return model
 
 
@@ -44,7 +50,12 @@ def load_trainable(spec: TrainingSpec, folder: Path) -> Any:
     model = load_base(folder)
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and spec.max_length > limit:
-        raise TrainingError("spec", f"max_length is {spec.max_length}, but this model reads at most {limit} tokens.")
+        raise TrainingError(
+            "spec",
+            gettext_noop("max_length is %(length)s, but this model reads at most %(most)s tokens."),
+            length=spec.max_length,
+            most=limit,
+        )
     # With a padding index, torch drops the gradient of that token's embedding, and the pad token may be the stop token.
     model.get_input_embeddings().padding_idx = None
     if spec.method == "full":
@@ -63,7 +74,11 @@ def attach_lora(model: Any, lora: LoraSpec) -> Any:
     targets = [targets] if isinstance(targets, str) else list(targets)
     missing = [name for name in targets if not any(found.rsplit(".", 1)[-1] == name for found in linear)]
     if missing:
-        raise TrainingError("spec", f'spec.json: lora.targets names "{missing[0]}", which this model does not have.')
+        raise TrainingError(
+            "spec",
+            gettext_noop('spec.json: lora.targets names "%(name)s", which this model does not have.'),
+            name=missing[0],
+        )
     count = model.config.num_hidden_layers
     layers = _layer_numbers(lora, count)
     config = LoraConfig(
@@ -160,7 +175,9 @@ def _layer_numbers(lora: LoraSpec, count: int) -> list[int] | None:
     if isinstance(lora.layers, str):
         return list(range(count // 2, count))
     if not lora.layers or not all(isinstance(number, int) and 0 <= number < count for number in lora.layers):
-        raise TrainingError("spec", f"spec.json: lora.layers should name layers from 0 to {count - 1}.")
+        raise TrainingError(
+            "spec", gettext_noop("spec.json: lora.layers should name layers from 0 to %(last)s."), last=count - 1
+        )
     return list(lora.layers)
 
 
@@ -170,4 +187,6 @@ def _layers_name(model: Any, count: int) -> str:
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return str(name.rsplit(".", 1)[-1])
-    raise TrainingError("spec", "spec.json: lora.layers is given, but this model's layers could not be found.")
+    raise TrainingError(
+        "spec", gettext_noop("spec.json: lora.layers is given, but this model's layers could not be found.")
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from apps.core.engine.messages import Sentence, gettext_noop
 from apps.training.engine.errors import TrainingError
 
 Method = Literal["lora", "full"]
@@ -64,7 +65,7 @@ class TrainingSpec:
     def __post_init__(self) -> None:
         problem = next(_problems(self), None)
         if problem is not None:
-            raise TrainingError("spec", f"spec.json: {problem}")
+            raise TrainingError("spec", gettext_noop("spec.json: %(problem)s"), problem=problem)
 
     @property
     def rows_per_step(self) -> int:
@@ -84,11 +85,15 @@ def read_spec(path: Path) -> TrainingSpec:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TrainingError("spec", f"{path} does not exist, so there is nothing to train.") from None
+        raise TrainingError(
+            "spec", gettext_noop("%(path)s does not exist, so there is nothing to train."), path=path
+        ) from None
     except ValueError as error:
-        raise TrainingError("spec", f"{path} is not valid JSON: {error}") from error
+        raise TrainingError(
+            "spec", gettext_noop("%(path)s is not valid JSON: %(error)s"), path=path, error=error
+        ) from error
     if not isinstance(content, dict):
-        raise TrainingError("spec", f"{path} should hold one JSON object.")
+        raise TrainingError("spec", gettext_noop("%(path)s should hold one JSON object."), path=path)
     return spec_from_dict(content)
 
 
@@ -97,9 +102,9 @@ def spec_from_dict(content: dict[str, Any]) -> TrainingSpec:
     values = dict(content)
     lora = values.pop("lora", None) or {}
     if not isinstance(lora, dict):
-        raise TrainingError("spec", "spec.json: lora should be an object.")
+        raise TrainingError("spec", gettext_noop("spec.json: lora should be an object."))
     if "base_model" not in values:
-        raise TrainingError("spec", "spec.json: base_model is missing.")
+        raise TrainingError("spec", gettext_noop("spec.json: base_model is missing."))
     return TrainingSpec(**_fields(TrainingSpec, values, ""), lora=LoraSpec(**_fields(LoraSpec, lora, "lora.")))
 
 
@@ -114,12 +119,19 @@ def _fields(kind: type, values: dict[str, Any], prefix: str) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in defaults:
-            raise TrainingError("spec", f"spec.json: {prefix}{name} is not a known field.")
+            raise TrainingError(
+                "spec", gettext_noop("spec.json: %(name)s is not a known field."), name=f"{prefix}{name}"
+            )
         checked[name] = _typed(f"{prefix}{name}", value, defaults[name])
     return checked
 
 
-_KIND_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number", tuple: "a list"}
+_KIND_NAMES: dict[type, Sentence] = {
+    str: Sentence(gettext_noop("text")),
+    int: Sentence(gettext_noop("a whole number")),
+    float: Sentence(gettext_noop("a number")),
+    tuple: Sentence(gettext_noop("a list")),
+}
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:
@@ -132,32 +144,46 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     if default is dataclasses.MISSING:
         expected = (str,)
     if not isinstance(value, expected) or isinstance(value, bool):
-        wanted = " or ".join(_KIND_NAMES[kind] for kind in expected)
-        raise TrainingError("spec", f"spec.json: {name} should be {wanted}, not {json.dumps(value)}.")
+        wanted = _KIND_NAMES[expected[0]]
+        if either_allowed:
+            wanted = Sentence(gettext_noop("%(one)s or %(other)s"), one=wanted, other=_KIND_NAMES[tuple])
+        template = gettext_noop("spec.json: %(name)s should be %(wanted)s, not %(value)s.")
+        raise TrainingError("spec", template, name=name, wanted=wanted, value=json.dumps(value))
     return value
 
 
-def _problems(spec: TrainingSpec) -> Iterator[str]:
+def _problems(spec: TrainingSpec) -> Iterator[Sentence]:
     if spec.method not in ("lora", "full"):
-        yield f'method should be "lora" or "full", not {spec.method!r}.'
+        yield Sentence(gettext_noop('method should be "lora" or "full", not %(value)s.'), value=repr(spec.method))
     if spec.schedule not in ("linear", "constant"):
-        yield f'schedule should be "linear" or "constant", not {spec.schedule!r}.'
+        template = gettext_noop('schedule should be "linear" or "constant", not %(value)s.')
+        yield Sentence(template, value=repr(spec.schedule))
     if spec.precision not in ("auto", "float32", "bfloat16"):
-        yield f'precision should be "auto", "float32" or "bfloat16", not {spec.precision!r}.'
+        template = gettext_noop('precision should be "auto", "float32" or "bfloat16", not %(value)s.')
+        yield Sentence(template, value=repr(spec.precision))
     for name in ("epochs", "batch_size", "accumulation", "sort_window", "max_new_tokens", "certify_rows"):
         if getattr(spec, name) < 1:
-            yield f"{name} should be at least 1."
+            yield Sentence(gettext_noop("%(name)s should be at least %(least)s."), name=name, least=1)
     for name in ("warmup_steps", "threads", "checkpoint_every_steps", "evaluate_rows", "final_evaluate_rows", "seed"):
         if getattr(spec, name) < 0:
-            yield f"{name} should not be negative."
+            yield Sentence(gettext_noop("%(name)s should not be negative."), name=name)
     for name in ("learning_rate", "max_grad_norm", "sample_every_seconds", "evaluate_every_seconds"):
         if not 0 < getattr(spec, name) < float("inf"):
-            yield f"{name} should be a positive number."
+            yield Sentence(gettext_noop("%(name)s should be a positive number."), name=name)
+    yield from _problems_of_sizes(spec)
+
+
+def _problems_of_sizes(spec: TrainingSpec) -> Iterator[Sentence]:
     if spec.sample_every_seconds > 60 or spec.max_new_tokens > 64 or len(spec.sample_ids) > 8:
-        yield "at most 60 s between samples, 64 new tokens and 8 sample rows: samples must not slow training down."
+        yield Sentence(
+            gettext_noop(
+                "at most 60 s between samples, 64 new tokens and 8 sample rows: samples must not slow training down."
+            )
+        )
     if spec.max_length < 2:
-        yield "max_length should be at least 2."
+        yield Sentence(gettext_noop("%(name)s should be at least %(least)s."), name="max_length", least=2)
     if spec.lora.r < 1 or spec.lora.alpha < 1 or not 0 <= spec.lora.dropout < 1:
-        yield "lora needs r ≥ 1, alpha ≥ 1 and 0 ≤ dropout < 1."
+        yield Sentence(gettext_noop("lora needs r ≥ 1, alpha ≥ 1 and 0 ≤ dropout < 1."))
     if isinstance(spec.lora.layers, str) and spec.lora.layers not in ("all", "upper-half"):
-        yield f'lora.layers should be "all", "upper-half" or a list of numbers, not {spec.lora.layers!r}.'
+        template = gettext_noop('lora.layers should be "all", "upper-half" or a list of numbers, not %(value)s.')
+        yield Sentence(template, value=repr(spec.lora.layers))

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.core import audit, jobs
 from apps.core.access import require
-from apps.core.errors import ApplicationError, Conflict
+from apps.core.errors import ApplicationError, Conflict, translated
 from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
@@ -62,7 +62,7 @@ def _check_spec(spec: dict[str, Any]) -> None:
     try:
         spec_from_dict({"base_model": "base", **spec})
     except TrainingError as error:
-        raise ApplicationError(str(error), code="training_spec", field="spec") from error
+        raise ApplicationError(translated(error), code="training_spec", field="spec") from error
 
 
 def training_run_start(*, actor: Any, run: TrainingRun) -> bool:

@@ -1,6 +1,6 @@
 """Exact match: the parsed answer equals the expected one."""
 
-from apps.evaluation.engine.messages import gettext_noop
+from apps.core.engine.messages import gettext_noop
 from apps.evaluation.engine.metrics.base import Metric
 from apps.evaluation.engine.metrics.json_answer import AnswerScore
 

@@ -1,6 +1,6 @@
 """Field F1: corpus micro-F1 over (key, value) pairs."""
 
-from apps.evaluation.engine.messages import gettext_noop
+from apps.core.engine.messages import gettext_noop
 from apps.evaluation.engine.metrics.base import Metric
 from apps.evaluation.engine.metrics.json_answer import AnswerScore
 

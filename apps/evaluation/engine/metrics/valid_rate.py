@@ -1,6 +1,6 @@
 """Valid rate: the output is one strict JSON object of strings and numbers."""
 
-from apps.evaluation.engine.messages import gettext_noop
+from apps.core.engine.messages import gettext_noop
 from apps.evaluation.engine.metrics.base import Metric
 from apps.evaluation.engine.metrics.json_answer import AnswerScore
 

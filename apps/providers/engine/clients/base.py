@@ -8,8 +8,9 @@ attempt may have cost something.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from apps.core.engine.messages import EngineError
 from apps.providers.engine.messages import Message
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
@@ -59,8 +60,8 @@ class GenerateResult:
     queue_seconds: float | None = None
 
 
-class ProviderError(Exception):
-    """A failed attempt, as a sentence for the user.
+class ProviderError(EngineError):
+    """A failed attempt, as a sentence for the user. ``params`` are the template's values, ``status`` among them.
 
     ``code`` is stable and safe to store. ``sent`` is False only when the request provably never left this
     process, so that money held for it may be released. ``retryable`` says whether the same request can succeed
@@ -70,9 +71,18 @@ class ProviderError(Exception):
     code = "provider_error"
     retryable = False
 
-    def __init__(self, message: str, *, sent: bool = True, status: int | None = None, request_id: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(
+        self,
+        template: str,
+        /,
+        *,
+        sent: bool = True,
+        status: int | None = None,
+        request_id: str = "",
+        **params: object,
+    ) -> None:
+        super().__init__(template, status=status, **params)
+        self.message = str(self)
         self.sent = sent
         self.status = status
         self.request_id = request_id
@@ -84,16 +94,8 @@ class RateLimited(ProviderError):
     code = "rate_limited"
     retryable = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        sent: bool = True,
-        status: int | None = None,
-        request_id: str = "",
-    ) -> None:
-        super().__init__(message, sent=sent, status=status, request_id=request_id)
+    def __init__(self, template: str, /, *, retry_after: float | None = None, **more: Any) -> None:
+        super().__init__(template, **more)
         self.retry_after = retry_after
 
 

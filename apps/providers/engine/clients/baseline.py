@@ -7,6 +7,7 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from apps.core.engine.messages import gettext_noop
 from apps.providers.engine import baselines
 from apps.providers.engine.clients.base import BadRequest, GenerateRequest, GenerateResult, Usage
 
@@ -33,7 +34,7 @@ class BaselineClient:
         """The baseline's answer; raises ``BadRequest`` when no user message is there to answer."""
         inputs = [message.content for message in request.messages if message.role == "user"]
         if not inputs:
-            raise BadRequest("A baseline answers the last user message, and there is none.", sent=False)
+            raise BadRequest(gettext_noop("A baseline answers the last user message, and there is none."), sent=False)
         predict = self._predict
         started = time.perf_counter()
         text = predict(inputs[-1])

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.clients.base import (
     FINISH_REASONS,
     BadAnswer,
@@ -105,8 +106,8 @@ class OpenAICompatibleClient:
             content += chunk
             if len(content) > self._max_answer_bytes:
                 response.close()
-                message = f"The provider's answer is larger than {self._max_answer_bytes} bytes; it was dropped."
-                raise BadAnswer(message, status=response.status)
+                template = gettext_noop("The provider's answer is larger than %(most)s bytes; it was dropped.")
+                raise BadAnswer(template, most=self._max_answer_bytes, status=response.status)
         return bytes(content)
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -122,8 +123,13 @@ class OpenAICompatibleClient:
 
     def _timed_out(self, attempt: _Attempt) -> ConnectionFailed | Timeout:
         if not attempt.sent:
-            return ConnectionFailed("No connection to the provider in time; the request was not sent.", sent=False)
-        return Timeout(f"The provider gave no complete answer within {self._total_seconds:g} s.")
+            return ConnectionFailed(
+                gettext_noop("No connection to the provider in time; the request was not sent."), sent=False
+            )
+        return Timeout(
+            gettext_noop("The provider gave no complete answer within %(seconds)s s."),
+            seconds=f"{self._total_seconds:g}",
+        )
 
 
 def _connection_trace() -> aiohttp.TraceConfig:
@@ -139,8 +145,8 @@ def _connection_trace() -> aiohttp.TraceConfig:
 
 def _connection_failed(attempt: _Attempt) -> ConnectionFailed:
     if not attempt.sent:
-        return ConnectionFailed("The provider cannot be reached; the request was not sent.", sent=False)
-    return ConnectionFailed("The connection to the provider broke before the answer was complete.")
+        return ConnectionFailed(gettext_noop("The provider cannot be reached; the request was not sent."), sent=False)
+    return ConnectionFailed(gettext_noop("The connection to the provider broke before the answer was complete."))
 
 
 def request_body(request: GenerateRequest) -> dict[str, object]:
@@ -178,8 +184,8 @@ def read_completion(body: bytes, *, latency_ms: float, request_id: str) -> Gener
             request_id=request_id or _string(content.get("id")),
         )
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        message = "The provider's answer is not a complete chat completion with usage."
-        raise BadAnswer(message, status=200, request_id=request_id) from error
+        template = gettext_noop("The provider's answer is not a complete chat completion with usage.")
+        raise BadAnswer(template, status=200, request_id=request_id) from error
 
 
 def _text_and_reason(message: dict[str, Any], reason: object) -> tuple[str, FinishReason]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from apps.core.engine.messages import Sentence, gettext_noop
 from apps.providers.engine.clients.base import (
     Auth,
     BadAnswer,
@@ -32,39 +33,42 @@ QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, request_id: str) -> ProviderError:
     """The error for an answer whose status is not 200. The request was sent in every one of these cases."""
     code, quoted = _read(body)
-    said = f" It says: {quoted}" if quoted else ""
+    said = Sentence(gettext_noop(" It says: %(quoted)s"), quoted=quoted) if quoted else ""
     if 300 <= status < 400:
-        message = f"The provider answers with a redirect (HTTP {status}), which is not followed. Check the base URL."
-        return BadAnswer(message, status=status, request_id=request_id)
+        return BadAnswer(
+            gettext_noop(
+                "The provider answers with a redirect (HTTP %(status)s), which is not followed. Check the base URL."
+            ),
+            status=status,
+            request_id=request_id,
+        )
     if status == 429 or status >= 500:
         return _busy(status, code, said, _retry_after(headers), request_id)
+    kind: type[ProviderError] = BadRequest
+    template = gettext_noop("The provider refuses the request (HTTP %(status)s).%(said)s")
     if status in (401, 403):
-        return Auth(f"The provider refuses the key (HTTP {status}).{said}", status=status, request_id=request_id)
-    if status == 408:
-        return Timeout(f"The provider gave up waiting (HTTP 408).{said}", status=status, request_id=request_id)
-    if code in CONTEXT_CODES:
-        return ContextTooLong(
-            f"Prompt and answer do not fit the model's context.{said}", status=status, request_id=request_id
-        )
-    if code in CONTENT_CODES:
-        return ContentFilter(
-            f"The provider's content rules refuse this request.{said}", status=status, request_id=request_id
-        )
-    return BadRequest(f"The provider refuses the request (HTTP {status}).{said}", status=status, request_id=request_id)
+        kind, template = Auth, gettext_noop("The provider refuses the key (HTTP %(status)s).%(said)s")
+    elif status == 408:
+        kind, template = Timeout, gettext_noop("The provider gave up waiting (HTTP 408).%(said)s")
+    elif code in CONTEXT_CODES:
+        kind, template = ContextTooLong, gettext_noop("Prompt and answer do not fit the model's context.%(said)s")
+    elif code in CONTENT_CODES:
+        kind, template = ContentFilter, gettext_noop("The provider's content rules refuse this request.%(said)s")
+    return kind(template, said=said, status=status, request_id=request_id)
 
 
-def _busy(status: int, code: str, said: str, retry_after: float | None, request_id: str) -> ProviderError:
+def _busy(status: int, code: str, said: Sentence | str, retry_after: float | None, request_id: str) -> ProviderError:
     if code in QUOTA_CODES:
-        return Auth(f"The provider's account has no quota left.{said}", status=status, request_id=request_id)
-    if status == 429:
-        message = f"The provider asks for fewer requests (HTTP 429).{said}"
-        return RateLimited(message, retry_after=retry_after, status=status, request_id=request_id)
+        template = gettext_noop("The provider's account has no quota left.%(said)s")
+        return Auth(template, said=said, status=status, request_id=request_id)
     if status in (504, 524):
-        return Timeout(
-            f"The provider did not answer in time (HTTP {status}).{said}", status=status, request_id=request_id
-        )
-    message = f"The provider is overloaded or failing (HTTP {status}).{said}"
-    return Overloaded(message, retry_after=retry_after, status=status, request_id=request_id)
+        template = gettext_noop("The provider did not answer in time (HTTP %(status)s).%(said)s")
+        return Timeout(template, said=said, status=status, request_id=request_id)
+    if status == 429:
+        template = gettext_noop("The provider asks for fewer requests (HTTP 429).%(said)s")
+        return RateLimited(template, said=said, retry_after=retry_after, status=status, request_id=request_id)
+    template = gettext_noop("The provider is overloaded or failing (HTTP %(status)s).%(said)s")
+    return Overloaded(template, said=said, retry_after=retry_after, status=status, request_id=request_id)
 
 
 def _read(body: bytes) -> tuple[str, str]:
