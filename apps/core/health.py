@@ -13,6 +13,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.db import close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django_q.brokers import get_broker
 
 from apps.core.processes import busy
@@ -90,7 +92,12 @@ def check_migrations() -> None:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        raise Unwell(f"{len(plan)} migrations are not applied; run: manage.py migrate")
+        said = ngettext(
+            "%(n)d migration is not applied; run: manage.py migrate",
+            "%(n)d migrations are not applied; run: manage.py migrate",
+            len(plan),
+        )
+        raise Unwell(said % {"n": len(plan)})
     _migrated = True
 
 
@@ -111,7 +118,7 @@ def check_storage() -> None:
     try:
         with storage.open(name) as file:
             if file.read() != b"ok":
-                raise Unwell("a file read back differs from what was written")
+                raise Unwell(_("a file read back differs from what was written"))
     finally:
         storage.delete(name)
     _storage_seen = time.monotonic()
@@ -125,11 +132,11 @@ def check_inference() -> None:
         link.request("GET", "/healthz")
         status = link.getresponse().status
     except OSError:
-        raise Unwell("the inference process does not answer; see var/log/inference.log") from None
+        raise Unwell(_("the inference process does not answer; see var/log/inference.log")) from None
     finally:
         link.close()
     if status >= 500:
-        raise Unwell(f"the inference process answers {status}; see var/log/inference.log")
+        raise Unwell(_("the inference process answers %(status)d; see var/log/inference.log") % {"status": status})
 
 
 def _cluster_check(name: str) -> Callable[[], None]:
@@ -141,7 +148,9 @@ def _cluster_check(name: str) -> Callable[[], None]:
         if since is not None and busy.count(Path(settings.VAR_DIR), name) >= worker_count(name):
             return
         raise Unwell(
-            "no task has been answered lately" if since is not None else "no task has been answered since the start"
+            _("no task has been answered lately")
+            if since is not None
+            else _("no task has been answered since the start")
         )
 
     return check

@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext as _
+
 from apps.core import health
 from llmopt.edge.asgi_types import Receive, Scope, Send, respond_json
 
@@ -41,4 +43,4 @@ async def _checked() -> list[health.Check]:
     try:
         return await asyncio.wait_for(asyncio.to_thread(health.readiness_in_thread), _LIMIT_SECONDS)
     except TimeoutError:
-        return [health.Check("checks", False, f"no answer within {_LIMIT_SECONDS:.0f} s")]
+        return [health.Check("checks", False, _("no answer within %(seconds)d s") % {"seconds": _LIMIT_SECONDS})]

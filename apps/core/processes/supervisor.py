@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command, get_commands
+from django.utils.translation import gettext as _
 
 from apps.core.processes import rpc, tree
 from apps.core.processes.config import Places, configuration_text, programs
@@ -74,8 +75,10 @@ class AlreadyRunning(RuntimeError):
 
     def __init__(self, state: State | None) -> None:
         self.state = state
-        where = f" at {state.url}" if state else ""
-        super().__init__(f"LLMOpt is already running{where}. Print a sign-in link with: make login")
+        said = _("LLMOpt is already running. Print a sign-in link with: make login")
+        if state:
+            said = _("LLMOpt is already running at %(url)s. Print a sign-in link with: make login") % {"url": state.url}
+        super().__init__(said)
 
 
 class StartFailed(RuntimeError):
@@ -121,15 +124,18 @@ def start(*, port: int = 8000, host: str = "127.0.0.1", reload: bool = False) ->
 
 def wait_ready(state: State, *, seconds: float = 60.0) -> float:
     """Wait until /readyz says yes. Returns the seconds since start; StartFailed names what is missing."""
-    deadline, answer = time.monotonic() + seconds, "no answer yet"
+    deadline, answer = time.monotonic() + seconds, _("no answer yet")
     while time.monotonic() < deadline:
         if _running is not None and _running.daemon.poll() is not None:
-            raise StartFailed(f"supervisord ended; see {places().logs / 'supervisord.log'}")
+            raise StartFailed(_("supervisord ended; see %(log)s") % {"log": places().logs / "supervisord.log"})
         ready, answer = _ask_ready(state)
         if ready:
             return time.time() - state.started_at
         time.sleep(0.1)
-    raise StartFailed(f"Not ready after {seconds:.0f} s: {answer}. The logs are in {places().logs}")
+    raise StartFailed(
+        _("Not ready after %(seconds)d s: %(answer)s. The logs are in %(logs)s")
+        % {"seconds": seconds, "answer": answer, "logs": places().logs}
+    )
 
 
 def stop() -> list[str]:
@@ -238,7 +244,7 @@ def _inference_port() -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise StartFailed("No free port for the inference process.")
+    raise StartFailed(_("No free port for the inference process."))
 
 
 def _write_token(path: Path) -> None:

@@ -115,22 +115,23 @@ def _texts_of(model: type[Model]) -> Iterator[str]:
     for row in model._default_manager.values(*names):
         for name, value in row.items():
             if isinstance(model._meta.get_field(name), JSONField):
-                yield from _strings(value)
+                yield from strings_in(value)
             elif value is not None and re.search("[A-Za-z]{2}", str(value)):
                 yield str(value)
                 # A page may show the fields of an answer one by one.
                 with contextlib.suppress(ValueError):
-                    yield from _strings(json.loads(str(value)))
+                    yield from strings_in(json.loads(str(value)))
 
 
-def _strings(value: object) -> Iterator[str]:
+def strings_in(value: object) -> Iterator[str]:
+    """Every text inside a JSON value; keys also as words."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _strings(key)
-            yield from _strings(inner)
+            yield from strings_in(key)
+            yield from strings_in(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _strings(inner)
+            yield from strings_in(inner)
     elif isinstance(value, str) and re.search("[A-Za-z]{2}", value):
         yield value
         words = value.replace("_", " ")

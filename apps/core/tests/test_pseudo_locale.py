@@ -1,18 +1,14 @@
 """Every page in a pseudo-language: a text that does not pass through gettext stands out."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
-from django.utils import translation
-from django.utils.translation import trans_real
 
 from apps.accounts.models import Team, User
-from apps.core.tests.pseudo import LANGUAGE, PseudoTranslation, data_in_database, pseudo, untranslated
+from apps.core.tests.pseudo import data_in_database, pseudo, untranslated
 from apps.core.tests.routes import make_world
 from apps.workspace.tests.look_world import STATES, make_look, pages_of
 
@@ -26,17 +22,6 @@ def page_routes() -> list[str]:
         rows = [row for row in csv.DictReader(file) if row["method"] == "GET" and row["owner"] == "200"]
     skipped = ("api/", "edge:", "styleguide/")
     return [row["route"] for row in rows if not row["route"].startswith(skipped)]
-
-
-@pytest.fixture
-def pseudo_language(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.LANGUAGE_CODE = LANGUAGE
-    settings.LANGUAGES = [(LANGUAGE, "Pseudo")]
-    settings.EMBEDDED = True
-    # Changed settings empty the store of languages, so this comes after them.
-    monkeypatch.setitem(trans_real._translations, LANGUAGE, PseudoTranslation())
-    with translation.override(LANGUAGE):
-        yield
 
 
 def test_a_message_keeps_its_placeholders_and_shows_its_brackets() -> None:

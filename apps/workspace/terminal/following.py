@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import close_old_connections
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -14,6 +16,23 @@ from apps.workspace.quickstart.progress import StepProgress, progress_of
 
 POLL_SECONDS = 1.0
 PLAIN_LINE_SECONDS = 10.0
+STATES = {
+    "waiting": gettext_lazy("waiting"),
+    "failed": gettext_lazy("failed"),
+    "cancelled": gettext_lazy("cancelled"),
+    "paused": gettext_lazy("paused"),
+}
+# The training engine's phases, in the middle of a line.
+PHASES = {
+    "load": gettext_lazy("load"),
+    "preflight": gettext_lazy("preflight"),
+    "train": gettext_lazy("train"),
+    "validate": gettext_lazy("validate"),
+    "sample": gettext_lazy("sample"),
+    "merge": gettext_lazy("merge"),
+    "convert": gettext_lazy("convert"),
+    "certify": gettext_lazy("certify"),
+}
 
 
 def span_text(seconds: float | None) -> str:
@@ -21,7 +40,9 @@ def span_text(seconds: float | None) -> str:
     if seconds is None:
         return ""
     whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 60:
+        return _("%(seconds)d s") % {"seconds": whole}
+    return _("%(minutes)d min %(seconds)s s") % {"minutes": whole // 60, "seconds": f"{whole % 60:02d}"}
 
 
 def left_text(step: StepProgress) -> str:
@@ -29,16 +50,21 @@ def left_text(step: StepProgress) -> str:
     if step.seconds_left_low is None or step.seconds_left_high is None:
         return ""
     low, high = span_text(step.seconds_left_low), span_text(step.seconds_left_high)
-    return f"{low} left" if low == high else f"{low} to {high} left"
+    if low == high:
+        return _("%(span)s left") % {"span": low}
+    return _("%(low)s to %(high)s left") % {"low": low, "high": high}
 
 
 def state_text(step: StepProgress) -> str:
     counted = f"{step.done}/{step.total}" if step.total else ""
     if step.state == "done":
-        return f"done in {span_text(step.seconds)}" + (f", {counted}" if counted else "")
+        done = _("done in %(span)s") % {"span": span_text(step.seconds)}
+        return f"{done}, {counted}" if counted else done
     if step.state == "running":
-        return " · ".join(part for part in (f"running {counted}".strip(), step.detail, left_text(step)) if part)
-    return step.state
+        running = _("running %(counted)s") % {"counted": counted} if counted else _("running")
+        phase = str(PHASES.get(step.detail, step.detail))
+        return " · ".join(part for part in (running, phase, left_text(step)) if part)
+    return str(STATES.get(step.state, step.state))
 
 
 def follow(quickstart: Quickstart, *, console: Console, still_wanted: Callable[[], bool]) -> Quickstart:

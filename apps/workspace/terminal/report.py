@@ -2,45 +2,58 @@
 
 from typing import Any
 
-from rich.console import Console
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from apps.core.formats import money_text
+from apps.core.formats import money_text, number_text
+from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.terminal.following import span_text
 
-METRIC_LABELS = {"field_f1": "Field F1", "exact_match": "Exact match", "valid_rate": "Valid JSON"}
+METRIC_LABELS = {
+    "field_f1": gettext_lazy("Field F1"),
+    "exact_match": gettext_lazy("Exact match"),
+    "valid_rate": gettext_lazy("Valid JSON"),
+}
+STEP_LABELS = {step.name: step.label for step in STEPS}
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
     """Everything that the page shows: candidates, paired differences, training, conclusion."""
-    confidence = f"{100 * (1 - report['experiment']['alpha']):g} % interval"
+    confidence = _("%(level)s %% interval") % {"level": f"{100 * (1 - report['experiment']['alpha']):g}"}
     console.print()
     console.print(report["experiment"]["name"], style="bold")
     console.print(_candidates(report, confidence))
     console.print(_differences(report, confidence))
     _print_training(report, console)
     console.print()
+    # The document's own sentences: frozen with it, in English.
     console.print(report["conclusion"]["text"], style="bold", highlight=False)
     for note in report["conclusion"].get("notes", []):
-        console.print(f"Note: {note}", highlight=False)
+        console.print(_("Note: %(note)s") % {"note": note}, highlight=False)
+
+
+def _metric_label(name: str) -> str:
+    return str(METRIC_LABELS.get(name, name))
 
 
 def _candidates(report: dict[str, Any], confidence: str) -> Table:
-    n = report["dataset"]["n"]["test"]
-    table = Table(
-        title=f"Candidates on the locked test ({n} examples; estimate and {confidence})", title_justify="left"
-    )
-    table.add_column("Candidate")
+    title = _("Candidates on the locked test (%(n)d examples; estimate and %(confidence)s)") % {
+        "n": report["dataset"]["n"]["test"],
+        "confidence": confidence,
+    }
+    table = Table(title=title, title_justify="left")
+    table.add_column(_("Candidate"))
     for name in report["experiment"]["metrics"]:
-        table.add_column(METRIC_LABELS.get(name, name), justify="right")
-    for heading in ("n", "USD per 1,000", "p50 ms", "p95 ms"):
+        table.add_column(_metric_label(name), justify="right")
+    for heading in ("n", _("USD per 1,000"), "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
     for row in report["candidates"]:
-        mark = " (reference)" if row["name"] == report["experiment"]["reference"] else ""
         figures = [_estimate(row["metrics"].get(name)) for name in report["experiment"]["metrics"]]
         primary = row["metrics"].get(report["experiment"]["primary_metric"]) or {}
         table.add_row(
-            row["name"] + mark + (" [always the same answer]" if row["constant_output"] else ""),
+            _candidate(row, report["experiment"]["reference"]),
             *figures,
             str(primary.get("n", "")),
             _cost(row),
@@ -48,6 +61,13 @@ def _candidates(report: dict[str, Any], confidence: str) -> Table:
             _latency(row["latency_ms"], "p95"),
         )
     return table
+
+
+def _candidate(row: dict[str, Any], reference: str) -> str:
+    marks = [_("(reference)")] if row["name"] == reference else []
+    if row["constant_output"]:
+        marks.append(_("(always the same answer)"))
+    return " ".join([row["name"], *marks])
 
 
 def _estimate(metric: dict[str, Any] | None) -> str:
@@ -61,7 +81,8 @@ def _cost(row: dict[str, Any]) -> str:
     if not cost or cost["value"] is None:
         return "–"
     value, low, high = (money_text(round(cost[key])) for key in ("value", "low", "high"))
-    return f"{value}{' assumed' if row['cost_assumed'] else ''}\n[{low}, {high}]"
+    shown = _("%(cost)s assumed") % {"cost": value} if row["cost_assumed"] else value
+    return f"{shown}\n[{low}, {high}]"
 
 
 def _latency(latency: dict[str, Any], name: str) -> str:
@@ -72,9 +93,20 @@ def _latency(latency: dict[str, Any], name: str) -> str:
 
 
 def _differences(report: dict[str, Any], confidence: str) -> Table:
-    table = Table(title=f"Paired differences (candidate − reference, {confidence})", title_justify="left")
-    for heading in ("Metric", "Candidate", "Difference", "Interval", "p", "adjusted", "n", "Test"):
-        table.add_column(heading, justify="left" if heading in {"Metric", "Candidate", "Test"} else "right")
+    title = _("Paired differences (candidate − reference, %(confidence)s)") % {"confidence": confidence}
+    table = Table(title=title, title_justify="left")
+    headings: list[tuple[str, JustifyMethod]] = [
+        (_("Metric"), "left"),
+        (_("Candidate"), "left"),
+        (_("Difference"), "right"),
+        (_("Interval"), "right"),
+        ("p", "right"),
+        (_("adjusted"), "right"),
+        ("n", "right"),
+        (_("Test"), "left"),
+    ]
+    for heading, justify in headings:
+        table.add_column(heading, justify=justify)
     for item in report["comparisons"]:
         if item["difference"] is None:
             continue
@@ -82,7 +114,7 @@ def _differences(report: dict[str, Any], confidence: str) -> Table:
         how = "Holm" if adjusted is not None else "BH"
         value = adjusted if adjusted is not None else item.get("p_bh")
         table.add_row(
-            METRIC_LABELS.get(item["metric"], item["metric"]),
+            _metric_label(item["metric"]),
             item["candidate"],
             f"{item['difference']:+.3f}",
             f"[{item['low']:+.3f}, {item['high']:+.3f}]",
@@ -97,15 +129,22 @@ def _differences(report: dict[str, Any], confidence: str) -> Table:
 def _print_training(report: dict[str, Any], console: Console) -> None:
     training, seconds = report["training"], report["seconds"]
     if training.get("seconds") is not None:
-        console.print(
-            f"Training: {training['examples']} examples, {training['epochs']} epochs, {span_text(training['seconds'])},"
-            f" {training['tokens_per_second']:.0f} tokens/s"
-            f" ({training['trained_tokens_per_second']:.0f} trained tokens/s).",
-            highlight=False,
-        )
-    phases = ", ".join(f"{name} {span_text(value)}" for name, value in seconds.items() if name != "total")
-    console.print(f"Phases: {phases}. Total {span_text(seconds.get('total'))}.", highlight=False)
+        said = _(
+            "Training: %(examples)s examples, %(epochs)s epochs, %(span)s, %(rate)d tokens/s"
+            " (%(trained_rate)d trained tokens/s)."
+        ) % {
+            "examples": training["examples"],
+            "epochs": training["epochs"],
+            "span": span_text(training["seconds"]),
+            "rate": round(training["tokens_per_second"]),
+            "trained_rate": round(training["trained_tokens_per_second"]),
+        }
+        console.print(said, highlight=False)
+    phases = ", ".join(
+        f"{STEP_LABELS.get(name, name)} {span_text(value)}" for name, value in seconds.items() if name != "total"
+    )
+    said = _("Phases: %(phases)s. Total %(total)s.") % {"phases": phases, "total": span_text(seconds.get("total"))}
+    console.print(said, highlight=False)
     if report["memory_mib"]:
-        console.print(
-            f"Peak memory of all processes (sum of PSS): {report['memory_mib']['peak_pss']:,.0f} MiB.", highlight=False
-        )
+        peak = {"peak": number_text(report["memory_mib"]["peak_pss"], 0)}
+        console.print(_("Peak memory of all processes (sum of PSS): %(peak)s MiB.") % peak, highlight=False)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
+from django.utils.translation import gettext_noop
 
 from apps.core import monitoring
+from apps.core.management.base import TranslatedCommand
 from apps.core.processes import busy, rpc
 from apps.core.processes.cluster import cluster_names, worker_count
 from apps.core.processes.supervisor import SOCKET_VARIABLE, places, read_state
@@ -27,8 +29,10 @@ SAMPLE_SHARE = 0.01
 MOST_SAMPLE_SECONDS = 10.0
 
 
-class Command(BaseCommand):
-    help = "Ask each queue cluster a question, restart the ones that stay silent, and record the peak of memory."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Ask each queue cluster a question, restart the ones that stay silent, and record the peak of memory."
+    )
     requires_system_checks: list[str] = []  # noqa: RUF012  # Django's own declaration; checks would import every page
 
     def add_arguments(self, parser: CommandParser) -> None:

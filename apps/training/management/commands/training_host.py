@@ -3,13 +3,15 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext_noop
 
+from apps.core.management.base import TranslatedCommand
 from apps.training.host import host_run
 
 
-class Command(BaseCommand):
-    help = "Host one attempt of a training run. Started by the queue, not by hand."
+class Command(TranslatedCommand):
+    help = gettext_noop("Host one attempt of a training run. Started by the queue, not by hand.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int)

@@ -5,15 +5,20 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from apps.accounts.services import sign_in_link_create
+from apps.core.management.base import TranslatedCommand
 
 
-class Command(BaseCommand):
-    help = "Make a fictional team that is empty, running, full or failed, and print its pages as JSON. A test tool."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Make a fictional team that is empty, running, full or failed, and print its pages as JSON. A test tool."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--state", required=True, choices=["empty", "running", "full", "failed"])
@@ -21,11 +26,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
-            raise CommandError("Fictional data belongs into no shared installation.")
+            raise CommandError(_("Fictional data belongs into no shared installation."))
         try:
             from apps.workspace.tests.look_world import make_look, pages_of
         except ImportError as error:
-            raise CommandError(f"This test tool needs the tests of a source checkout: {error}") from error
+            raise CommandError(
+                _("This test tool needs the tests of a source checkout: %(error)s") % {"error": error}
+            ) from error
         with transaction.atomic():
             look = make_look(options["state"])
             token = sign_in_link_create(actor=None, user=look.owner)

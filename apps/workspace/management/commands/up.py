@@ -11,11 +11,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rich.console import Console
 
 from apps.accounts.services import sign_in_link_create
+from apps.core.management.base import TranslatedCommand
 from apps.core.models import JobStatus
 from apps.core.processes import supervisor
 from apps.evaluation.selectors import report_document
@@ -29,21 +32,23 @@ from apps.workspace.terminal.report import print_report
 EXPERIMENT_WAIT_SECONDS = 20.0
 
 
-class Command(BaseCommand):
-    help = "Migrate, start every process, run the quickstart, show it. HEADLESS=1 ends with it; REPORT=path writes it."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Migrate, start every process, run the quickstart, show it. HEADLESS=1 ends with it; REPORT=path writes it."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=int(os.environ.get("LLMOPT_PORT", "8000")))
-        parser.add_argument("--reload", action="store_true", help="restart the web process when code changes")
-        parser.add_argument("--definition", type=Path, default=COMMITTED, help="another quickstart definition")
-        parser.add_argument("--second-seed", action="store_true", help="use the definition's second split seed")
-        parser.add_argument("--no-quickstart", action="store_true", help="start the processes only")
+        parser.add_argument("--reload", action="store_true", help=_("restart the web process when code changes"))
+        parser.add_argument("--definition", type=Path, default=COMMITTED, help=_("another quickstart definition"))
+        parser.add_argument("--second-seed", action="store_true", help=_("use the definition's second split seed"))
+        parser.add_argument("--no-quickstart", action="store_true", help=_("start the processes only"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
             raise CommandError(
-                "This starts an embedded installation; with DATABASE_URL set, start the processes yourself."
+                _("This starts an embedded installation; with DATABASE_URL set, start the processes yourself.")
             )
         _check_report_path()
         headless = os.environ.get("HEADLESS", "") not in {"", "0"}
@@ -65,9 +70,8 @@ class Command(BaseCommand):
                 quickstart = quickstart_start(actor=user, team=team, definition=definition)
             page = _page(team, quickstart, stopped)
             link = _link(state.url, user, page)
-            console.print(
-                f"Open this page (the link works once, for 15 minutes): {link}", soft_wrap=True, highlight=False
-            )
+            said = _("Open this page (the link works once, for 15 minutes): %(link)s") % {"link": link}
+            console.print(said, soft_wrap=True, highlight=False)
             succeeded = quickstart is None or _follow(quickstart, console, stopped)
             if not headless and not stopped.is_set():
                 _stay(console, stopped, _link(state.url, user, page))
@@ -76,7 +80,7 @@ class Command(BaseCommand):
         finally:
             leftovers = supervisor.stop()
         for command in leftovers:
-            console.print(f"Ended a process that was left: {command}", highlight=False)
+            console.print(_("Ended a process that was left: %(command)s") % {"command": command}, highlight=False)
         if not succeeded or leftovers:
             sys.exit(1)
 
@@ -97,7 +101,9 @@ def _check_report_path() -> None:
     """Said now, not after the work."""
     path = os.environ.get("REPORT")
     if path and not Path(path).resolve().parent.is_dir():
-        raise CommandError(f"REPORT={path}: there is no folder {Path(path).resolve().parent}.")
+        raise CommandError(
+            _("REPORT=%(path)s: there is no folder %(folder)s.") % {"path": path, "folder": Path(path).resolve().parent}
+        )
 
 
 def _link(url: str, user: Any, page: str) -> str:
@@ -109,7 +115,7 @@ def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) 
     """Show the job until it ends; print and write its report. False unless it truly succeeded."""
     ended = follow(quickstart, console=console, still_wanted=lambda: supervisor.daemon_alive() and not stopped.is_set())
     if ended.status != JobStatus.SUCCEEDED or ended.experiment is None:
-        sentence = ended.error or "The quickstart was interrupted; the same command goes on from here."
+        sentence = ended.error or _("The quickstart was interrupted; the same command goes on from here.")
         console.print(" ".join(part for part in (sentence, ended.error_kept, ended.error_next) if part), style="red")
         return False
     report = report_document(ended.experiment)
@@ -119,14 +125,14 @@ def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) 
         partial = Path(f"{path}.partial")
         partial.write_text(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
         partial.replace(path)
-        console.print(f"Report written to {path}", highlight=False)
+        console.print(_("Report written to %(path)s") % {"path": path}, highlight=False)
     return True
 
 
 def _stay(console: Console, stopped: threading.Event, link: str) -> None:
     """Keep the product running until Ctrl-C. The link is the last line of the terminal."""
     console.print(
-        "Running. Ctrl-C stops everything; training saves and goes on at the next start. A new link: make login",
+        _("Running. Ctrl-C stops everything; training saves and goes on at the next start. A new link: make login"),
         highlight=False,
     )
     console.print(link, soft_wrap=True, highlight=False)
