@@ -22,6 +22,7 @@ from apps.billing.metering import (
 )
 from apps.core import jobs, live
 from apps.core.db import in_database
+from apps.core.errors import translated
 from apps.core.models import JobStatus
 from apps.core.processes import stopping
 from apps.evaluation.models import Evaluation
@@ -124,7 +125,7 @@ class Slice:
         try:
             messages = self._messages(example)
         except PromptError as error:
-            keep = partial(prompt_failure_store, actor=None, evaluation=self.evaluation, reason=str(error))
+            keep = partial(prompt_failure_store, actor=None, evaluation=self.evaluation, reason=translated(error))
             await in_database(partial(keep, example=example, repeat=repeat))
         else:
             await metering.generate(self._call(messages, example, repeat))
