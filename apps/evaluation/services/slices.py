@@ -8,7 +8,9 @@ from django.utils.translation import gettext as _
 from apps.core import audit, jobs, live
 from apps.core.db import is_database_away
 from apps.core.models import JobStatus
-from apps.evaluation.models import Evaluation
+from apps.evaluation.engine.facts import INFRASTRUCTURE
+from apps.evaluation.engine.measures import DROPPED_SHARE
+from apps.evaluation.models import Evaluation, Score
 from apps.evaluation.running import Slice, work_slice
 from apps.evaluation.services.leaderboards import leaderboard_refresh
 
@@ -65,11 +67,40 @@ def _conclude(actor: Any, evaluation: Evaluation, work: Slice) -> None:
 
 
 def _finish(actor: Any, evaluation: Evaluation) -> None:
+    total = evaluation.outputs.count()
+    lost = evaluation.outputs.filter(error=INFRASTRUCTURE).count()
+    # What is chosen by must have answered everything; a test bears as much as needs no worst and best case.
+    bearable = 0 if evaluation.purpose == Evaluation.Purpose.CHOICE else DROPPED_SHARE * total
+    if lost > bearable:
+        _fail_lost(evaluation, lost=lost, total=total)
+        return
     with transaction.atomic():
-        total = evaluation.outputs.count()
         if not jobs.finish(evaluation, done=total, total=total, phase=""):
             return
         audit.record(actor=actor, verb="evaluation.finished", target=evaluation, outputs=total)
         live.publish(evaluation.experiment, "candidates")
     if evaluation.purpose == Evaluation.Purpose.FINAL:
         leaderboard_refresh(actor=actor, experiment=evaluation.experiment)
+
+
+def _fail_lost(evaluation: Evaluation, *, lost: int, total: int) -> None:
+    """End as failed and forget the answers that never came, so that Retry asks for them again."""
+    missing = evaluation.outputs.filter(error=INFRASTRUCTURE)
+    reason = missing.order_by("id").values_list("error_text", flat=True)[0][:300]
+    values = {"lost": lost, "total": total, "reason": reason}
+    with transaction.atomic():
+        failed = jobs.finish(
+            evaluation,
+            to=JobStatus.FAILED,
+            done=total - lost,
+            error=_(
+                "%(lost)d of %(total)d answers never came, for reasons that are not the candidate's. The first one:"
+                " %(reason)s"
+            )
+            % values,
+            error_kept=_("%(count)d outputs are stored.") % {"count": total - lost},
+            error_next=_("See whether the model is served, then press Retry: only what is missing runs again."),
+        )
+        if failed:
+            Score.objects.filter(output__in=missing).delete()
+            missing.delete()
