@@ -48,12 +48,16 @@ def _total(parts: np.ndarray, empty: float) -> Fraction:
     return Fraction(top, bottom) if bottom else Fraction(empty)
 
 
+def _drawn(parts: np.ndarray, kept: np.ndarray, draws: Draws) -> np.ndarray:
+    """[resamples with a figure, 2] sums over each: a resample of which no unit is kept says nothing and is left out."""
+    return draws.sums(parts * kept[:, None])[draws.sums(kept.astype(np.int64)) > 0]
+
+
 def ratio_figure(parts: np.ndarray, kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
     """A corpus figure with its percentile interval; units not kept hold their place and add nothing."""
-    parts = parts * kept[:, None]
-    sums = draws.sums(parts)
+    sums = _drawn(parts, kept, draws)
     low, high = formulas.percentile_interval(formulas.ratio(sums[:, 0], sums[:, 1], empty=empty), draws.alpha)
-    return {"value": float(_total(parts, empty)), "low": low, "high": high, "n": int(kept.sum())}
+    return {"value": float(_total(parts * kept[:, None], empty)), "low": low, "high": high, "n": int(kept.sum())}
 
 
 def interval(limits: tuple[float | None, float | None]) -> Figures:
@@ -114,7 +118,7 @@ def candidate_latency(units: Units, alpha: float) -> Figures:
 def ratio_difference(parts: tuple[np.ndarray, np.ndarray], kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
     """Paired difference of two ratios of sums over the same units in the same resamples."""
     both = [part * kept[:, None] for part in parts]
-    sums = [draws.sums(part) for part in both]
+    sums = [_drawn(part, kept, draws) for part in parts]
     drawn = [formulas.ratio(s[:, 0], s[:, 1], empty=empty) for s in sums]
     observed = (_total(both[0], empty), _total(both[1], empty))
     low, high = formulas.percentile_interval(drawn[0] - drawn[1], draws.alpha)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apps.evaluation.engine.measures import DROPPED_SHARE, corpus_f1, unit_means
+from apps.evaluation.engine.measures import DROPPED_SHARE, corpus_f1, f1_replicates, unit_means
 from apps.evaluation.engine.metrics import METRICS, Metric
 from apps.evaluation.engine.stats.bootstrap import (
     METHOD,
@@ -13,7 +13,6 @@ from apps.evaluation.engine.stats.bootstrap import (
     TEST,
     Resampler,
     bootstrap_difference,
-    micro_f1_of,
     ratio_of,
 )
 from apps.evaluation.engine.stats.mcnemar import mcnemar_exact
@@ -168,8 +167,8 @@ def _compare_corpus(
     return bootstrap_difference(
         candidate=corpus_f1(candidate, metric),
         reference=corpus_f1(reference, metric),
-        candidate_replicates=micro_f1_of(resampler.totals(candidate.counts[metric.name])),
-        reference_replicates=micro_f1_of(resampler.totals(reference.counts[metric.name])),
+        candidate_replicates=f1_replicates(metric, candidate, resampler),
+        reference_replicates=f1_replicates(metric, reference, resampler),
         n=candidate.n,
         alpha=alpha,
     )

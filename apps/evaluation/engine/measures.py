@@ -38,7 +38,7 @@ def metric_estimate(metric: Metric, units: CandidateUnits, *, alpha: float, resa
     if metric.kind == "corpus_f1":
         if units.n == 0:
             return Estimate(None, 0, None, None, METHOD, REFERENCE)
-        replicates = micro_f1_of(resampler.totals(counts))
+        replicates = f1_replicates(metric, units, resampler)
         return bootstrap_estimate(estimate=corpus_f1(units, metric), replicates=replicates, n=units.n, alpha=alpha)
     if units.repeats == 1:
         return wilson(successes=int(counts[:, 0].sum()), n=units.n, alpha=alpha)
@@ -49,6 +49,12 @@ def corpus_f1(units: CandidateUnits, metric: Metric) -> float:
     """Micro-F1 over the available units."""
     tp, predicted, gold = (int(total) for total in units.counts[metric.name].sum(axis=0))
     return micro_f1(tp, predicted, gold)
+
+
+def f1_replicates(metric: Metric, units: CandidateUnits, resampler: Resampler) -> Floats:
+    """Micro-F1 of each resample; NaN where none of its units has a figure, which is no perfect answer."""
+    totals = resampler.totals(np.column_stack([units.counts[metric.name], units.available]))
+    return np.where(totals[:, 3] > 0, micro_f1_of(totals), np.nan)
 
 
 def unit_means(units: CandidateUnits, metric: Metric) -> Floats:

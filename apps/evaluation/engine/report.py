@@ -42,10 +42,11 @@ SCHEME = (
     " adds nothing. Field F1 of a resample = 2*TP / (predicted + gold) of the sums over its units, 1 if both are 0;"
     " cost = 1000 * (sum of cost / number of priced outputs), an output being priced if its cost is not null and"
     " infrastructure did not fail, a cached one at what its text cost when it was made, and one that never came from"
-    " the candidate's own failure only if something was booked for it; a resample without a priced output is undefined"
-    " and left out of interval and p. Interval = numpy.quantile (linear) at alpha/2 and 1 - alpha/2. Difference ="
-    " candidate - reference within each resample;"
-    " p = (1 + #{|d* - d| >= |d|}) / (resamples + 1), numbers that differ by rounding alone (1e-12) counted as equal."
+    " the candidate's own failure only if something was booked for it. A resample without a unit that has a figure, or"
+    " without a priced output, is undefined and left out of interval and p. Interval = numpy.quantile (linear) at"
+    " alpha/2 and 1 - alpha/2. Difference = candidate - reference within each resample;"
+    " p = (1 + #{|d* - d| >= |d|}) / (number of defined resamples + 1), numbers that differ by rounding alone (1e-12)"
+    " counted as equal."
 )
 MULTIPLICITY = (
     "p_adjusted: Holm over the declared family on the primary metric, a missing comparison counted with p = 1."

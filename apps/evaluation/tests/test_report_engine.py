@@ -141,6 +141,12 @@ def test_above_two_percent_dropped_the_worst_and_best_cases_are_shown() -> None:
     assert any("6 of 120 pairs were dropped" in note for note in built["conclusion"]["notes"])
 
 
+def test_a_resample_in_which_nothing_was_answered_is_no_perfect_one() -> None:
+    built = report(TUNED, candidate("few shot", ["no answer"] * N, failed=N - 1))
+    row = named(built["candidates"], name="few shot")["metrics"]["field_f1"]
+    assert [row[key] for key in ("value", "low", "high", "n")] == [0.0, 0.0, 0.0, 1]
+
+
 def test_cost_and_latency_carry_n_and_interval() -> None:
     row = named(report(TUNED)["candidates"], name="tuned")
     assert row["cost_nanousd_per_1000"] == pytest.approx(1_000 * (1_000 + (N - 1) / 2))

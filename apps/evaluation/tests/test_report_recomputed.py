@@ -44,6 +44,7 @@ RUNS: dict[str, tuple[CandidateFacts, ...]] = {
     "not enough data": (TUNED, candidate("twin", noisy(0.13, 3)), CONSTANT),
     "a cheaper one wins at an assumed price": (TUNED, PRICED, FEW_SHOT),
     "an assumed price decides": (TUNED, replace(PRICED, name="near", outputs=ALIKE.outputs)),
+    "a candidate with a single answer": (TUNED, candidate("few shot", noisy(0.4, 2), failed=N - 1)),
     "costs that cannot be told apart": (TUNED, ALIKE),
     "a constant answer beats the reference": (
         candidate("tuned", [f"none {index}" for index in range(N)], kind="tuned"),
