@@ -217,11 +217,19 @@ class Check:
         if "price_assumed" in stated:
             assumed = any(self.contenders[name].assumed for name in fit)
             self.ledger.check("conclusion.price_assumed", stated["price_assumed"], assumed)
+        self.constants_are_told(stated, compared)
         everything = self.evidence(self.comparisons)
         primary = self.evidence([key for key in self.comparisons if key[0] == self.primary])
         self.sentence("conclusion.text", stated["text"], primary, must_quote=bool(primary and stated["recommended"]))
         for number, note in enumerate(stated.get("notes", [])):
             self.sentence(f"conclusion.notes[{number}]", note, everything, must_quote=False)
+    def constants_are_told(self, stated: Json, compared: Mapping[str, Figures]) -> None:
+        """Where a reference is recommended that a constant answer is not behind, the sentence must name that answer."""
+        constants = {name: figure["low"] for name, figure in compared.items() if self.contenders[name].constant}
+        level = [name for name, low in constants.items() if low is not None and low > -self.experiment["margin"]]
+        alone = stated["recommended"] == self.reference and not stated.get("also_recommended")
+        if alone and level and not any(name in stated["text"] for name in level):
+            self.ledger.problems.append(f"conclusion.text: is silent about {' / '.join(level)}, which it does not beat")
 
     def recommended(self, stated: Json, decision: Decision) -> None:
         check, chosen = self.ledger.check, stated["recommended"]

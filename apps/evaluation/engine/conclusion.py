@@ -26,6 +26,14 @@ NO_WINNER = "no_winner"
 BETTER: frozenset[str] = frozenset({"better_by_more_than_margin", "better", "better_within_margin"})
 WORSE: frozenset[str] = frozenset({"worse_by_more_than_margin", "worse", "worse_within_margin"})
 
+RULE = (
+    "A candidate other than the reference qualifies if low > -margin against the reference on the primary metric; the"
+    " reference qualifies without that. One whose outputs are all equal never qualifies, be it the reference. Where"
+    " such an answer is claimed to be better than the reference (low > 0 and p_adjusted <= alpha), the reference does"
+    " not qualify, nor does one whose difference is not above that answer's. The cheapest that qualifies is recommended"
+    " if the interval of its cost difference to every other one excludes 0; else those of like cost are named with it."
+)
+
 # Half and twice the assumed price: what the recommendation is put to the test with.
 PRICE_FACTORS = (0.5, 2.0)
 
@@ -133,6 +141,21 @@ def constant_bar(
         and kind_of(item, margin=margin) in BETTER
     ]
     return max(above, key=_estimate, default=None)
+
+
+def level_constants(
+    units: Mapping[str, CandidateUnits], comparisons: Sequence[Comparison], *, margin: float
+) -> list[Comparison]:
+    """Constant answers that would qualify were they not constant: not worse by more than what matters."""
+    return [
+        item
+        for item in comparisons
+        if item.candidate in units
+        and units[item.candidate].constant
+        and item.result is not None
+        and item.result.low is not None
+        and item.result.low > -margin
+    ]
 
 
 def _estimate(comparison: Comparison) -> float:

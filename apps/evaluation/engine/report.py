@@ -8,6 +8,7 @@ from typing import TypedDict
 from apps.core.engine.messages import Translate, identity
 from apps.evaluation.engine.compare import Comparison, compare_family
 from apps.evaluation.engine.conclusion import (
+    RULE,
     CostComparison,
     Recommendation,
     is_claimed,
@@ -269,6 +270,7 @@ def conclusion_json(analysis: Analysis) -> dict[str, object]:
         "cost_comparisons": [_cost_json(item) for item in recommendation.cost_comparisons],
         "price_assumed": recommendation.price_assumed,
         "price_changes_winner": recommendation.price_changes_winner,
+        "rule": RULE,
     }
 
 

@@ -14,6 +14,7 @@ from apps.evaluation.engine.conclusion import (
     constant_bar,
     is_claimed,
     kind_of,
+    level_constants,
 )
 from apps.evaluation.engine.metrics import METRICS
 from apps.evaluation.engine.units import CandidateUnits
@@ -47,6 +48,11 @@ REFERENCE_CHEAPER = gettext_noop(
     "%(recommended)s is the one to ship: others qualify, but it costs less; the closest, %(rival)s, differs by"
     " %(evidence)s."
 )
+REFERENCE_LEVEL = gettext_noop(
+    "%(recommended)s is what remains, not what has been shown to be better: %(rival)s, which gives the same output for"
+    " every example and is never recommended, is not worse by more than what matters (%(margin)s); it differs by"
+    " %(evidence)s."
+)
 REFERENCE_TIED = gettext_noop(
     "%(recommended)s or %(also)s: both qualify and their costs cannot be told apart; %(rival)s differs by %(evidence)s."
 )
@@ -75,6 +81,10 @@ MORE_DATA_COST = gettext_noop("About %(more)s more examples would probably decid
 NO_MODEL_NEEDED = gettext_noop("No model is needed, a free baseline wins: %(sentence)s")
 
 NOTE_CONSTANT = gettext_noop("%(candidate)s gives the same output for every example; it is never recommended.")
+NOTE_CONSTANT_LEVEL = gettext_noop(
+    "%(candidate)s gives the same output for every example; it is never recommended, although it is not worse than"
+    " %(reference)s by more than what matters (%(margin)s): %(evidence)s."
+)
 NOTE_PRICE_HOLDS = gettext_noop("Costs rest on an assumed price; half or twice that price does not change the winner.")
 NOTE_PRICE_CHANGES = gettext_noop("Costs rest on an assumed price; half or twice that price changes the winner.")
 NOTE_DROPPED = gettext_noop(
@@ -241,7 +251,8 @@ def _reference_chosen(
         "margin": f"{wording.margin:g}",
         "also": ", ".join(recommendation.also),
     }
-    rival = _closest(comparisons, units, recommendation)
+    level = level_constants(units, comparisons, margin=wording.margin)
+    rival = _closest(comparisons, level, recommendation)
     if rival is None:
         return wording.say(REFERENCE_ALONE, **params), params
     leads = kind_of(rival, margin=wording.margin).startswith("worse") and is_claimed(
@@ -250,6 +261,8 @@ def _reference_chosen(
     alone = len(recommendation.qualifying) == 1
     if recommendation.also:
         template = REFERENCE_TIED
+    elif level:
+        template = REFERENCE_LEVEL
     elif not alone:
         template = REFERENCE_CHEAPER
     else:
@@ -259,13 +272,13 @@ def _reference_chosen(
 
 
 def _closest(
-    comparisons: Sequence[Comparison], units: Mapping[str, CandidateUnits], recommendation: Recommendation
+    comparisons: Sequence[Comparison], level: Sequence[Comparison], recommendation: Recommendation
 ) -> Comparison | None:
-    """The comparison that the sentence quotes: the highest difference, among those tied with the winner if any."""
+    """The comparison that the sentence quotes: the highest difference, among those tied with the winner if there are
+    any, else among constant answers that are level with it."""
     known = [item for item in comparisons if item.result is not None and item.result.estimate is not None]
-    eligible = [item for item in known if item.candidate in recommendation.also]
-    eligible = eligible or [item for item in known if not units[item.candidate].constant] or known
-    return max(eligible, key=_estimate, default=None)
+    tied = [item for item in known if item.candidate in recommendation.also]
+    return max(tied or level or known, key=_estimate, default=None)
 
 
 def _estimate(comparison: Comparison) -> float:
@@ -280,7 +293,7 @@ def _notes(
     units: Mapping[str, CandidateUnits],
     wording: Wording,
 ) -> tuple[str, ...]:
-    notes = [wording.say(NOTE_CONSTANT, candidate=name) for name, own in units.items() if own.constant]
+    notes = _constant_notes(comparisons, units, wording)
     for item in comparisons:
         claimed = is_claimed(item, margin=wording.margin, alpha=wording.alpha)
         if item.candidate in wording.baselines and claimed and kind_of(item, margin=wording.margin) in BETTER:
@@ -291,6 +304,21 @@ def _notes(
     if recommendation.price_assumed:
         notes.append(wording.say(NOTE_PRICE_CHANGES if recommendation.price_changes_winner else NOTE_PRICE_HOLDS))
     return tuple(notes)
+
+
+def _constant_notes(
+    comparisons: Sequence[Comparison], units: Mapping[str, CandidateUnits], wording: Wording
+) -> list[str]:
+    level = {item.candidate: item for item in level_constants(units, comparisons, margin=wording.margin)}
+    notes = []
+    for name in (name for name, own in units.items() if own.constant):
+        if name in level:
+            more = {"reference": wording.reference, "margin": f"{wording.margin:g}"}
+            evidence = wording.evidence(level[name])
+            notes.append(wording.say(NOTE_CONSTANT_LEVEL, candidate=name, evidence=evidence, **more))
+        else:
+            notes.append(wording.say(NOTE_CONSTANT, candidate=name))
+    return notes
 
 
 def _dropped_note(item: Comparison, total: int, wording: Wording) -> str:

@@ -153,6 +153,32 @@ def test_a_constant_candidate_is_called_so_and_never_recommended() -> None:
     assert any("K gives the same output for every example" in note for note in conclusion.notes)
 
 
+def test_a_constant_answer_that_the_reference_does_not_beat_is_not_hidden() -> None:
+    candidates = [units("R", 900), units("K", 0, constant=True), units("D", 300)]
+    conclusion = in_words(candidates, comparison("K", -0.03, 0.04), comparison("D", -0.35, -0.25))
+    assert (conclusion.kind, conclusion.recommended) == ("reference_best", "R")
+    assert "not what has been shown to be better: K, which gives the same output for every example" in conclusion.text
+    assert "+0.005 field F1 (95% interval \N{MINUS SIGN}0.030 to +0.040, n = 40)" in conclusion.text
+    assert any("K gives the same output" in note and "it is not worse than R" in note for note in conclusion.notes)
+    alone = in_words(candidates[:2], comparison("K", -0.03, 0.04))
+    assert alone.text == conclusion.text
+
+
+def test_a_constant_answer_that_qualifies_with_others_is_not_hidden_either() -> None:
+    candidates = [units("R", 300), units("K", 0, constant=True), units("C", 900)]
+    conclusion = in_words(candidates, comparison("K", -0.03, 0.02), comparison("C", -0.01, 0.04))
+    assert conclusion.recommended == "R"
+    assert "is what remains" in conclusion.text
+    assert "K, which" in conclusion.text
+
+
+def test_a_constant_answer_that_is_the_closest_is_the_one_that_is_quoted() -> None:
+    candidates = [units("R", 900), units("K", 0, constant=True), units("C", 300)]
+    conclusion = in_words(candidates, comparison("K", -0.3, -0.2), comparison("C", -0.5, -0.4))
+    assert "it leads the closest other candidate, K, by 0.250 field F1" in conclusion.text
+    assert "K gives the same output for every example; it is never recommended." in conclusion.notes
+
+
 def test_a_constant_reference_leaves_no_winner() -> None:
     conclusion = in_words([units("R", 900, constant=True), units("C", 900)], comparison("C", -0.2, 0.2))
     assert (conclusion.kind, conclusion.recommended) == ("no_winner", None)

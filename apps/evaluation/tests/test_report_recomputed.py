@@ -38,6 +38,11 @@ RUNS: dict[str, tuple[CandidateFacts, ...]] = {
     "pairs dropped": (TUNED, candidate("few shot", noisy(0.4, 2), failed=6), CONSTANT),
     "pairs of the reference dropped": (candidate("tuned", noisy(0.1, 1), kind="tuned", failed=2), FEW_SHOT),
     "a candidate without any answer": (TUNED, candidate("few shot", noisy(0.4, 2), failed=N)),
+    "a constant answer that the reference does not beat": (
+        candidate("tuned", noisy(0.62, 1), kind="tuned"),
+        CONSTANT,
+        candidate("weak", noisy(0.9, 4)),
+    ),
     "repeats": (twice(TUNED), twice(FEW_SHOT)),
     "repeats on one side": (twice(TUNED), FEW_SHOT),
     "failures of the candidate's own, and cached answers": (TUNED, failed_itself(FEW_SHOT), failed_itself(ALIKE)),
@@ -74,9 +79,16 @@ def test_the_recomputation_confirms_the_report(run: str) -> None:
     assert len(ledger.rows) > 50
 
 
+def test_a_sentence_that_hides_a_constant_answer_which_is_level_is_found() -> None:
+    built = whole("a constant answer that the reference does not beat")
+    built["conclusion"]["text"] = built["conclusion"]["text"].replace("most frequent", "weak")
+    assert any("is silent about most frequent" in problem for problem in check_report(built).problems)
+
+
 def test_the_runs_come_to_different_conclusions() -> None:
     """Else the comparison above would always go the same way through the rules."""
     conclusions = [build_report(facts(*run))["conclusion"] for run in RUNS.values()]
     kinds = {item["kind"] for item in conclusions}  # type: ignore[index]
     assert {"reference_best", "no_winner", "equivalent"} <= kinds
+    assert any("is what remains" in item["text"] for item in conclusions)  # type: ignore[index]
     assert {item["price_changes_winner"] for item in conclusions} == {True, False}  # type: ignore[index]
