@@ -120,7 +120,7 @@ def _looks(experiment: Experiment) -> Iterator[Notice]:
         )
     others = len(looks) - len(own)
     if others:
-        sentences.append(_("Other experiments on this dataset version looked %(count)d times.") % {"count": others})
+        sentences.append(_("Other experiments on this dataset looked %(count)d times.") % {"count": others})
     yield Notice(
         ngettext(
             "The test rows were looked at %(count)d time", "The test rows were looked at %(count)d times", len(looks)

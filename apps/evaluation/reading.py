@@ -1,8 +1,10 @@
 """From rows to the frozen facts that the report engine computes with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from apps.billing.models import Reservation
@@ -24,10 +26,11 @@ from apps.evaluation.engine.metrics import METRICS, Metric
 from apps.evaluation.engine.stats.bootstrap import Resampler
 from apps.evaluation.engine.stats.result import Estimate
 from apps.evaluation.engine.units import CandidateUnits, candidate_units
-from apps.evaluation.models import Evaluation, Output
+from apps.evaluation.models import Evaluation, Output, TestLook
 from apps.experiments import rows
 from apps.experiments.models import Candidate, Experiment
 from apps.experiments.selectors import contenders
+from apps.providers.models import LanguageModel
 
 _ENDED_BADLY = {JobStatus.FAILED, JobStatus.CANCELLED}
 
@@ -43,11 +46,12 @@ def report_facts(
     *,
     training: Mapping[str, Any] | None = None,
     seconds: Mapping[str, float] | None = None,
-    memory_mib: Mapping[str, float] | None = None,
+    memory_mib: Mapping[str, float | None] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> ReportFacts:
     """Everything a report needs, as far as the evaluations have ended. Examples stand in the order of their ids."""
     evaluations = final_evaluations(experiment)
+    candidates = contenders(experiment)
     version = experiment.dataset_version
     return ReportFacts(
         experiment=_experiment_facts(experiment),
@@ -59,19 +63,24 @@ def report_facts(
             n_test=version.test_count,
         ),
         examples=_examples(evaluations),
-        candidates=tuple(
-            _candidate_facts(candidate, evaluations.get(candidate.pk)) for candidate in contenders(experiment)
-        ),
+        candidates=tuple(_candidate_facts(candidate, evaluations.get(candidate.pk)) for candidate in candidates),
         bootstrap_seed=experiment.bootstrap_seed,
         resamples=experiment.bootstrap_resamples,
         training=training or {},
         seconds=seconds or {},
         memory_mib=memory_mib or {},
         versions=versions or {},
+        choices=_choices(experiment, candidates),
     )
 
 
+def dataset_looks(experiment: Experiment) -> QuerySet[TestLook]:
+    """Every look at the test rows of the experiment's dataset, in any version: later ones inherit the rows."""
+    return TestLook.objects.filter(dataset_version__dataset=experiment.dataset_version.dataset_id)
+
+
 def _experiment_facts(experiment: Experiment) -> ExperimentFacts:
+    looks = list(dataset_looks(experiment).values_list("experiment_id", flat=True))
     return ExperimentFacts(
         uid=str(experiment.uid),
         name=experiment.name,
@@ -81,6 +90,27 @@ def _experiment_facts(experiment: Experiment) -> ExperimentFacts:
         reference=experiment.reference.name if experiment.reference else "",
         family=tuple((candidate, reference) for candidate, reference in experiment.family),
         metrics=tuple(experiment.metrics),
+        registration_hash=experiment.registration_hash,
+        looks=len(looks),
+        other_looks=sum(looked_for != experiment.pk for looked_for in looks),
+    )
+
+
+def _choices(experiment: Experiment, candidates: Iterable[Candidate]) -> tuple[dict[str, Any], ...]:
+    """What was tried on validation before the registration, and whether a contender uses it."""
+    used = {candidate.prompt_version_id for candidate in candidates} - {None}
+    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE).order_by("candidate__position", "id")
+    return tuple(
+        {
+            "candidate": each.candidate.name,
+            "prompt": str(each.candidate.prompt_version) if each.candidate.prompt_version else "",
+            "prompt_hash": each.candidate.prompt_version.content_hash if each.candidate.prompt_version else None,
+            "split": each.split,
+            "examples": len(each.example_ids),
+            "order_seed": each.order_seed,
+            "chosen": each.candidate.prompt_version_id in used,
+        }
+        for each in found.select_related("candidate__prompt_version__prompt")
     )
 
 
@@ -103,16 +133,32 @@ def candidate_state(evaluation: Evaluation | None) -> str:
 
 def _candidate_facts(candidate: Candidate, evaluation: Evaluation | None) -> CandidateFacts:
     state = candidate_state(evaluation)
+    model, prompt = candidate.language_model, candidate.prompt_version
     return CandidateFacts(
         name=candidate.name,
         kind=candidate.kind,
-        model=candidate.language_model.name,
-        prompt=str(candidate.prompt_version) if candidate.prompt_version else "",
+        model=model.name,
+        prompt=str(prompt) if prompt else "",
         outputs=_outputs(evaluation) if evaluation is not None and state == DONE else (),
         cost_assumed=_price_is_assumed(evaluation),
         state=state,
         failure=(evaluation.error or None) if evaluation is not None else None,
+        model_revision=model.revision,
+        prompt_hash=prompt.content_hash if prompt else None,
+        parameters=candidate.parameters,
+        order_seed=evaluation.order_seed if evaluation is not None else None,
+        conditions=_latency_conditions(model),
     )
+
+
+def _latency_conditions(model: LanguageModel) -> dict[str, Any]:
+    """Under what a candidate's latencies were measured: they are comparable only where this is the same."""
+    return {
+        "calls_at_once": settings.EVALUATION_CONCURRENCY,
+        "call": "in the process" if model.kind == LanguageModel.Kind.BASELINE else "over HTTP",
+        "left_out": ["waiting in the model's queue", "opening the model"],
+        "calls_may_share_a_batch": model.kind != LanguageModel.Kind.BASELINE,
+    }
 
 
 def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
@@ -127,6 +173,7 @@ def _outputs(evaluation: Evaluation) -> tuple[OutputFacts, ...]:
             latency_ms=output.latency_ms,
             cost_nanousd=output.cost_nanousd if output.cost_nanousd or not output.error else None,
             cached=output.cached,
+            finish_reason=output.finish_reason or None,
         )
         for output in stored
     )

@@ -53,6 +53,8 @@ class Check:
             alpha=self.experiment["alpha"],
         )
         self.contenders: dict[str, Contender] = {}
+        # Counts that the notes may quote beside the figures of comparisons.
+        self.counts: list[float] = []
         self.comparisons: dict[tuple[str, str, str], Figures] = {}
 
     def run(self) -> None:
@@ -88,6 +90,16 @@ class Check:
         check(f"{name} constant_output", candidate.get("constant_output", ABSENT), constant)
         if "repeats" in candidate:
             check(f"{name} repeats", candidate["repeats"], units.most_repeats)
+        if "truncated" in candidate:
+            self.truncated(name, candidate)
+
+    def truncated(self, name: str, candidate: Json) -> None:
+        """Answers that the token limit cut off; a note quotes them with how many there are and the limit."""
+        ends = [output.get("finish_reason") for output in candidate["outputs"] if output["error"] is None]
+        cut = ends.count("length")
+        self.ledger.check(f"{name} truncated", candidate["truncated"], cut)
+        limit = candidate.get("parameters", {}).get("max_tokens")
+        self.counts += [float(cut), float(len(candidate["outputs"])), *([float(limit)] if limit is not None else [])]
 
     def outputs(self, candidate: Json, key: str, recomputed: list[bool | None]) -> None:
         """One row for all outputs if they agree; else one for each that does not."""
@@ -223,6 +235,10 @@ class Check:
         self.sentence("conclusion.text", stated["text"], primary, must_quote=bool(primary and stated["recommended"]))
         for number, note in enumerate(stated.get("notes", [])):
             self.sentence(f"conclusion.notes[{number}]", note, everything, must_quote=False)
+        self.counts += [float(count) for count in self.experiment.get("looks", {}).values()]
+        for number, note in enumerate(self.report.get("notes", [])):
+            self.sentence(f"notes[{number}]", note, [], must_quote=False)
+
     def constants_are_told(self, stated: Json, compared: Mapping[str, Figures]) -> None:
         """Where a reference is recommended that a constant answer is not behind, the sentence must name that answer."""
         constants = {name: figure["low"] for name, figure in compared.items() if self.contenders[name].constant}
@@ -275,6 +291,7 @@ class Check:
 
     def sentence(self, where: str, text: str, evidence: list[Evidence], *, must_quote: bool) -> None:
         loose = [self.experiment["margin"], 100 * (1 - self.draws.alpha), float(len(self.report["examples"]))]
+        loose += self.counts
         for figure in self.comparisons.values():
             loose += [figure["more_cost"] / 1e9] if figure.get("more_cost") is not None else []
             loose += [float(figure[key]) for key in ("dropped", "more", "n", "p_adjusted") if key in figure]

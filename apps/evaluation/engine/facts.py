@@ -17,7 +17,7 @@ class OutputFacts:
     `failure` is the code of such a failure (a prompt that could not be made, a refusal), else None. `cost_nanousd` is
     what the call that made the text cost in nano-dollars and `latency_ms` what it took, also where the text came from
     the cache: the next request will not. None where unknown, and the cost also where such a failure cost nothing: a
-    candidate must not look cheap for what it refused.
+    candidate must not look cheap for what it refused. `finish_reason` "length" says that the token limit cut it off.
     """
 
     example: str
@@ -28,6 +28,7 @@ class OutputFacts:
     latency_ms: float | None = None
     cost_nanousd: int | None = None
     cached: bool = False
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class CandidateFacts:
     """One contender; `state` is "done" once every output is stored, and only then it gets figures.
 
     "failed" is the other end, with the reason in `failure`; any other word means that it has not ended.
+    `conditions` are those under which its latencies were measured.
     """
 
     name: str
@@ -45,6 +47,11 @@ class CandidateFacts:
     cost_assumed: bool = False
     state: str = DONE
     failure: str | None = None
+    model_revision: str = ""
+    prompt_hash: str | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    order_seed: int | None = None
+    conditions: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,10 @@ class ExampleFacts:
 
 @dataclass(frozen=True)
 class ExperimentFacts:
-    """The question as it was written before the first score. `family` holds (candidate, reference) pairs."""
+    """The question as it was written before the first score. `family` holds (candidate, reference) pairs.
+
+    `looks`: how often the test rows of its dataset were looked at so far; `other_looks` of them by other experiments.
+    """
 
     uid: str
     name: str
@@ -68,6 +78,9 @@ class ExperimentFacts:
     reference: str
     family: tuple[tuple[str, str], ...]
     metrics: tuple[str, ...] = ("field_f1", "exact_match", "valid_rate")
+    registration_hash: str = ""
+    looks: int = 0
+    other_looks: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """All facts of one report; the mappings are passed through as JSON."""
+    """All facts of one report; the mappings are passed through as JSON. `choices`: what was tried on validation."""
 
     experiment: ExperimentFacts
     dataset: DatasetFacts
@@ -93,5 +106,6 @@ class ReportFacts:
     resamples: int = RESAMPLES
     training: Mapping[str, object] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    memory_mib: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: Mapping[str, float | None] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[Mapping[str, object], ...] = ()

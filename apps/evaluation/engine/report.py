@@ -27,7 +27,15 @@ from apps.evaluation.engine.facts import (
 )
 from apps.evaluation.engine.measures import cost_estimate, estimate_json, latency_json, metric_json
 from apps.evaluation.engine.metrics import METRICS
-from apps.evaluation.engine.sentences import Conclusion, Wording, comparison_sentence, conclude, more_data_sentence
+from apps.evaluation.engine.sentences import (
+    Conclusion,
+    Wording,
+    comparison_sentence,
+    conclude,
+    looks_sentence,
+    more_data_sentence,
+    truncated_sentence,
+)
 from apps.evaluation.engine.stats.bootstrap import GENERATOR, Resampler
 from apps.evaluation.engine.stats.power import SampleSize, examples_needed
 from apps.evaluation.engine.stats.result import PairedResult
@@ -95,6 +103,8 @@ def build_report(facts: ReportFacts, translate: Translate = identity) -> dict[st
         ],
         "comparisons": [comparison_row(item, facts, analysis) for item in analysis.comparisons],
         "conclusion": conclusion_json(analysis) | {"final": is_final(facts)},
+        "notes": condition_notes(facts, analysis),
+        "choices": [dict(choice) for choice in facts.choices],
         "training": dict(facts.training),
         "seconds": dict(facts.seconds),
         "memory_mib": dict(facts.memory_mib),
@@ -104,7 +114,7 @@ def build_report(facts: ReportFacts, translate: Translate = identity) -> dict[st
 
 
 def experiment_json(experiment: ExperimentFacts) -> dict[str, object]:
-    """The question as it was registered; `metrics` holds the signature of each."""
+    """The question as it was registered; `metrics` holds the signature of each, `looks` those at the test rows."""
     return {
         "uid": experiment.uid,
         "name": experiment.name,
@@ -114,6 +124,8 @@ def experiment_json(experiment: ExperimentFacts) -> dict[str, object]:
         "reference": experiment.reference,
         "family": [list(pair) for pair in experiment.family],
         "metrics": {name: METRICS[name].signature for name in experiment.metrics},
+        "registration_hash": experiment.registration_hash,
+        "looks": {"total": experiment.looks, "by_other_experiments": experiment.other_looks},
     }
 
 
@@ -187,6 +199,10 @@ def candidate_row(candidate: CandidateFacts, facts: ReportFacts, analysis: Analy
         "kind": candidate.kind,
         "model": candidate.model,
         "prompt": candidate.prompt,
+        "prompt_hash": candidate.prompt_hash,
+        "model_revision": candidate.model_revision,
+        "parameters": dict(candidate.parameters),
+        "order_seed": candidate.order_seed,
         "state": candidate.state,
         "failure": candidate.failure,
         "recommended": candidate.name == analysis.recommendation.recommended,
@@ -205,8 +221,9 @@ def candidate_row(candidate: CandidateFacts, facts: ReportFacts, analysis: Analy
         },
         "cost_nanousd_per_1000": cost.estimate,
         "cost": estimate_json(cost),
-        "latency_ms": latency_json(units, alpha=alpha),
+        "latency_ms": latency_json(units, alpha=alpha) | {"conditions": dict(candidate.conditions)},
         "constant_output": units.constant,
+        "truncated": units.truncated,
         "repeats": units.repeats,
     }
 
@@ -274,6 +291,21 @@ def conclusion_json(analysis: Analysis) -> dict[str, object]:
     }
 
 
+def condition_notes(facts: ReportFacts, analysis: Analysis) -> list[str]:
+    """What the figures hold under beside the conclusion's own notes: answers cut off, looks at the test rows."""
+    translate = analysis.wording.translate
+    notes = [
+        truncated_sentence(
+            candidate.name, units.truncated, len(candidate.outputs), candidate.parameters.get("max_tokens"), translate
+        )
+        for candidate in facts.candidates
+        if (units := analysis.units.get(candidate.name)) is not None and units.truncated
+    ]
+    if facts.experiment.looks:
+        notes.append(looks_sentence(facts.experiment.looks, facts.experiment.other_looks, translate))
+    return notes
+
+
 def _check(facts: ReportFacts) -> None:
     if not facts.examples:
         raise ValueError("a report needs at least one test example")
@@ -302,6 +334,7 @@ def _output_row(output: OutputFacts, expected: str) -> dict[str, object]:
         "exact": score.exact if score else None,
         "error": output.error,
         "failure": output.failure,
+        "finish_reason": output.finish_reason,
         "latency_ms": output.latency_ms,
         "cost_nanousd": output.cost_nanousd,
         "cached": output.cached,

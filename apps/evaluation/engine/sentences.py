@@ -93,6 +93,13 @@ NOTE_DROPPED = gettext_noop(
 )
 NOTE_BASELINE = gettext_noop("%(candidate)s, a free baseline, is better than %(reference)s: %(evidence)s.")
 
+NOTE_TRUNCATED = gettext_noop(
+    "%(count)s of %(total)s answers of %(candidate)s ended at the limit of %(limit)s tokens; they count as they stand."
+)
+NOTE_LOOKS = gettext_noop(
+    "The test rows of this dataset were looked at %(total)s times, %(others)s of them for other experiments."
+)
+
 
 @dataclass(frozen=True)
 class Conclusion:
@@ -170,6 +177,17 @@ def more_data_sentence(more: int, cost_nanousd: int | None, translate: Translate
     if cost_nanousd is None:
         return translate(MORE_DATA) % {"more": more}
     return translate(MORE_DATA_COST) % {"more": more, "cost": dollars(cost_nanousd)}
+
+
+def truncated_sentence(candidate: str, count: int, total: int, limit: object, translate: Translate) -> str:
+    """How many answers of a candidate were cut off, and where."""
+    values = {"candidate": candidate, "count": count, "total": total, "limit": "?" if limit is None else limit}
+    return translate(NOTE_TRUNCATED) % values
+
+
+def looks_sentence(total: int, others: int, translate: Translate) -> str:
+    """How often the test rows were looked at, by whomever."""
+    return translate(NOTE_LOOKS) % {"total": total, "others": others}
 
 
 def dollars(nanousd: int) -> str:

@@ -13,6 +13,9 @@ from apps.evaluation.engine.metrics import METRICS, AnswerScore, Metric, score_a
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+# What a provider calls the end of an answer that reached its token limit.
+CUT_OFF = "length"
+
 # Scoring is a pure function of two strings, and a live leaderboard asks for the same ones again and again.
 _score = lru_cache(maxsize=20_000)(score_answer)
 
@@ -23,7 +26,8 @@ class CandidateUnits:
 
     counts[metric]: (n, k) as `Metric.counts` gives them. available: units of which every repeat has an output; the
     rest failed for infrastructure and count nothing. cost: (n, 2) nano-dollars and number of priced outputs.
-    perfect / worst: what one output that is all right / all wrong would count, per metric, (n, k).
+    perfect / worst: what one output that is all right / all wrong would count, per metric, (n, k). truncated: outputs
+    that the token limit cut off.
     """
 
     name: str
@@ -35,6 +39,7 @@ class CandidateUnits:
     cost: Counts
     latency_ms: tuple[float, ...]
     constant: bool
+    truncated: int
 
     @property
     def n(self) -> int:
@@ -78,6 +83,7 @@ def candidate_units(candidate: CandidateFacts, examples: Sequence[ExampleFacts])
         cost=np.array([_unit_cost(outputs[example.id]) for example in examples], dtype=np.int64).reshape(-1, 2),
         latency_ms=_unit_latencies([outputs[example.id] for example in examples]),
         constant=len(usable) > 1 and len({(output.text or "").strip() for output in usable}) == 1,
+        truncated=sum(output.finish_reason == CUT_OFF for output in usable),
     )
 
 

@@ -6,13 +6,13 @@ from django.db.models import Count, Q, QuerySet
 
 from apps.evaluation.engine.facts import INFRASTRUCTURE
 from apps.evaluation.models import Evaluation, Output, TestLook
+from apps.evaluation.reading import dataset_looks
 from apps.experiments.models import Experiment
 
 
 def looks_at_test(experiment: Experiment) -> QuerySet[TestLook]:
-    """Every look at the test rows of the experiment's dataset version, by whatever experiment, oldest first."""
-    looks = TestLook.objects.filter(dataset_version=experiment.dataset_version)
-    return looks.select_related("experiment", "evaluation__candidate").order_by("id")
+    """Every look at the test rows of the experiment's dataset, by whatever experiment, oldest first."""
+    return dataset_looks(experiment).select_related("experiment", "evaluation__candidate").order_by("id")
 
 
 def truncated_counts(experiment: Experiment) -> dict[str, int]:

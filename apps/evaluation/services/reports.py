@@ -25,7 +25,7 @@ def report_create(
     experiment: Experiment,
     training: Mapping[str, Any],
     seconds: Mapping[str, float],
-    memory_mib: Mapping[str, float],
+    memory_mib: Mapping[str, float | None],
     versions: Mapping[str, str],
 ) -> str:
     """Write the final report and finish the experiment. Returns the artefact's name; again gives the stored one."""

@@ -147,6 +147,16 @@ def test_a_resample_in_which_nothing_was_answered_is_no_perfect_one() -> None:
     assert [row[key] for key in ("value", "low", "high", "n")] == [0.0, 0.0, 0.0, 1]
 
 
+def test_answers_that_were_cut_off_are_counted_and_said() -> None:
+    cut = tuple(replace(output, finish_reason="length") for output in TUNED.outputs[:3])
+    ended = tuple(replace(output, finish_reason="stop") for output in TUNED.outputs[3:])
+    built = report(replace(TUNED, outputs=(*cut, *ended), parameters={"max_tokens": 80}), FEW_SHOT)
+    row = named(built["candidates"], name="tuned")
+    assert (row["truncated"], row["parameters"]) == (3, {"max_tokens": 80})
+    assert [output["finish_reason"] for output in row["outputs"][2:4]] == ["length", "stop"]
+    assert built["notes"] == [f"3 of {N} answers of tuned ended at the limit of 80 tokens; they count as they stand."]
+
+
 def test_cost_and_latency_carry_n_and_interval() -> None:
     row = named(report(TUNED)["candidates"], name="tuned")
     assert row["cost_nanousd_per_1000"] == pytest.approx(1_000 * (1_000 + (N - 1) / 2))

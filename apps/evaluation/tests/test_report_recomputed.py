@@ -33,11 +33,19 @@ def failed_itself(made: CandidateFacts) -> CandidateFacts:
     return replace(made, outputs=(*refused, *cached, *made.outputs[30:]))
 
 
+def cut_off(made: CandidateFacts) -> CandidateFacts:
+    ends = ("length", "stop", "stop", None)
+    outputs = tuple(replace(output, finish_reason=ends[index % 4]) for index, output in enumerate(made.outputs))
+    return replace(made, outputs=outputs, parameters={"max_tokens": 80, "temperature": 0.0})
+
+
 RUNS: dict[str, tuple[CandidateFacts, ...]] = {
     "a reference that leads": (TUNED, FEW_SHOT, CONSTANT),
     "pairs dropped": (TUNED, candidate("few shot", noisy(0.4, 2), failed=6), CONSTANT),
     "pairs of the reference dropped": (candidate("tuned", noisy(0.1, 1), kind="tuned", failed=2), FEW_SHOT),
     "a candidate without any answer": (TUNED, candidate("few shot", noisy(0.4, 2), failed=N)),
+    "a candidate with a single answer": (TUNED, candidate("few shot", noisy(0.4, 2), failed=N - 1)),
+    "answers cut off": (cut_off(TUNED), cut_off(FEW_SHOT), CONSTANT),
     "a constant answer that the reference does not beat": (
         candidate("tuned", noisy(0.62, 1), kind="tuned"),
         CONSTANT,
@@ -49,7 +57,6 @@ RUNS: dict[str, tuple[CandidateFacts, ...]] = {
     "not enough data": (TUNED, candidate("twin", noisy(0.13, 3)), CONSTANT),
     "a cheaper one wins at an assumed price": (TUNED, PRICED, FEW_SHOT),
     "an assumed price decides": (TUNED, replace(PRICED, name="near", outputs=ALIKE.outputs)),
-    "a candidate with a single answer": (TUNED, candidate("few shot", noisy(0.4, 2), failed=N - 1)),
     "costs that cannot be told apart": (TUNED, ALIKE),
     "a constant answer beats the reference": (
         candidate("tuned", [f"none {index}" for index in range(N)], kind="tuned"),

@@ -85,7 +85,7 @@ def _answer(evaluation: Evaluation, ids: list[str], answer: Answerer, **result: 
     costs = {"cost_nanousd": 1000, "original_cost_nanousd": 1000, "latency_ms": 5.0, "original_latency_ms": 5.0}
     for number, id_ in enumerate(ids):
         text = answer(examples[id_].expected, number)
-        given = MeteredResult(text=text, finish_reason="stop", **{**costs, **result})
+        given = MeteredResult(text=text, **{"finish_reason": "stop", **costs, **result})
         output_store(actor=None, evaluation=evaluation, example=examples[id_], repeat=0, result=given)
 
 
