@@ -13,6 +13,7 @@ from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
 from apps.experiments import rows
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
+from apps.providers.models import LanguageModel
 
 
 def experiment_create(
@@ -142,7 +143,11 @@ def _locked(experiment: Experiment) -> Experiment:
 def registration_hash(
     experiment: Experiment, contenders: list[Candidate], reference: Candidate, family: list[list[str]]
 ) -> str:
-    """SHA-256 of everything that decides what the final test will say, except what the models will answer."""
+    """SHA-256 of everything that decides what the final test will say, except what the models will answer.
+
+    Neither what code computes a metric nor the order in which rows are asked is part of it: each score carries the
+    metric's signature, and no figure depends on the order.
+    """
     definition = {
         "dataset": experiment.dataset_version.content_hash,
         "split_seed": experiment.dataset_version.dataset.split_seed,
@@ -157,7 +162,7 @@ def registration_hash(
             {
                 "name": candidate.name,
                 "kind": candidate.kind,
-                "model": candidate.language_model.served_name,
+                "model": _model_definition(candidate.language_model),
                 "prompt": candidate.prompt_version.content_hash if candidate.prompt_version else None,
                 "parameters": candidate.parameters,
             }
@@ -165,6 +170,18 @@ def registration_hash(
         ],
     }
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+
+
+# What decides the weights of a model that is trained here: frozen in its facts when it is planned, and again when it
+# is ready, then as it truly was trained.
+_TRAINED_FROM = ("spec", "base_revision", "dataset", "prompt")
+
+
+def _model_definition(model: LanguageModel) -> dict[str, Any]:
+    """Which answers the model gives. One that is still to be trained has no revision yet, so its plan stands for it."""
+    if model.kind == LanguageModel.Kind.TRAINED:
+        return {"name": model.served_name, **{key: model.facts.get(key) for key in _TRAINED_FROM}}
+    return {"name": model.served_name, "revision": model.revision}
 
 
 def experiment_finish(

@@ -20,6 +20,10 @@ from apps.experiments.services.experiments import (
     registration_hash,
 )
 from apps.experiments.tests.world import PARAMETERS, add_baseline, add_prompted, experiment_of, prompt_of, version_of
+from apps.providers.models import LanguageModel
+from apps.providers.services import language_model_ready
+from apps.training.services.registry import run_lineage
+from apps.training.services.runs import training_run_create
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -151,6 +155,39 @@ def test_the_hash_changes_with_data_reference_family_and_each_part_of_a_candidat
     draft.dataset_version.dataset.split_seed = 8
     hashes.append(current_hash(draft))
     assert len(set(hashes)) == len(hashes)
+
+
+def test_the_hash_changes_with_the_revision_of_a_model_that_answers_already(draft: Experiment) -> None:
+    before = current_hash(draft)
+    LanguageModel.objects.filter(pk=candidate(draft, "One").language_model_id).update(revision="another")
+    assert current_hash(draft) != before
+
+
+def test_of_a_model_that_is_still_to_be_trained_its_plan_is_registered(
+    draft: Experiment, team: Team, bob: User, version: DatasetVersion
+) -> None:
+    """And stays so when it is ready, unless it was trained otherwise."""
+    run = training_run_create(
+        actor=bob, team=team, name="Tuned", base_model=LanguageModelFactory.create(team=team, revision="b1"),
+        dataset_version=version, prompt_version=prompt_of(team, bob), spec={"method": "lora", "epochs": 1, "seed": 1},
+    )  # fmt: skip
+    add_prompted(draft, bob, "Tuned", language_model=run.language_model, kind="tuned")
+    planned = current_hash(draft)
+
+    finished = {"files": {}, "train_seconds": 1.0, "phase_seconds": {}}
+    as_planned = run_lineage(run, finished)
+    language_model_ready(
+        actor=bob, model=run.language_model, revision="r1", artifact="a", context_length=9, facts=as_planned
+    )
+    assert current_hash(draft) == planned
+
+    for change in ({"epochs": 2}, {"seed": 2}):
+        otherwise = {**as_planned, "spec": {**run.spec, **change}}
+        LanguageModel.objects.filter(pk=run.language_model_id).update(facts=otherwise)
+        assert current_hash(draft) != planned
+    for change in ({"base_revision": "b2"}, {"dataset": "another"}, {"prompt": "another"}):
+        LanguageModel.objects.filter(pk=run.language_model_id).update(facts={**as_planned, **change})
+        assert current_hash(draft) != planned
 
 
 def test_the_hash_is_of_what_is_stored_not_of_what_a_caller_changed_in_memory(draft: Experiment, bob: User) -> None:

@@ -52,6 +52,13 @@ def training_run_create(
             kind=LanguageModel.Kind.TRAINED,
             served_name=f"trained-{run.uid}",
             note=_("Fine-tuned from %(model)s. %(note)s") % {"model": base_model.name, "note": base_model.note},
+            # What decides the weights, for who registers the model before it exists; the lineage has the same names.
+            facts={
+                "spec": spec,
+                "base_revision": base_model.revision,
+                "dataset": dataset_version.content_hash,
+                "prompt": prompt_version.content_hash,
+            },
         )
         run.save()
         audit.record(actor=actor, verb="training_run.created", target=run, name=name, spec=spec)

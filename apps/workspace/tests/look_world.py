@@ -347,6 +347,7 @@ def _full(look: Look) -> None:
     assert look.run is not None
     _train(look, share=1.0, status=JobStatus.SUCCEEDED)
     lineage = {
+        **look.run.language_model.facts,
         "run": str(look.run.uid),
         "base_model": look.run.base_model.name,
         "split_seed": 1,
