@@ -1,6 +1,7 @@
 """Facts that the quickstart adds to the report: training, library versions, memory."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,15 @@ def training_facts(run: TrainingRun | None) -> dict[str, Any]:
     }
 
 
-def peak_memory() -> dict[str, float]:
-    """The highest sum of PSS over all processes of this start, in MiB, as the watchdog sampled it."""
+def peak_memory(before: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The highest sum of PSS over all processes, in MiB: of this start as the watchdog sampled it, or of one before.
+
+    `before` is what was known until now: each start samples anew, and a run may need several. None if nobody measured.
+    """
     path = Path(settings.VAR_DIR) / "run" / "peak_pss.json"
+    known = before.get("peak_pss")
     try:
-        content = json.loads(path.read_text())
+        now = float(json.loads(path.read_text())["peak_mib"])
     except FileNotFoundError:
-        return {}
-    return {"peak_pss": float(content["peak_mib"])}
+        return {"peak_pss": known}
+    return {"peak_pss": now if known is None else max(known, now)}

@@ -109,7 +109,7 @@ def _mark(quickstart: Quickstart, step: Step, what: str) -> None:
     if what == "finished":
         span = datetime.fromisoformat(times["finished"]) - datetime.fromisoformat(times["started"])
         quickstart.seconds[step.name] = span.total_seconds()
-    quickstart.facts["memory_mib"] = {**quickstart.facts.get("memory_mib", {}), **peak_memory()}
+    quickstart.facts["memory_mib"] = peak_memory(quickstart.facts.get("memory_mib", {}))
     if step.name == "report" and what == "started":
         first = datetime.fromisoformat(_steps(quickstart)[STEPS[0].name]["started"])
         quickstart.seconds["total"] = (timezone.now() - first).total_seconds()

@@ -87,7 +87,7 @@ def _experiment_create(quickstart: Quickstart) -> None:
     text = quickstart.definition["experiment"]
     version = _dataset_version(quickstart)
     with transaction.atomic():
-        quickstart.experiment = experiment_create(
+        experiment = experiment_create(
             actor=quickstart.actor,
             team=quickstart.team,
             name=text["name"],
@@ -99,7 +99,16 @@ def _experiment_create(quickstart: Quickstart) -> None:
             alpha=text["alpha"],
             bootstrap_seed=text["bootstrap_seed"],
         )
-        quickstart.save(update_fields=["experiment"])
+        _note(quickstart, "experiment", experiment)
+
+
+def _note(quickstart: Quickstart, name: str, made: Experiment | TrainingRun) -> None:
+    """Keep what was made, inside its transaction. A process that slept while another took over must not: what it made
+    is undone with the exception."""
+    mine = Quickstart.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING)
+    if not mine.filter(**{f"{name}__isnull": True}).update(**{name: made}):
+        raise StepFailed(_("Another process has taken over this job."), code="claim_lost")
+    setattr(quickstart, name, made)
 
 
 def choose_demonstrations(quickstart: Quickstart) -> bool:
@@ -152,8 +161,7 @@ def _training_run_create(quickstart: Quickstart, prompt: PromptVersion) -> Train
             prompt_version=prompt,
             spec=quickstart.definition["training"],
         )
-        quickstart.training_run = run
-        quickstart.save(update_fields=["training_run"])
+        _note(quickstart, "training_run", run)
     return run
 
 
