@@ -199,7 +199,7 @@ def write_report(quickstart: Quickstart) -> bool:
         training=training_facts(quickstart.training_run),
         seconds=quickstart.seconds,
         memory_mib=quickstart.facts.get("memory_mib", {}),
-        versions=library_versions(),
+        versions={**library_versions(), "definition": quickstart.definition_hash},
     )
     return True
 

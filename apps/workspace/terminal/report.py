@@ -30,7 +30,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print()
     # The document's own sentences: frozen with it, in English.
     console.print(report["conclusion"]["text"], style="bold", highlight=False)
-    for note in report["conclusion"].get("notes", []):
+    for note in [*report["conclusion"].get("notes", []), *report.get("notes", [])]:
         console.print(_("Note: %(note)s") % {"note": note}, highlight=False)
 
 
