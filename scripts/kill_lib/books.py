@@ -1,5 +1,8 @@
 """What must hold in the database when a run has ended, however often it was interrupted."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
 from django.db.models import Count, Q
 
 from apps.billing.models import LedgerEntry, Reservation
@@ -9,10 +12,13 @@ from apps.core.models import JobStatus
 from apps.evaluation.models import Evaluation, Output
 from apps.training.models import ModelVersion
 
+# A cluster that lost a worker may end itself, and all its calls, this long after it.
+CONSEQUENCE = timedelta(seconds=10)
 
-def problems() -> list[str]:
-    """Sentences about what is wrong; empty when all is well."""
-    return [*_rows(), *money_problems(), *ledger_balance_problems()]
+
+def problems(*, deaths: Sequence[float] = ()) -> list[str]:
+    """Sentences about what is wrong; empty when all is well. `deaths` are when something was killed (Unix time)."""
+    return [*_rows(), *money_problems(), *unknown_problems(deaths), *ledger_balance_problems()]
 
 
 def facts() -> dict[str, int]:
@@ -61,3 +67,13 @@ def money_problems() -> list[str]:
     if unsent:
         found.append(f"{unsent} unknown entries for attempts that were never sent")
     return found
+
+
+def unknown_problems(deaths: Sequence[float]) -> list[str]:
+    """As many unknown entries at most as attempts that a death interrupted between send and settle."""
+    times = [datetime.fromtimestamp(at, UTC) for at in deaths]
+    interrupted = Q(pk__in=[])
+    for at in times:
+        interrupted |= Q(reservation__sent_at__lte=at + CONSEQUENCE, reservation__closed_at__gte=at)
+    loose = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.UNKNOWN).exclude(interrupted).count()
+    return [f"{loose} unknown entries for attempts that nothing interrupted"] if loose else []

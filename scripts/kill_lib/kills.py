@@ -5,10 +5,11 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.core.processes.tree import environment_of
+from apps.core.processes.tree import Found, ProcessKey, environment_of, process_key, send_signal
 
 # Points inside a piece of work at which the process that passes them dies (apps.core.faults).
 FAULTS = ("reserve", "call", "settle", "claim", "spawn", "checkpoint", "register")
@@ -20,14 +21,20 @@ VICTIMS = {
     "web": "manage.py web",
     "inference": "apps.providers.engine.inference",
 }
+LOOK_SECONDS = 0.1
+# What a killed process needs to be gone.
+GONE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Kill one process of kind `victim`, `delay` seconds after one was first seen."""
+    """Kill one process of kind `victim` at this share of the time that the kind lived in the uninterrupted run.
+
+    The time runs from when one was first seen. A kind that is away at that moment is waited for.
+    """
 
     victim: str
-    delay: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Plan:
     kills: tuple[Kill, ...]
 
     def __str__(self) -> str:
-        outside = ", ".join(f"{kill.victim} after {kill.delay:.2f} s" for kill in self.kills)
+        outside = ", ".join(f"{kill.victim} after {kill.share:.2f} of its time" for kill in self.kills)
         return f"seed {self.seed}: inside {self.fault}; {outside}"
 
 
@@ -53,17 +60,34 @@ def plan_for(seed: int, number: int) -> Plan:
     return Plan(
         seed=seed,
         fault=f"{name}:{draw.randint(1, passing)}",
-        kills=tuple(Kill(victim, draw.uniform(0.2, 8.0)) for victim in chosen),
+        # Early enough that a run which goes faster than the uninterrupted one still has the victim.
+        kills=tuple(Kill(victim, draw.uniform(0.05, 0.6)) for victim in chosen),
     )
+
+
+def processes_of(var_dir: Path) -> list[Found]:
+    """Every live process that was started for this folder, oldest first."""
+    own = str(var_dir)
+    found = []
+    for pid in sorted(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()):
+        key, command = process_key(pid), _command(pid)
+        if key is not None and command and pid != os.getpid() and environment_of(pid).get("LLMOPT_VAR_DIR") == own:
+            found.append(Found(key, "", command))
+    return found
 
 
 @dataclass
 class Killer:
-    """Watches the processes of one var directory and kills by plan, each victim once."""
+    """Watches the processes of one var directory, kills each victim once, and notes how long each kind lived."""
 
     var_dir: Path
-    plan: Plan
+    kills: tuple[Kill, ...] = ()
+    lifetimes: Mapping[str, float] = field(default_factory=dict)
+    # What is certainly dead by our hand, and when (seconds since the epoch).
     done: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    _first: dict[str, float] = field(default_factory=dict)
+    _last: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -76,30 +100,41 @@ class Killer:
         if self._thread is not None:
             self._thread.join()
 
-    def _watch(self) -> None:
-        seen: dict[str, float] = {}
-        waiting = list(self.plan.kills)
-        while waiting and not self._stop.wait(0.1):
-            now = time.monotonic()
-            for kill in list(waiting):
-                pids = self._pids(VICTIMS[kill.victim])
-                if not pids:
-                    continue
-                if now - seen.setdefault(kill.victim, now) >= kill.delay and _kill(pids[-1]):
-                    self.done.append(kill.victim)
-                    waiting.remove(kill)
+    def seen(self) -> dict[str, float]:
+        """Kind → seconds from when one was first seen to when one was last seen."""
+        return {kind: self._last[kind] - first for kind, first in self._first.items()}
 
-    def _pids(self, part: str) -> list[int]:
-        """Processes of this var directory whose command line holds `part`, oldest first."""
-        own = str(self.var_dir)
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            pid = int(folder.name)
-            if part in _command(pid) and environment_of(pid).get("LLMOPT_VAR_DIR") == own:
-                found.append(pid)
-        return sorted(found)
+    def _watch(self) -> None:
+        waiting = list(self.kills)
+        while not self._stop.wait(LOOK_SECONDS):
+            found = processes_of(self.var_dir)
+            now = time.monotonic()
+            youngest = {kind: one.key for kind, part in VICTIMS.items() for one in found if part in one.command}
+            for kind in youngest:
+                self._first.setdefault(kind, now)
+                self._last[kind] = now
+            for kill in list(waiting):
+                if kill.victim in youngest and self._is_due(kill, now):
+                    at = time.time()
+                    if killed(youngest[kill.victim]):
+                        self.done.append(kill.victim)
+                        self.times.append(at)
+                        waiting.remove(kill)
+
+    def _is_due(self, kill: Kill, now: float) -> bool:
+        return now - self._first[kill.victim] >= kill.share * self.lifetimes.get(kill.victim, 0.0)
+
+
+def killed(key: ProcessKey) -> bool:
+    """Kill exactly this process. True once it is gone; False if it had ended before."""
+    if not send_signal(key, signal.SIGKILL):
+        return False
+    deadline = time.monotonic() + GONE_SECONDS
+    while process_key(key.pid) == key:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _command(pid: int) -> str:
@@ -107,11 +142,3 @@ def _command(pid: int) -> str:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True

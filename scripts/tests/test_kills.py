@@ -1,16 +1,25 @@
-"""The script that kills: its plans cover everything, its comparison sees every difference, and a run survives."""
+"""The script that kills: its plans cover everything, it sees differences, counts true kills, and a run survives."""
 
 import copy
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from apps.accounts.models import Team
+from apps.billing.models import LedgerEntry, Reservation
+from apps.core.processes.tree import process_key
+from apps.core.tests.factories import LanguageModelFactory, PriceFactory
+from apps.core.tests.installation import free_port, wait_for
 from scripts import kill_test
+from scripts.kill_lib.books import unknown_problems
 from scripts.kill_lib.compare import differences
-from scripts.kill_lib.kills import FAULTS, VICTIMS, Kill, Killer, Plan, plan_for
+from scripts.kill_lib.kills import FAULTS, VICTIMS, Kill, Killer, Plan, killed, plan_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +40,7 @@ def test_a_seed_always_gives_the_same_plan_and_says_it() -> None:
 @pytest.mark.parametrize("point", FAULTS)
 def test_every_point_exists_in_the_product(point: str) -> None:
     found = subprocess.run(
-        ["grep", "-rlE", rf"fault_point\(\"{point}\"\)|\"{point}\"", "apps", "--include=*.py", "--exclude-dir=tests"],
+        ["grep", "-rlF", f'fault_point("{point}")', "apps", "--include=*.py", "--exclude-dir=tests"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert found.stdout.strip(), f"nobody passes {point}"
@@ -94,30 +103,144 @@ def test_an_output_too_many_or_too_few_is_said() -> None:
     assert len(differences(REPORT, other)) == len(differences(other, REPORT)) == 1
 
 
+def sleeping(folder: Path, *, seconds: float = 60) -> "subprocess.Popen[bytes]":
+    """A process that looks like a training host of this folder."""
+    code = f"import time; time.sleep({seconds})  # training_host"
+    return subprocess.Popen([sys.executable, "-c", code], env={"LLMOPT_VAR_DIR": str(folder)})
+
+
 def test_the_killer_kills_only_processes_of_its_own_folder(tmp_path: Path) -> None:
-    code = "import time; time.sleep(60)  # training_host"
-    mine, other = (
-        subprocess.Popen([sys.executable, "-c", code], env={"LLMOPT_VAR_DIR": str(folder)})
-        for folder in (tmp_path / "mine", tmp_path / "other")
-    )
-    killer = Killer(tmp_path / "mine", Plan(seed=1, fault="call:1", kills=(Kill("host", 0.1),)))
+    mine, other = sleeping(tmp_path / "mine"), sleeping(tmp_path / "other")
+    killer = Killer(tmp_path / "mine", (Kill("host", 0.5),), {"host": 0.2})
     killer.start()
     try:
         assert mine.wait(10) == -9
-        assert killer.done == ["host"]
+        wait_for(lambda: killer.done == ["host"], what="the kill to be confirmed")
+        assert len(killer.times) == 1
         assert other.poll() is None
+        assert killer.seen()["host"] >= 0.1
     finally:
         killer.stop()
         other.kill()
         other.wait()
 
 
+def test_a_victim_that_is_away_when_its_time_comes_is_waited_for(tmp_path: Path) -> None:
+    first = sleeping(tmp_path)
+    killer = Killer(tmp_path, (Kill("host", 1.0),), {"host": 1.0})
+    killer.start()
+    try:
+        wait_for(lambda: "host" in killer.seen(), what="the first host to be seen")
+        first.kill()
+        first.wait()
+        assert sleeping(tmp_path).wait(10) == -9
+    finally:
+        killer.stop()
+    assert killer.done == ["host"]
+
+
+def test_a_process_that_had_ended_was_not_killed(tmp_path: Path) -> None:
+    process = sleeping(tmp_path)
+    key = process_key(process.pid)
+    assert key is not None
+    process.kill()
+    process.wait()
+    assert not killed(key)
+    killer = Killer(tmp_path, (Kill("host", 0.0),))
+    killer.start()
+    killer.stop()
+    assert (killer.done, killer.times, killer.seen()) == ([], [], {})
+
+
+def made(**changes: Any) -> kill_test.Ended:
+    plain = kill_test.Ended(code=0, seconds=1.0, report=REPORT, output="", killed=("host", "trainer"))
+    return replace(plain, **changes)
+
+
+PLAN = Plan(seed=1, fault="call:1", kills=(Kill("host", 0.1), Kill("trainer", 0.2)))
+
+
+@pytest.fixture
+def died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run that died at its point and whose books are in order."""
+    monkeypatch.setattr(kill_test, "check_books", lambda var_dir, deaths: {"problems": [], "facts": {}})
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "call").touch()
+    return tmp_path
+
+
+def test_a_run_is_judged_by_what_it_leaves(died: Path) -> None:
+    assert kill_test.judge(made(), REPORT, died, PLAN) == []
+    assert kill_test.judge(made(left=("python engine",)), REPORT, died, PLAN) == [
+        "still there when it had ended: python engine"
+    ]
+    (died / "faults" / "call").unlink()
+    assert kill_test.judge(made(), REPORT, died, PLAN) == ["the run never died inside call:1"]
+
+
+def test_victims_that_ended_before_their_time_are_named() -> None:
+    assert kill_test.missed(made(), PLAN) == []
+    assert kill_test.missed(made(killed=("host",)), PLAN) == ["trainer"]
+
+
+@pytest.mark.parametrize(
+    ("kills", "runs", "failed", "status"), [(20, 7, 0, 0), (19, 7, 0, 1), (21, 7, 1, 1), (3, 1, 0, 0), (2, 1, 0, 1)]
+)
+def test_too_few_kills_are_a_failure(kills: int, runs: int, failed: int, status: int) -> None:
+    assert kill_test.verdict(kills=kills, runs=runs, failed=failed) == status
+
+
+SAVES = """
+import signal, sys, time
+def save(number, frame):
+    open(sys.argv[1] + "/saved", "w").close()
+    sys.exit(3)
+signal.signal(signal.SIGTERM, save)
+open(sys.argv[1] + "/ready", "w").close()
+time.sleep(60)
+"""
+
+
+def test_a_run_that_takes_too_long_is_stopped_in_order_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "ready").exists, what="the run to be ready")
+    monkeypatch.setattr(kill_test, "RUN_SECONDS", 0.01)
+    assert "stopped after" in kill_test.output_of(process)
+    assert process.returncode == 3
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.django_db
+def test_unknown_entries_are_counted_against_what_was_interrupted(team: Team) -> None:
+    death = timezone.now()
+    attempt = reservation(team, sent_at=death - timedelta(seconds=2), closed_at=death + timedelta(seconds=30))
+    LedgerEntry.objects.create(team=team, reservation=attempt, kind="unknown", amount_nanousd=1)
+    assert unknown_problems([death.timestamp()]) == []
+    assert unknown_problems([death.timestamp() - 3600, death.timestamp()]) == []
+    loose = ["1 unknown entries for attempts that nothing interrupted"]
+    assert unknown_problems([]) == loose
+    assert unknown_problems([death.timestamp() - 3600]) == loose
+    assert unknown_problems([death.timestamp() + 3600]) == loose
+
+
+def reservation(team: Team, *, sent_at: datetime, closed_at: datetime) -> Reservation:
+    price = PriceFactory.create(team=team)
+    return Reservation.objects.create(
+        team=team, language_model=LanguageModelFactory.create(team=team), price=price, purpose="p", held_nanousd=1,
+        state="unknown", sent_at=sent_at, closed_at=closed_at, expires_at=closed_at,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_in_three_places_ends_like_one_that_is_not(tmp_path: Path) -> None:
-    calm = kill_test.run_once(tmp_path / "calm", port=8763)
-    assert calm.code == 0, calm.output[-3000:]
+    calm = kill_test.run_once(tmp_path / "calm", port=free_port())
+    assert kill_test.judge(calm, calm.report, tmp_path / "calm") == []
     plan = plan_for(11, 6)
     assert plan.fault == "register:1"
     folder = tmp_path / "killed"
-    ended = kill_test.run_once(folder, port=8763, plan=plan)
+    ended = kill_test.run_once(folder, port=free_port(), plan=plan, lifetimes=calm.lifetimes)
     assert kill_test.judge(ended, calm.report, folder, plan) == []
+    assert kill_test.missed(ended, plan) == []
+    assert len(ended.deaths) == 3
