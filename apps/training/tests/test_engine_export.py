@@ -15,7 +15,7 @@ from apps.training.engine.events import EventLog, read_events
 from apps.training.engine.job import Job, load_job
 from apps.training.engine.report import Reporter
 from apps.training.engine.run import run_training
-from apps.training.tests.tiny_models import build_model, copy_run, write_run
+from apps.training.tests.tiny_models import build_model, copy_run, row, write_rows, write_run
 
 
 def finish(run_dir: Path, *, stop: object = None) -> str:
@@ -91,6 +91,19 @@ def test_the_certificate_compares_every_form_with_the_trained_model(name: str, f
     assert len(certificate["examples"]) == 3
     assert all(example["last_trained_id"] == certificate["stop_id"] for example in certificate["examples"])
     assert verify(result) == []
+
+
+def test_a_row_of_more_than_1024_tokens_is_certified_to_its_end(tmp_path: Path) -> None:
+    base = build_model(tmp_path / "base", "llama", positions=2048)
+    run_dir = write_run(tmp_path / "run", base, train=4, certify_rows=1, max_length=2048, epochs=1)
+    content = "101 Oak Avenue, Springfield " * 80
+    write_rows(run_dir / "validation.jsonl", [row(100, messages=[{"role": "user", "content": content}])])
+    assert finish(run_dir) == "finished"
+    certificate = json.loads((run_dir / "result" / "certificate.json").read_text(encoding="utf-8"))
+    (example,) = certificate["examples"]
+    assert len(example["prompt_ids"]) > 1100
+    assert certificate["passed"]
+    assert "converted" in example["log_probability"]
 
 
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-full"])
