@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -131,10 +133,26 @@ def test_a_model_that_scales_its_logits_does_not_take_the_short_way(bases: dict[
 
 
 def test_the_embedding_of_a_stop_token_that_also_pads_is_trained(bases: dict[str, Path], tmp_path: Path) -> None:
-    job = load_job(write_run(tmp_path / "run", bases["llama"], method="full"))
+    """As input it has a gradient of its own: an embedding with a padding_idx would leave it where it was."""
+    base = tmp_path / "base"
+    shutil.copytree(bases["llama"], base)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    # Untied: else the gradient of the output layer, which has no padding_idx, would hide that the input's is missing.
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}), encoding="utf-8")
+    job = load_job(write_run(tmp_path / "run", base, method="full"))
     model = load_trainable(job.spec, job.base)
-    assert job.tokenizer.pad_id == job.tokenizer.stop_id == model.config.pad_token_id
-    assert model.get_input_embeddings().padding_idx is None
+    stop = job.tokenizer.stop_id
+    assert job.tokenizer.pad_id == stop == model.config.pad_token_id
+    # In the conversation before the answer, as at the end of every turn.
+    item = job.train[0]
+    assert stop in item.ids[: item.prompt_length]
+    nll, _right = token_losses(
+        model, make_batch([item], pad_id=job.tokenizer.pad_id), plain_head=True, precision="float32"
+    )
+    nll.sum().backward()
+    embedding = model.get_input_embeddings().weight
+    assert embedding is not model.get_output_embeddings().weight
+    assert float(embedding.grad[stop].abs().sum()) > 0
 
 
 def test_targets_and_positions_follow_from_the_prompt_length() -> None:
