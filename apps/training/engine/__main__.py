@@ -71,10 +71,17 @@ def _run(run_dir: Path) -> int:
 
 
 def _set_up_libraries(run_dir: Path) -> int:
-    """Fix the thread count before the libraries read it, and keep them off the network. Returns the thread count."""
+    """Fix the thread count before the libraries read it, and keep them off the network. Returns the thread count.
+
+    Sums of floats depend on how many threads share them, so every start has the count of the first.
+    """
+    from apps.training.engine.chosen import keep_chosen, library_versions, usable_cores
     from apps.training.engine.spec import read_spec
 
-    threads = read_spec(run_dir / "spec.json").threads or len(os.sched_getaffinity(0))
+    cores = usable_cores()
+    wanted = read_spec(run_dir / "spec.json").threads or cores
+    chosen = keep_chosen(run_dir / "chosen.json", threads=wanted, cores=cores, versions=library_versions())
+    threads = int(chosen["threads"])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     # Threads that wait by spinning hold a core which the web server or another trainer needs: with one busy neighbour

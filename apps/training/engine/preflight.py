@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.training.engine.chosen import keep_chosen, read_chosen
 from apps.training.engine.data import EncodedRow, make_batch, split
 from apps.training.engine.model import token_losses
 
@@ -52,7 +51,7 @@ def choose_precision(
         return _time_steps(model, part, pad_id=pad_id, plain_head=plain_head, precision=precision, clock=clock)
 
     timed: dict[str, float | None] = {"float32": None, "bfloat16": None}
-    before = _read_choice(chosen_file)
+    before = read_chosen(chosen_file).get("precision")
     if before is not None:
         precision, reason = before, "chosen when this run first started"
         timed[precision] = seconds(precision)
@@ -64,7 +63,7 @@ def choose_precision(
         if _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported"):
             timed["bfloat16"] = seconds("bfloat16")
         precision, reason = _decide(plain, timed["bfloat16"])
-    _write_choice(chosen_file, precision)
+    keep_chosen(chosen_file, precision=precision)
     return Choice(precision, reason, timed, tokens / max(timed[precision] or 0.0, 1e-9))
 
 
@@ -102,15 +101,3 @@ def _has(name: str) -> bool:
 
     check = getattr(torch.cpu, name, None)
     return bool(check()) if check is not None else False
-
-
-def _read_choice(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    return str(json.loads(path.read_text(encoding="utf-8"))["precision"])
-
-
-def _write_choice(path: Path, precision: str) -> None:
-    writing = path.with_suffix(".writing")
-    writing.write_text(json.dumps({"precision": precision}) + "\n", encoding="utf-8")
-    os.replace(writing, path)

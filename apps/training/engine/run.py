@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from apps.training.engine.certificate import certified_rows, certify, model_log_probabilities, require_passed
 from apps.training.engine.checkpoint import publish
+from apps.training.engine.chosen import changes, library_versions, read_chosen, usable_cores
 from apps.training.engine.events import Finished, Progress, Started, Stopped
 from apps.training.engine.export import (
     export_adapter,
@@ -49,10 +50,13 @@ def run_training(
 ) -> Outcome:
     """Carry a run as far as it goes. Raises TrainingError with a plain sentence when it cannot go on."""
     result, partial = run_dir / "result", run_dir / "result.partial"
-    report.emit(Started(os.getpid(), _resumed_from(run_dir), threads, _versions(), cpu_capability()))
+    versions = library_versions()
+    report.emit(Started(os.getpid(), _resumed_from(run_dir), threads, versions, cpu_capability()))
     if (result / "summary.json").is_file():
         report.emit(_finished(result))
         return "finished"
+    for change in changes(read_chosen(run_dir / "chosen.json"), versions=versions, cores=usable_cores()):
+        report.warn(change)
     job = load_job(run_dir)
     partial.mkdir(exist_ok=True)
     kept = run_dir / "trained.json"
@@ -170,10 +174,3 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def _resumed_from(run_dir: Path) -> int | None:
     names = sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
     return int(names[-1].removeprefix("step-")) if names else None
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "transformers", "peft", "tokenizers", "safetensors", "ctranslate2", "numpy")
-    return {name: version(name) for name in names}

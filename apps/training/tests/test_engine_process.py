@@ -52,6 +52,33 @@ def test_a_pause_exits_10_and_a_start_without_it_goes_on(base: Path, tmp_path: P
     assert (run_dir / "result" / "certificate.json").is_file()
 
 
+def run_engine_on_cores(run_dir: Path, cores: set[int]) -> None:
+    os.sched_setaffinity(0, cores)
+    run_engine(run_dir)
+
+
+def test_a_resumed_run_keeps_its_threads_and_says_what_has_changed(base: Path, tmp_path: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    assert len(cores) > 1, "this test needs a second core"
+    run_dir = write_run(tmp_path / "run", base, certify_rows=1, threads=0)
+    (run_dir / "control").write_text("pause\n", encoding="utf-8")
+    assert in_process(run_engine_on_cores, run_dir, set(cores[:2])) == 10
+    before = read_events(run_dir / "events.jsonl")
+    assert not [event for event in before if event.get("level") == "warning"]
+    (run_dir / "control").unlink()
+    chosen = json.loads((run_dir / "chosen.json").read_text(encoding="utf-8"))
+    assert (chosen["threads"], chosen["cores"], chosen["precision"]) == (2, 2, "float32")
+    (run_dir / "chosen.json").write_text(json.dumps({**chosen, "versions": {**chosen["versions"], "torch": "0.1"}}))
+
+    assert in_process(run_engine_on_cores, run_dir, {cores[0]}) == 0
+    after = read_events(run_dir / "events.jsonl")[len(before) :]
+    assert [event["threads"] for event in after if event["type"] == "started"] == [2]
+    libraries, fewer = [event["text"] for event in after if event.get("level") == "warning"]
+    assert f"torch 0.1, now {chosen['versions']['torch']}." in libraries
+    assert "numpy" not in libraries
+    assert fewer == "This run keeps its 2 threads and goes on slower. Usable cores: 2 at its first start, now 1."
+
+
 def test_a_cancel_exits_11(base: Path, tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", base)
     (run_dir / "control").write_text("cancel", encoding="utf-8")
