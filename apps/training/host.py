@@ -34,7 +34,7 @@ from apps.core.processes.tree import process_key
 from apps.training import workdir
 from apps.training.events import failure_text, record_events
 from apps.training.models import DeviceLease, TrainingRun
-from apps.training.services.registry import model_version_register
+from apps.training.services.registry import StoredModelDamaged, model_version_register
 from apps.training.services.runs import training_run_failed
 
 log = logging.getLogger(__name__)
@@ -240,6 +240,9 @@ def _end(host: Host, code: int) -> int:
                 model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
         except Conflict:
             return 3
+        except StoredModelDamaged as error:
+            workdir.forget_result(host.folder)
+            _fail(host, str(error))
     elif code == EXIT_CANCELLED:
         jobs.finish(run, to=JobStatus.CANCELLED, phase="")
     elif host.leaving and (code < 0 or (code == EXIT_PAUSED and not _stop_is_wanted(run))):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from django.conf import settings
@@ -31,16 +32,18 @@ def prepare(run: TrainingRun) -> Path:
         validation = rows.validation_rows(run.dataset_version)
         _write(folder / "train.jsonl", _as_lines(train, prompt))
         _write(folder / "validation.jsonl", _as_lines(validation, prompt))
-        _write(folder / "spec.json", json.dumps(_spec(run, validation), indent=2))
+        _write(folder / "spec.json", json.dumps(_spec(run, validation, folder), indent=2))
     return folder
 
 
-def _spec(run: TrainingRun, validation: tuple[Example, ...]) -> dict[str, object]:
+def _spec(run: TrainingRun, validation: tuple[Example, ...], folder: Path) -> dict[str, object]:
+    base = local_folder(run.base_model.artifact) / "hf"
     return {
         "threads": settings.TRAINING_THREADS,
         **run.spec,
-        # Last, so that no run's own spec can name another folder.
-        "base_model": str(local_folder(run.base_model.artifact) / "hf"),
+        # Last, so that no run's own spec can name another folder. Relative, so that a run that was interrupted goes on
+        # where the installation was moved to; the spec is written once, since a checkpoint holds its hash.
+        "base_model": os.path.relpath(base.resolve(), folder.resolve()),
         "base_name": run.base_model.name,
         "sample_ids": [row.id for row in validation[:SAMPLE_ROWS]],
     }
@@ -69,6 +72,14 @@ def ask(folder: Path, what: str) -> None:
         _write(folder / "control", what)
     else:
         (folder / "control").unlink(missing_ok=True)
+
+
+def forget_result(folder: Path) -> None:
+    """Let the engine export again: it goes on from the last checkpoint, which is the trained model."""
+    # In this order, so that a kill in between leaves what the engine can go on from.
+    (folder / "trained.json").unlink(missing_ok=True)
+    if (folder / "result").exists():
+        shutil.rmtree(folder / "result")
 
 
 def new_events(folder: Path, offset: int) -> tuple[list[dict[str, object]], int]:

@@ -87,7 +87,10 @@ def verify(folder: Path) -> list[str]:
     path = folder / "certificate.json"
     if not path.is_file():
         return ["certificate.json is missing."]
-    certificate = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        certificate = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ["certificate.json cannot be read."]
     problems = list(certificate["problems"])
     found = {name: sha for name, sha in hash_files(folder).items() if name not in ("certificate.json", "summary.json")}
     for name in sorted(certificate["files"].keys() | found.keys()):

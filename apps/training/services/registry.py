@@ -1,6 +1,7 @@
 """From a finished run to a version in the registry, exactly once."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,36 @@ from apps.accounts.models import Team
 from apps.core import audit, jobs
 from apps.core.access import require
 from apps.core.artifacts import folder_digest, local_folder, put_folder
-from apps.core.errors import Conflict
+from apps.core.errors import ApplicationError, Conflict
 from apps.core.faults import fault_point
 from apps.core.models import JobStatus
 from apps.core.storable import storable_json
 from apps.providers.services import language_model_ready
+from apps.training.engine.certificate import verify
 from apps.training.models import ModelVersion, TrainingRun
 
 SERVED = "models"
+
+
+class StoredModelDamaged(ApplicationError):
+    """Files were lost or changed between the certificate and the registration. Exported again, they are whole."""
+
+    code = "model_damaged"
 
 
 def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finished: dict[str, Any]) -> ModelVersion:
     """Store the result folder, freeze the facts on the model, add the version and end the run: all or nothing.
 
     `finished` is the engine's last event. Called again after a kill it finds the stored folder and goes on; called
-    again after it was done it returns the version. Conflict when another attempt holds the run.
+    again after it was done it returns the version. Conflict when another attempt holds the run; StoredModelDamaged when
+    the stored files are not those that were certified.
     """
     require(run, actor, "edit")
     artifact = put_folder(result, f"{SERVED}/{run.language_model.served_name}")
     fault_point("register")
     # Of what is stored, which an earlier attempt may have put there: digest and certificate are the served files'.
     stored = local_folder(artifact)
+    _check_stored(run, stored)
     certificate = storable_json(json.loads((stored / "certificate.json").read_text()))
     digest = folder_digest(stored)
     with transaction.atomic():
@@ -61,6 +71,22 @@ def model_version_register(*, actor: Any, run: TrainingRun, result: Path, finish
         )
         audit.record(actor=actor, verb="model_version.registered", target=version, digest=version.digest)
     return version
+
+
+def _check_stored(run: TrainingRun, stored: Path) -> None:
+    """What is registered is served from then on, so it must be what the certificate describes, to the last byte."""
+    if ModelVersion.objects.filter(run=run).exists():
+        return
+    problems = verify(stored)
+    if not problems:
+        return
+    if not jobs.heartbeat(run):
+        raise Conflict(_("Another attempt of this training has taken over."))
+    # Nothing refers to it yet; left there, it would be taken for the work of the next attempt.
+    shutil.rmtree(stored)
+    raise StoredModelDamaged(
+        _("The stored model is not the one that was certified. %(problems)s") % {"problems": " ".join(problems)}
+    )
 
 
 def _version_create(

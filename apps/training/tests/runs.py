@@ -11,6 +11,7 @@ from apps.accounts.models import Team
 from apps.core import jobs
 from apps.core.models import JobStatus
 from apps.core.tests.factories import TrainingRunFactory
+from apps.training.engine.checkpoint import hash_files
 from apps.training.models import TrainingRun
 
 
@@ -33,7 +34,8 @@ def taken_over(run: TrainingRun) -> TrainingRun:
 def result_folder(folder: Path, weights: str = "weights") -> Path:
     (folder / "ct2").mkdir(parents=True)
     (folder / "ct2" / "model.bin").write_text(weights)
-    (folder / "certificate.json").write_text(json.dumps({"checked": weights}))
+    certificate = {"checked": weights, "passed": True, "problems": [], "files": hash_files(folder)}
+    (folder / "certificate.json").write_text(json.dumps(certificate))
     return folder
 
 

@@ -16,6 +16,7 @@ from apps.training.engine.job import Job, load_job
 from apps.training.engine.report import Reporter
 from apps.training.engine.run import run_training
 from apps.training.tests.tiny_models import build_model, copy_run, row, write_rows, write_run
+from apps.training.workdir import forget_result
 
 
 def finish(run_dir: Path, *, stop: object = None) -> str:
@@ -187,6 +188,19 @@ def test_a_run_killed_between_merge_and_conversion_goes_on_without_training(
     weights = ("adapter/adapter_model.safetensors", "merged/model.safetensors", "ct2/model.bin")
     assert {name: certificate["files"][name] for name in weights} == {name: expected["files"][name] for name in weights}
     assert not (run_dir / "result.partial").exists()
+    assert verify(run_dir / "result") == []
+
+
+def test_a_result_that_was_forgotten_is_exported_again_from_the_last_checkpoint(
+    finished: dict[str, Path], tmp_path: Path
+) -> None:
+    run_dir = copy_run(finished["llama-lora"], tmp_path / "run")
+    weights = run_dir / "result" / "merged" / "model.safetensors"
+    before = weights.read_bytes()
+    forget_result(run_dir)
+    assert not weights.exists()
+    assert finish(run_dir) == "finished"
+    assert weights.read_bytes() == before
     assert verify(run_dir / "result") == []
 
 

@@ -1,6 +1,8 @@
 """From a finished run to one version in the registry, whatever is killed or repeated on the way."""
 
+import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from apps.core.tests.factories import LanguageModelFactory
 from apps.experiments import rows
 from apps.experiments.tests.world import prompt_of, version_of
 from apps.training import workdir
+from apps.training.engine.spec import read_spec, resolve
 from apps.training.models import ModelVersion, TrainingRun
-from apps.training.services.registry import model_version_register
+from apps.training.services.registry import StoredModelDamaged, model_version_register
 from apps.training.services.runs import training_run_create, training_run_start
 from apps.training.tests.runs import claimed_run, finished, result_folder, taken_over
 
@@ -48,7 +51,7 @@ def test_a_registered_run_is_finished_ready_and_has_its_lineage(run: TrainingRun
     assert version.digest == folder_digest(result) == folder_digest(local_folder(model.artifact))
     assert version.lineage["dataset"] == run.dataset_version.content_hash
     assert version.lineage["seconds"] == 2.5
-    assert version.certificate == {"checked": "weights"}
+    assert version.certificate["checked"] == "weights"
     assert AuditEvent.objects.filter(verb="model_version.registered").count() == 1
 
 
@@ -89,6 +92,57 @@ def test_an_attempt_that_was_taken_over_registers_nothing(run: TrainingRun, resu
     assert register(new, result).number == 1
 
 
+def damage_weights(folder: Path) -> None:
+    (folder / "ct2" / "model.bin").write_text("wei")
+
+
+def damage_certificate(folder: Path) -> None:
+    certificate = json.loads((folder / "certificate.json").read_text())
+    (folder / "certificate.json").write_text(json.dumps({**certificate, "problems": ["Row x differs."]}))
+
+
+def damage_lose(folder: Path) -> None:
+    (folder / "ct2" / "model.bin").unlink()
+
+
+def damage_torn(folder: Path) -> None:
+    (folder / "certificate.json").write_text('{"checked": ')
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (damage_torn, r"certificate\.json cannot be read\."),
+        (damage_weights, r"ct2/model\.bin is not the file that was certified\."),
+        (damage_lose, r"ct2/model\.bin is missing\."),
+        (damage_certificate, r"Row x differs\."),
+    ],
+)
+def test_a_stored_model_that_is_not_the_certified_one_is_not_registered(
+    damage: Any, said: str, run: TrainingRun, result: Path, tmp_path: Path
+) -> None:
+    stored = local_folder(f"models/{run.language_model.served_name}")
+    shutil.copytree(result_folder(tmp_path / "stored"), stored)
+    damage(stored)
+    with pytest.raises(StoredModelDamaged, match=said):
+        register(run, result)
+    assert not ModelVersion.objects.exists()
+    run.language_model.refresh_from_db()
+    assert (run.language_model.state, TrainingRun.objects.get().status) == ("planned", JobStatus.RUNNING)
+    # What was found is gone, so that the next attempt stores a whole one.
+    assert register(run, result).digest == folder_digest(stored)
+
+
+def test_an_attempt_that_was_taken_over_leaves_a_damaged_store_alone(run: TrainingRun, result: Path) -> None:
+    stored = local_folder(f"models/{run.language_model.served_name}")
+    shutil.copytree(result, stored)
+    damage_lose(stored)
+    taken_over(run)
+    with pytest.raises(Conflict, match="Another attempt"):
+        register(run, result)
+    assert stored.exists()
+
+
 def die_registering(pk: int, result: str, folder: str) -> None:
     os.environ.update(LLMOPT_FAULT="register", LLMOPT_FAULT_DIR=folder)
     register(TrainingRun.objects.get(pk=pk), Path(result))
@@ -108,7 +162,7 @@ def test_a_kill_between_the_files_and_the_rows_is_made_good_by_the_next_attempt(
     assert ModelVersion.objects.get() == version
     stored = local_folder(f"models/{run.language_model.served_name}")
     assert version.digest == folder_digest(stored)
-    assert version.certificate == {"checked": (stored / "ct2" / "model.bin").read_text()}
+    assert version.certificate["checked"] == (stored / "ct2" / "model.bin").read_text()
 
 
 def test_versions_of_a_team_are_numbered_without_gaps(team: Team, tmp_path: Path) -> None:
@@ -178,3 +232,20 @@ def test_the_engine_reads_training_and_validation_rows_and_no_test_row(team: Tea
     assert (folder / "train.jsonl").read_text().count("\n") == version.train_count
     assert (folder / "validation.jsonl").read_text().count("\n") == version.validation_count
     assert '"/etc"' not in (folder / "spec.json").read_text()
+
+
+def test_a_run_that_was_interrupted_finds_its_base_model_where_the_installation_was_moved_to(
+    team: Team, bob: User, settings: Any, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    settings.VAR_DIR = before
+    artifacts = {**settings.STORAGES["artifacts"], "OPTIONS": {"location": before / "artifacts"}}
+    settings.STORAGES = {**settings.STORAGES, "artifacts": artifacts}
+    (before / "artifacts" / "models" / "base" / "hf").mkdir(parents=True)
+    folder = workdir.prepare(plan(team, bob))
+    before.rename(after)
+
+    moved = after / folder.relative_to(before)
+
+    spec = read_spec(moved / "spec.json")
+    assert resolve(moved, spec.base_model).samefile(after / "artifacts" / "models" / "base" / "hf")
