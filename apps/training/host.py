@@ -245,7 +245,8 @@ def _end(host: Host, code: int) -> int:
             _fail(host, str(error))
     elif code == EXIT_CANCELLED:
         jobs.finish(run, to=JobStatus.CANCELLED, phase="")
-    elif host.leaving and (code < 0 or (code == EXIT_PAUSED and not _stop_is_wanted(run))):
+    elif (host.leaving and code < 0) or (code == EXIT_PAUSED and not _stop_is_wanted(run)):
+        # A pause that nobody asked for, too: the engine was told to stop by a signal of its own.
         _give_back(run)
     elif code == EXIT_PAUSED:
         jobs.finish(run, to=JobStatus.PAUSED)

@@ -234,6 +234,18 @@ def test_a_host_that_is_asked_to_stop_saves_and_waits_for_the_next_start(install
 
 
 @pytest.mark.slow
+def test_a_run_whose_engine_alone_is_asked_to_stop_is_not_paused_for_ever(installation: Installation) -> None:
+    machine = Machine(installation, epochs=200)
+    host = machine.start(machine.claim())
+    machine.wait_for_event("checkpoint")
+    os.kill(machine.look()["engine"], signal.SIGTERM)
+    assert machine.end_of(host) == 0
+    assert (machine.events()[-1]["type"], machine.events()[-1]["reason"]) == ("stopped", "pause")
+    seen = machine.look()
+    assert (seen["status"], seen["claim"], seen["attempt"], seen["lease"]) == ("queued", "", 0, 0)
+
+
+@pytest.mark.slow
 def test_a_cancel_of_a_run_that_is_pausing_ends_it_as_cancelled(installation: Installation) -> None:
     machine = Machine(installation, epochs=200)
     host = machine.start(machine.claim())
