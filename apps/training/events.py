@@ -10,6 +10,7 @@ from apps.core import live
 from apps.core.engine.messages import Sentence
 from apps.core.errors import translated
 from apps.core.models import JobStatus
+from apps.training.engine.checkpoint import KEEP
 from apps.training.models import Checkpoint, MetricPoint, SampleOutput, TrainingRun
 
 Event = dict[str, Any]
@@ -142,6 +143,9 @@ def _checkpoint(run: TrainingRun, event: Event, fields: Fields) -> Fields:
     Checkpoint.objects.update_or_create(
         run=run, step=event["step"], defaults={"digest": event["sha256"], "size_bytes": event["bytes"]}
     )
+    # The engine has deleted the files of all before these.
+    kept = list(run.checkpoints.order_by("-step").values_list("pk", flat=True)[:KEEP])
+    run.checkpoints.exclude(pk__in=kept).delete()
     return _log(run, fields, event, f"checkpoint at step {event['step']}, {event['bytes'] / 2**20:.1f} MiB")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apps.training.engine.certificate import certified_rows, certify, model_log_probabilities, require_passed
-from apps.training.engine.checkpoint import publish
+from apps.training.engine.checkpoint import damage, publish
 from apps.training.engine.chosen import changes, library_versions, read_chosen, usable_cores
 from apps.training.engine.events import Finished, Progress, Started, Stopped
 from apps.training.engine.export import (
@@ -172,5 +172,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _resumed_from(run_dir: Path) -> int | None:
-    names = sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
-    return int(names[-1].removeprefix("step-")) if names else None
+    """The step of the newest whole state, which is the one that the training loop will load."""
+    newest_first = sorted((run_dir / "checkpoints").glob("step-*"), reverse=True)
+    whole = next((path.name for path in newest_first if damage(path) is None), None)
+    return int(whole.removeprefix("step-")) if whole is not None else None

@@ -15,7 +15,16 @@ import pytest
 
 from apps.training.engine.events import EventLog, Log, read_events
 from apps.training.engine.report import Reporter
-from apps.training.tests.tiny_models import SPAWNER, build_model, in_process, row, run_engine, write_rows, write_run
+from apps.training.tests.tiny_models import (
+    SPAWNER,
+    build_model,
+    in_process,
+    row,
+    run_engine,
+    train_until_killed,
+    write_rows,
+    write_run,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,6 +86,19 @@ def test_a_resumed_run_keeps_its_threads_and_says_what_has_changed(base: Path, t
     assert f"torch 0.1, now {chosen['versions']['torch']}." in libraries
     assert "numpy" not in libraries
     assert fewer == "This run keeps its 2 threads and goes on slower. Usable cores: 2 at its first start, now 1."
+
+
+def test_a_start_names_the_state_that_it_goes_on_from_and_not_a_damaged_one(base: Path, tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "run", base, certify_rows=1)
+    assert in_process(train_until_killed, run_dir, 7) == -signal.SIGKILL
+    newest = max((run_dir / "checkpoints").glob("step-*"))
+    assert newest.name == "step-00000006"
+    (newest / "weights.safetensors").write_bytes(b"torn")
+    assert in_process(run_engine, run_dir) == 0
+    events = read_events(run_dir / "events.jsonl")
+    (started,) = [event for event in events if event["type"] == "started"]
+    assert started["resumed_from_step"] == 3
+    assert any("Going on from step 3 of 10" in event.get("text", "") for event in events)
 
 
 def test_a_cancel_exits_11(base: Path, tmp_path: Path) -> None:

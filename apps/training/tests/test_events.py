@@ -90,6 +90,15 @@ def test_a_resumed_engine_repeats_steps_without_doubling_them(run: TrainingRun) 
     assert Checkpoint.objects.count() == 1
 
 
+def test_only_the_checkpoints_whose_files_are_kept_stand_in_the_database(team: Team, run: TrainingRun) -> None:
+    other = claimed_run(team)
+    record_events(other, [event("checkpoint", step=1, sha256="x", bytes=1)], offset=1)
+    for step in (3, 6, 9, 12, 12):
+        record_events(run, [event("checkpoint", step=step, sha256="x", bytes=1)], offset=step)
+    assert list(run.checkpoints.values_list("step", flat=True)) == [9, 12]
+    assert other.checkpoints.count() == 1
+
+
 def test_phases_add_up_over_interruptions(run: TrainingRun) -> None:
     parts = [("started", None), ("finished", 2.0), ("started", None), ("finished", 3.0)]
     record_events(run, [event("phase", phase="load", state=state, seconds=s) for state, s in parts], offset=1)
