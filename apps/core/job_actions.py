@@ -5,9 +5,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.core.jobs import ENDED
+from apps.core.jobs import AT_WORK, ENDED
 from apps.core.models import JobModel, JobStatus
 from apps.core.roles import roles_for
+
+# (action, label of its button, what is asked before it: empty for one that takes nothing away)
+Action = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class JobPart:
     job: Any
     kind: str
     state: str
-    actions: tuple[tuple[str, str], ...]
+    actions: tuple[Action, ...]
 
     @property
     def total(self) -> int | None:
@@ -36,24 +39,42 @@ def job_part(job: JobModel, *, role: str | None) -> JobPart:
 
 def shown_state(job: JobModel) -> str:
     """The state to show: a wish that the process has not yet followed is a state of its own."""
-    if job.status == JobStatus.RUNNING and job.cancel_requested:
+    if job.status in AT_WORK and job.cancel_requested:
         return "cancelling"
-    if job.status == JobStatus.RUNNING and job.pause_requested:
+    if job.status in AT_WORK and job.pause_requested:
         return "pausing"
     return str(job.status)
 
 
-def offered_actions(job: JobModel) -> tuple[tuple[str, str], ...]:
-    """(action, label) of what the state allows; a wish that is already on its way is not offered again."""
-    pause, cancel = ("pause", _("Pause job")), ("cancel", _("Cancel job"))
-    if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+def offered_actions(job: JobModel) -> tuple[Action, ...]:
+    """What the state allows; a wish that is already on its way is not offered again."""
+    pause: Action = ("pause", _("Pause job"), "")
+    cancel: Action = ("cancel", _("Cancel job"), cancel_question(job))
+    if job.status in AT_WORK:
         offered = (
             () if job.pause_requested or job.cancel_requested else (pause,),
             () if job.cancel_requested else (cancel,),
         )
         return (*offered[0], *offered[1])
     if job.status == JobStatus.PAUSED:
-        return (("resume", _("Resume job")), cancel)
+        return (("resume", _("Resume job"), ""), cancel)
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
-        return (("resume", _("Retry job")),)
+        return (("resume", _("Retry job"), ""),)
     return ()
+
+
+def cancel_question(job: JobModel) -> str:
+    """What a person agrees to who cancels the job."""
+    if job.has_parts:
+        return _("The evaluations and the training that it has started stop with it. What they have finished is kept.")
+    return _("The job stops at its next step. What it has finished is kept.")
+
+
+def pressed_text(job: JobModel, action: str) -> str:
+    """What follows from an action, once it is pressed."""
+    said = {
+        "cancel": (_("The job stops at its next step."), _("The job stops, and what it has started with it.")),
+        "pause": (_("The job saves and pauses."), _("The job pauses, and what it has started with it.")),
+        "resume": (_("The job goes on."), _("The job goes on, and what it had started with it.")),
+    }
+    return said[action][job.has_parts]

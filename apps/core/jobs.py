@@ -36,6 +36,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     JobStatus.SUCCEEDED: frozenset(),
 }
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+AT_WORK = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+STOPPED = frozenset({JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _lock(row: JobModel) -> None:
 
 
 def job_cancel(*, actor: Any, row: JobModel) -> None:
-    """Stop a job. A waiting one ends at once, a running one at its next step."""
+    """Stop a job and what it has started. A waiting one ends at once, a running one at its next step."""
     with transaction.atomic():
         require(row, actor, "edit")
         _lock(row)
@@ -213,38 +215,62 @@ def job_cancel(*, actor: Any, row: JobModel) -> None:
             raise Conflict(_("This job has already ended."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.cancelled", target=row)
         type(row)._default_manager.filter(pk=row.pk).update(cancel_requested=True)
-        transition(
-            row,
-            to=JobStatus.CANCELLED,
-            allowed_from=(JobStatus.PLANNED, JobStatus.QUEUED, JobStatus.PAUSED),
-            finished_at=timezone.now(),
-        )
+        # One that waits for its next slice while a part of it works ends in that slice, after the part.
+        waiting = (JobStatus.QUEUED,) if parts_stop(actor=actor, row=row, cancel=True) else ()
+        at_once = (JobStatus.PLANNED, JobStatus.PAUSED, *waiting)
+        transition(row, to=JobStatus.CANCELLED, allowed_from=at_once, finished_at=timezone.now())
         live.publish(row, "status")
 
 
 def job_pause(*, actor: Any, row: JobModel) -> None:
-    """Ask a job to save and stop, so that it can go on later."""
+    """Ask a job and what it has started to save and stop, so that they can go on later."""
     with transaction.atomic():
         require(row, actor, "edit")
         _lock(row)
-        if row.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
+        if row.status not in AT_WORK:
             raise Conflict(_("Only a waiting or running job can be paused."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.paused", target=row)
         type(row)._default_manager.filter(pk=row.pk).update(pause_requested=True)
-        transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,))
+        if parts_stop(actor=actor, row=row, cancel=False):
+            transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,))
         live.publish(row, "status")
 
 
 def job_resume(*, actor: Any, row: JobModel) -> None:
-    """Queue a paused, failed or cancelled job again. It goes on from what was kept."""
+    """Queue a paused, failed or cancelled job again, and what it had started. They go on from what was kept."""
     with transaction.atomic():
         require(row, actor, "edit")
-        if row.status not in {JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED}:
+        if row.status not in STOPPED:
             raise Conflict(_("Only a paused, failed or cancelled job can go on."))
         # In one step with the status: a second press must not take the attempt from the process that already works.
         if not enqueue(row, cancel_requested=False, pause_requested=False, attempt=0):
             raise Conflict(_("This job goes on already."))
         audit.record(actor=actor, verb=f"{row._meta.model_name}.resumed", target=row)
+        _parts_resume(actor=actor, row=row)
+
+
+def parts_stop(*, actor: Any, row: JobModel, cancel: bool) -> bool:
+    """Cancel or pause what a job has started. True when none of it is at work any more."""
+    press = job_cancel if cancel else job_pause
+    with transaction.atomic():
+        for part in row.parts():
+            _lock(part)
+            asked = part.cancel_requested or (part.pause_requested and not cancel)
+            if (part.status in AT_WORK and not asked) or (part.status == JobStatus.PAUSED and cancel):
+                press(actor=actor, row=part)
+        return not any(part.status in AT_WORK for part in row.parts())
+
+
+def _parts_resume(*, actor: Any, row: JobModel) -> None:
+    """Queue again what a job had started. Conflict while a process still follows the wish to stop."""
+    for part in row.parts():
+        _lock(part)
+        if part.status in STOPPED:
+            job_resume(actor=actor, row=part)
+        elif part.cancel_requested or part.pause_requested:
+            if part.status == JobStatus.RUNNING:
+                raise Conflict(_("%(job)s is still stopping. Try again in a moment.") % {"job": part})
+            type(part)._default_manager.filter(pk=part.pk).update(cancel_requested=False, pause_requested=False)
 
 
 def reap(now: datetime | None = None) -> int:
@@ -257,11 +283,10 @@ def _reap_kind(kind: JobKind, now: datetime) -> int:
     dead_before = now - timedelta(seconds=settings.JOB_DEAD_AFTER_SECONDS)
     lost_before = now - timedelta(seconds=settings.JOB_REQUEUE_AFTER_SECONDS)
     rows = kind.model_class._default_manager
-    touched = 0
     for row in rows.filter(status=JobStatus.RUNNING).filter(
         Q(heartbeat_at__lt=dead_before) | Q(heartbeat_at__isnull=True)
     ):
-        touched += _recover(kind, row)
+        yield row, _recover
     # A time that lies ahead was written before the clock was set back. A message too many loses the claim, and no more.
     lost = Q(queued_at__lt=lost_before) | Q(queued_at__gt=now + (now - lost_before))
     for row in rows.filter(lost, status=JobStatus.QUEUED):

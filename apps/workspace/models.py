@@ -4,10 +4,14 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.models import JobModel
+from apps.core.models import JobModel, JobStatus
+from apps.evaluation.models import Evaluation
+from apps.training.models import TrainingRun
 
 
 class Quickstart(JobModel):
+    has_parts = True
+
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="quickstarts")
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     # The committed definition it follows, and the hash of that file: another file is another quickstart.
@@ -32,3 +36,10 @@ class Quickstart(JobModel):
 
     def __str__(self) -> str:
         return f"Quickstart {self.definition_hash[:8]}"
+
+    def parts(self) -> list[JobModel]:
+        """Its evaluations and its training run, as they are stored now."""
+        untouched = (JobStatus.PLANNED, JobStatus.SUCCEEDED)
+        evaluations = Evaluation.objects.filter(experiment__quickstart=self).exclude(status__in=untouched)
+        runs = TrainingRun.objects.filter(quickstart=self).exclude(status__in=untouched)
+        return [*evaluations.order_by("id"), *runs]

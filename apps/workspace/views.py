@@ -15,6 +15,7 @@ from apps.accounts.pages import safe_next, team_page
 from apps.accounts.selectors import role_in
 from apps.core import jobs
 from apps.core.errors import Conflict
+from apps.core.job_actions import pressed_text
 from apps.core.pages import page_number, render_page
 from apps.core.roles import roles_for
 from apps.workspace import selectors
@@ -102,10 +103,5 @@ def job_change(request: HttpRequest, team: Team, kind: str, uid: str, action: st
     except Conflict as error:
         messages.error(request, error.message)
     else:
-        done = {
-            "cancel": _("The job stops at its next step."),
-            "pause": _("The job saves and pauses."),
-            "resume": _("The job goes on."),
-        }
-        messages.success(request, done[action])
+        messages.success(request, pressed_text(row, action))
     return redirect(safe_next(request, reverse("jobs", args=[team.slug])))

@@ -1,5 +1,7 @@
 """Rows that describe work. The row is the truth; the queue only carries its id."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +20,9 @@ class JobStatus(models.TextChoices):
 
 class JobModel(ScopedModel):
     """What every job row carries; apps.core.jobs is the only writer of these fields."""
+
+    # Whether such a job starts other jobs and waits for them: `parts`.
+    has_parts: ClassVar[bool] = False
 
     status = models.CharField(max_length=12, choices=JobStatus.choices, default=JobStatus.PLANNED, db_index=True)
     attempt = models.PositiveIntegerField(default=0)
@@ -39,6 +44,10 @@ class JobModel(ScopedModel):
 
     class Meta:
         abstract = True
+
+    def parts(self) -> "list[JobModel]":
+        """Jobs that this one has started and that have not succeeded. What is pressed on it is pressed on them too."""
+        return []
 
 
 class Canary(models.Model):

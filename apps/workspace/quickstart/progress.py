@@ -13,6 +13,8 @@ from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, STEPS, TUNED
 
 _FINAL_OF = {"plain": (PLAIN,), "few_shot": (FEW_SHOT,), "tuned": (TUNED,), "baselines": tuple(NAMES.values())}
+# What a step that has begun is called when its job is not at work.
+_AT_REST: dict[str, str] = {JobStatus.FAILED: "failed", JobStatus.CANCELLED: "cancelled", JobStatus.PAUSED: "paused"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _step(
         name=name,
         label=label,
         state=state,
-        seconds=_seconds(times, state),
+        seconds=_seconds(quickstart, times),
         done=sum(job.done for job in jobs),
         total=_total(quickstart, name, jobs),
         seconds_left_low=shown.seconds_left_low if shown else None,
@@ -85,12 +87,13 @@ def _state(quickstart: Quickstart, name: str, times: dict[str, str]) -> str:
         return "done"
     if "started" not in times:
         return "waiting"
-    return "failed" if quickstart.status == JobStatus.FAILED else "running"
+    return _AT_REST.get(quickstart.status, "running")
 
 
-def _seconds(times: dict[str, str], state: str) -> float | None:
+def _seconds(quickstart: Quickstart, times: dict[str, str]) -> float | None:
     if "started" not in times:
         return None
     start = datetime.fromisoformat(times["started"])
-    end = datetime.fromisoformat(times["finished"]) if "finished" in times else timezone.now()
+    now = quickstart.finished_at if quickstart.status in _AT_REST and quickstart.finished_at else timezone.now()
+    end = datetime.fromisoformat(times["finished"]) if "finished" in times else now
     return (end - start).total_seconds()

@@ -17,7 +17,7 @@ from apps.core.processes import stopping
 from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
-from apps.workspace.quickstart.steps import STEPS, Step, restart_failed_jobs
+from apps.workspace.quickstart.steps import STEPS, Step, StepFailed
 
 SLICE_SECONDS = 50
 POLL_SECONDS = 0.5
@@ -34,11 +34,14 @@ def quickstart_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> Qu
         )
         if created:
             audit.record(actor=actor, verb="quickstart.started", target=quickstart)
-    restart_failed_jobs(quickstart)
     if quickstart.status == JobStatus.PLANNED:
         jobs.enqueue(quickstart)
-    elif quickstart.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED}:
+    elif quickstart.status in jobs.STOPPED:
         jobs.job_resume(actor=actor, row=quickstart)
+    else:
+        for part in quickstart.parts():
+            if part.status in jobs.STOPPED:
+                jobs.job_resume(actor=actor, row=part)
     return quickstart
 
 
@@ -49,12 +52,15 @@ def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
     except Exception as error:
         if is_database_away(error):
             raise  # the reaper gives the quickstart to another worker, and counts the attempt
+        if isinstance(error, StepFailed) and _stop_wanted(quickstart) is not None:
+            jobs.hand_on(quickstart)  # what it waited for was stopped with it: the next slice ends it as that
+            return
         expected = isinstance(error, ApplicationError)
         jobs.fail(
             quickstart,
             error=error.message if isinstance(error, ApplicationError) else f"{type(error).__name__}: {error}",
             kept=_("Every finished step is kept."),
-            next_step=_("Run it again: it goes on from the step that failed."),
+            next_step=_("Press Retry job, or start it again: it goes on from the step that failed."),
         )
         if not expected:
             raise
@@ -67,8 +73,15 @@ def _advance(quickstart: Quickstart) -> None:
         if step is None:
             jobs.finish(quickstart, done=len(STEPS), total=len(STEPS), phase="")
             return
-        if not _is_held(quickstart, step):
+        if not jobs.heartbeat(quickstart, phase=step.name, done=_done_count(quickstart), total=len(STEPS)):
             return
+        wanted = _stop_wanted(quickstart)
+        if wanted is not None:
+            if jobs.parts_stop(actor=None, row=quickstart, cancel=wanted == JobStatus.CANCELLED):
+                jobs.finish(quickstart, to=wanted)
+                return
+            time.sleep(POLL_SECONDS)
+            continue
         _mark(quickstart, step, "started")
         if step.run(quickstart):
             _mark(quickstart, step, "finished")
@@ -78,13 +91,12 @@ def _advance(quickstart: Quickstart) -> None:
     jobs.hand_on(quickstart)
 
 
-def _is_held(quickstart: Quickstart, step: Step) -> bool:
-    """Heartbeat with the phase; False when the claim is lost or the job was stopped meanwhile."""
+def _stop_wanted(quickstart: Quickstart) -> JobStatus | None:
+    """As what somebody wants the job to end. It does once nothing that it started is at work any more."""
     flags = Quickstart.objects.values("cancel_requested", "pause_requested").get(pk=quickstart.pk)
-    if flags["cancel_requested"] or flags["pause_requested"]:
-        jobs.finish(quickstart, to=JobStatus.CANCELLED if flags["cancel_requested"] else JobStatus.PAUSED)
-        return False
-    return jobs.heartbeat(quickstart, phase=step.name, done=_done_count(quickstart), total=len(STEPS))
+    if flags["cancel_requested"]:
+        return JobStatus.CANCELLED
+    return JobStatus.PAUSED if flags["pause_requested"] else None
 
 
 def _steps(quickstart: Quickstart) -> dict[str, dict[str, str]]:

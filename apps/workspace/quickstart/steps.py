@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy
 
 from apps.billing.selectors import experiment_cost
 from apps.billing.services import reservations_sweep
-from apps.core import jobs
 from apps.core.artifacts import folder_digest, local_folder
 from apps.core.errors import ApplicationError
 from apps.core.models import JobModel, JobStatus
@@ -355,13 +354,3 @@ def _job_state_is_done(job: JobModel) -> bool:
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         raise StepFailed(job.error or _("%(job)s was cancelled.") % {"job": job}, code="job_failed")
     return job.status == JobStatus.SUCCEEDED
-
-
-def restart_failed_jobs(quickstart: Quickstart) -> None:
-    """Queue again what failed, was cancelled or paused, so that a new start goes on from where it was."""
-    again = {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED}
-    if quickstart.experiment is not None:
-        for evaluation in quickstart.experiment.evaluations.filter(status__in=again):
-            jobs.job_resume(actor=quickstart.actor, row=evaluation)
-    if quickstart.training_run is not None and quickstart.training_run.status in again:
-        jobs.job_resume(actor=quickstart.actor, row=quickstart.training_run)

@@ -1,7 +1,7 @@
 """Reads that need more than one app."""
 
 from apps.workspace.selectors.home import HomeFacts, home_facts
-from apps.workspace.selectors.jobs import JobRow, job_for, jobs_page, running_count, running_jobs
+from apps.workspace.selectors.jobs import JobRow, job_for, jobs_at_hand, jobs_page, running_count
 from apps.workspace.selectors.progress import ProgressFacts, progress_facts
 from apps.workspace.selectors.shell import shell_facts
 
@@ -11,9 +11,9 @@ __all__ = [
     "ProgressFacts",
     "home_facts",
     "job_for",
+    "jobs_at_hand",
     "jobs_page",
     "progress_facts",
     "running_count",
-    "running_jobs",
     "shell_facts",
 ]

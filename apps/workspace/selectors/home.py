@@ -6,7 +6,7 @@ from typing import Any
 from apps.accounts.models import Team
 from apps.core.models import AuditEvent
 from apps.experiments.models import Experiment
-from apps.workspace.selectors.jobs import JobRow, running_jobs
+from apps.workspace.selectors.jobs import JobRow, jobs_at_hand
 from apps.workspace.verbs import activity_text
 
 CONCLUSIONS = 5
@@ -31,13 +31,13 @@ class HomeFacts:
 
 
 def home_facts(*, user: Any, team: Team, role: str | None) -> HomeFacts:
-    """What runs, the latest conclusions and what happened last."""
+    """What runs or has failed, the latest conclusions and what happened last."""
     experiments = Experiment.objects.for_user(user, "view").filter(team=team)
     concluded = experiments.exclude(conclusion_text="").order_by("-finished_at", "-id")[:CONCLUSIONS]
     events = AuditEvent.objects.for_user(user, "view").filter(team=team).select_related("actor").order_by("-id")
     conclusions = list(concluded)
     return HomeFacts(
-        jobs=running_jobs(user=user, team=team, role=role),
+        jobs=jobs_at_hand(user=user, team=team, role=role),
         conclusions=conclusions,
         activity=[
             Activity(at=event.created_at, actor=_who(event), text=activity_text(event.verb, event.facts))

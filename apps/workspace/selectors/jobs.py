@@ -11,9 +11,8 @@ from apps.accounts.models import Team
 from apps.core import jobs
 from apps.core.access import fetch_for_user
 from apps.core.errors import NotFound
-from apps.core.job_actions import offered_actions, shown_state
+from apps.core.job_actions import JobPart, job_part
 from apps.core.models import JobModel, JobStatus
-from apps.core.roles import roles_for
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSED)
 # What a row's title and link need, so that a list costs one query per kind.
@@ -25,25 +24,16 @@ RELATED = {
 
 
 @dataclass(frozen=True)
-class JobRow:
+class JobRow(JobPart):
     """One job as a list shows it: what it is, where its page is, and what may be pressed now."""
 
-    job: JobModel
-    kind: str
     kind_label: str
     title: str
     url: str
-    state: str
-    actions: tuple[tuple[str, str], ...]
 
     @property
     def active(self) -> bool:
         return self.job.status in ACTIVE
-
-    @property
-    def total(self) -> int | None:
-        """None while nobody knows how much there is to do."""
-        return self.job.total or None
 
 
 def jobs_page(
@@ -59,9 +49,9 @@ def jobs_page(
     return [_row(row, team=team, role=role) for row in rows[offset : offset + limit]], count
 
 
-def running_jobs(*, user: Any, team: Team, role: str | None, limit: int = 5) -> list[JobRow]:
-    """What is at work or waiting, for the home page."""
-    return jobs_page(user=user, team=team, role=role, state="active", limit=limit)[0]
+def jobs_at_hand(*, user: Any, team: Team, role: str | None, limit: int = 5) -> list[JobRow]:
+    """For the home page: what is at work or waits, and what has failed and waits for somebody to press Retry."""
+    return jobs_page(user=user, team=team, role=role, state="at_hand", limit=limit)[0]
 
 
 def running_count(*, user: Any, team: Team) -> int:
@@ -105,6 +95,9 @@ def _queries(*, user: Any, team: Team, kind: str, state: str) -> list[QuerySet[A
             rows = rows.filter(status__in=ACTIVE)
         elif state == "ended":
             rows = rows.exclude(status__in=ACTIVE)
+        elif state == "at_hand":
+            # The failure of a job is told once: a job that waited for another has failed with it.
+            rows = rows.filter(status__in=(*ACTIVE, JobStatus.FAILED) if model.has_parts else ACTIVE)
         related = RELATED.get(model._meta.label_lower, ())
         rows = rows.annotate(rank=rank).order_by("rank", "-created_at", "uid")
         queries.append(rows.select_related(*related) if related else rows)
@@ -122,13 +115,10 @@ def _label(model: Any) -> str:
 
 def _row(job: Any, *, team: Team, role: str | None) -> JobRow:
     return JobRow(
-        job=job,
-        kind=_name(type(job)),
+        **vars(job_part(job, role=role)),
         kind_label=_label(type(job)),
         title=_title(job),
         url=_url(job, team),
-        state=shown_state(job),
-        actions=offered_actions(job) if role in roles_for("edit") else (),
     )
 
 
@@ -141,12 +131,10 @@ def _title(job: Any) -> str:
 
 
 def _url(job: Any, team: Team) -> str:
-    """The page of the object that the job works on."""
-    home = reverse("home", args=[team.slug])
+    """The page of the object that the job works on; empty while there is none."""
     label = job._meta.label_lower
     if label == "training.trainingrun":
-        return f"{home}training/{job.uid}/"
+        return reverse("training_run", args=[team.slug, job.uid])
     if label == "evaluation.evaluation":
-        return f"{home}evaluations/{job.uid}/"
-    experiment = getattr(job, "experiment", None)
-    return f"{home}experiments/{experiment.uid}/" if experiment is not None else ""
+        return reverse("evaluation", args=[team.slug, job.uid])
+    return reverse("experiment", args=[team.slug, job.experiment.uid]) if job.experiment is not None else ""
