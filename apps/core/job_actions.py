@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.core.jobs import AT_WORK, ENDED
+from apps.core.jobs import AT_WORK, ENDED, phase_text
 from apps.core.models import JobModel, JobStatus
 from apps.core.roles import roles_for
 
@@ -30,6 +30,11 @@ class JobPart:
     @property
     def ended(self) -> bool:
         return self.job.status in ENDED
+
+    @property
+    def phase(self) -> str:
+        """What it is doing, in words."""
+        return phase_text(self.job._meta.label, self.job.phase)
 
 
 def job_part(job: JobModel, *, role: str | None) -> JobPart:

@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
@@ -51,6 +52,8 @@ class JobKind:
     may_resume: Callable[[Any], bool] | None = None
     # Called in the transaction in which the reaper fails a row, for what else that means.
     after_failure: Callable[[Any], None] | None = None
+    # What the phases of such a job are called, by the names that its process writes.
+    phases: Callable[[], Mapping[str, str | Promise]] = dict
 
     @property
     def model_class(self) -> Any:
@@ -70,6 +73,12 @@ def kinds() -> list[JobKind]:
 
 def kind_of(row: JobModel) -> JobKind:
     return _KINDS[row._meta.label_lower]
+
+
+def phase_text(kind: str, phase: str) -> str:
+    """A phase of a kind of job (its model, as in `training.TrainingRun`) in words; an unknown one as it is written."""
+    known = _KINDS.get(kind.lower())
+    return str(known.phases().get(phase, phase)) if known is not None else phase
 
 
 def transition(

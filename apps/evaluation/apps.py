@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class EvaluationConfig(AppConfig):
@@ -8,4 +9,10 @@ class EvaluationConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
 
-        register(JobKind(model="evaluation.Evaluation", task="apps.evaluation.tasks.evaluation_slice"))
+        register(
+            JobKind(
+                model="evaluation.Evaluation",
+                task="apps.evaluation.tasks.evaluation_slice",
+                phases=lambda: {"generating": _("Generating")},
+            )
+        )

@@ -8,6 +8,7 @@ class TrainingConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
         from apps.training.launch import host_may_resume
+        from apps.training.selectors import PHASES
         from apps.training.services.runs import training_run_failed
 
         register(
@@ -17,5 +18,6 @@ class TrainingConfig(AppConfig):
                 max_attempts=10,
                 may_resume=host_may_resume,
                 after_failure=lambda run: training_run_failed(actor=None, run=run),
+                phases=lambda: PHASES,
             )
         )

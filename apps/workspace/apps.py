@@ -1,4 +1,7 @@
+from collections.abc import Mapping
+
 from django.apps import AppConfig
+from django.utils.functional import Promise
 
 
 class WorkspaceConfig(AppConfig):
@@ -8,4 +11,17 @@ class WorkspaceConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
 
-        register(JobKind(model="workspace.Quickstart", task="apps.workspace.tasks.quickstart_advance", max_attempts=50))
+        register(
+            JobKind(
+                model="workspace.Quickstart",
+                task="apps.workspace.tasks.quickstart_advance",
+                max_attempts=50,
+                phases=_phases,
+            )
+        )
+
+
+def _phases() -> Mapping[str, str | Promise]:
+    from apps.workspace.quickstart.steps import PHASES
+
+    return PHASES

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from apps.core import formats, textdiff
+from apps.core.jobs import phase_text
 from apps.core.templatetags.ui_states import StateLook, state_look
 
 register = template.Library()
@@ -40,6 +41,12 @@ def number(value: float | None, digits: int | str = 3) -> str:
 def signed(value: float | None, digits: int | str = 3) -> str:
     """A number that carries its sign: a difference."""
     return formats.number_text(value, int(digits), signed=True)
+
+
+@register.filter
+def phase_of(phase: str, kind: str) -> str:
+    """A phase of a kind of job in words."""
+    return phase_text(kind, phase)
 
 
 @register.filter

@@ -216,6 +216,9 @@ STEPS = (
     Step("report", gettext_lazy("Write the report"), write_report),
 )
 
+# What a job's row and a report call them; a report adds the time of all of them together.
+PHASES: dict[str, str | Promise] = {step.name: step.label for step in STEPS} | {"total": gettext_lazy("All together")}
+
 
 def _experiment(quickstart: Quickstart) -> Experiment:
     assert quickstart.experiment is not None
