@@ -35,7 +35,7 @@ from apps.training import workdir
 from apps.training.events import failure_text, record_events
 from apps.training.models import DeviceLease, TrainingRun
 from apps.training.services.registry import StoredModelDamaged, model_version_register
-from apps.training.services.runs import training_run_failed
+from apps.training.services.runs import training_run_cancelled, training_run_failed, training_run_taken_up
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
         _give_back(run)
         os.close(lock)
         return 3
+    training_run_taken_up(actor=None, run=run)
     signal.signal(signal.SIGTERM, lambda *_args: setattr(host, "leaving", True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pid = os.getpid()
@@ -244,17 +245,24 @@ def _end(host: Host, code: int) -> int:
             workdir.forget_result(host.folder)
             _fail(host, str(error))
     elif code == EXIT_CANCELLED:
-        jobs.finish(run, to=JobStatus.CANCELLED, phase="")
+        _finish(run, to=JobStatus.CANCELLED, phase="")
     elif (host.leaving and code < 0) or (code == EXIT_PAUSED and not _stop_is_wanted(run)):
         # A pause that nobody asked for, too: the engine was told to stop by a signal of its own.
         _give_back(run)
     elif code == EXIT_PAUSED:
-        jobs.finish(run, to=JobStatus.PAUSED)
+        _finish(run, to=JobStatus.PAUSED)
     else:
         error = host.last_events.get("error", {})
         _fail(host, failure_text(error) or _engine_died(code))
     live.publish(run, "status")
     return 0
+
+
+def _finish(run: TrainingRun, **changes: Any) -> None:
+    """End the run as it was asked to. A pause may have become a cancel meanwhile; then there will be no model."""
+    with transaction.atomic():
+        if jobs.finish(run, **changes) and run.status == JobStatus.CANCELLED:
+            training_run_cancelled(actor=None, run=run)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.core import audit, jobs
+from apps.core import audit, jobs, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, translated
 from apps.core.models import JobStatus
@@ -86,3 +86,18 @@ def training_run_failed(*, actor: Any, run: TrainingRun) -> None:
     """Say on the model, too, that its run has failed."""
     require(run, actor, "edit")
     language_model_failed(actor=actor, model=run.language_model, error=run.error)
+
+
+def training_run_cancelled(*, actor: Any, run: TrainingRun) -> None:
+    """Say on the model, too, that nobody is making it any more."""
+    require(run, actor, "edit")
+    language_model_failed(actor=actor, model=run.language_model, error=_("Its training was cancelled."))
+
+
+def training_run_taken_up(*, actor: Any, run: TrainingRun) -> None:
+    """Take back what an earlier end of this run said on the model: it is being made again."""
+    require(run, actor, "edit")
+    failed = LanguageModel.objects.filter(pk=run.language_model_id, state=LanguageModel.State.FAILED)
+    with transaction.atomic():
+        if failed.update(state=LanguageModel.State.PLANNED, error=""):
+            live.publish(run.language_model, "status")

@@ -48,6 +48,7 @@ LOOK = f"""{SET_UP}
 run = TrainingRun.objects.get(pk=PK)
 print(json.dumps(dict(status=run.status, error=run.error, kept=run.error_kept, attempt=run.attempt, claim=run.claim,
     done=run.done, offset=run.event_offset, result=run.result, model=run.language_model.state,
+    model_error=run.language_model.error,
     versions=ModelVersion.objects.count(), checkpoints=list(run.checkpoints.values_list("step", flat=True)),
     points=MetricPoint.objects.filter(run=run, name="train_loss").count(), host=run.host_pid, engine=run.engine_pid,
     ticks=[run.host_started_ticks, run.engine_started_ticks], lease=DeviceLease.objects.exclude(run=None).count())))
@@ -184,15 +185,25 @@ def test_a_run_is_paused_resumed_killed_and_registered_exactly_once(installation
 
 
 @pytest.mark.slow
-def test_a_cancelled_run_ends_with_its_checkpoint_and_without_a_model(installation: Installation) -> None:
+def test_a_cancelled_run_keeps_its_checkpoint_and_has_no_model_until_it_goes_on(installation: Installation) -> None:
     machine = Machine(installation, epochs=40)
     host = machine.start(machine.claim())
     machine.wait_for_event("checkpoint")
     machine.do("jobs.job_cancel(actor=None, row=run)")
     assert machine.end_of(host) == 0
     seen = machine.look()
-    assert (seen["status"], seen["versions"], seen["model"], seen["lease"]) == ("cancelled", 0, "planned", 0)
+    assert (seen["status"], seen["versions"], seen["model"], seen["lease"]) == ("cancelled", 0, "failed", 0)
+    assert seen["model_error"] == "Its training was cancelled."
     assert seen["checkpoints"]
+
+    machine.do("jobs.job_resume(actor=None, row=run)")
+    again = machine.start(machine.claim())
+    machine.wait_for_event("started", 2)
+    seen = machine.look()
+    assert (seen["status"], seen["model"], seen["model_error"]) == ("running", "planned", "")
+    assert machine.end_of(again) == 0
+    done = machine.look()
+    assert (done["status"], done["versions"], done["model"]) == ("succeeded", 1, "ready")
 
 
 @pytest.mark.slow
@@ -266,7 +277,8 @@ def test_a_cancel_of_a_run_that_is_pausing_ends_it_as_cancelled(installation: In
     host.send_signal(signal.SIGCONT)
     assert machine.end_of(host) == 0
     assert machine.events()[-1]["reason"] == "pause"
-    assert machine.look()["status"] == "cancelled"
+    seen = machine.look()
+    assert (seen["status"], seen["model"]) == ("cancelled", "failed")
 
 
 @pytest.mark.slow
