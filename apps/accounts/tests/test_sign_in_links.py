@@ -46,6 +46,16 @@ def test_a_link_works_once(client: Client, alice: User) -> None:
     assert "make login" in second.content.decode()
 
 
+@pytest.mark.parametrize(("embedded", "shown"), [(True, True), (False, False)])
+def test_whoever_has_no_password_is_told_at_sign_in_how_to_get_a_link(
+    embedded: bool, shown: bool, settings: Any, client: Client, db: None
+) -> None:
+    settings.EMBEDDED = embedded
+
+    assert ("make login" in client.get(reverse("sign_in")).content.decode()) is shown
+    assert ("make login" in client.get(path_of("spent")).content.decode()) is shown
+
+
 def test_a_link_is_refused_after_its_time(client: Client, alice: User) -> None:
     token = sign_in_link_create(actor=None, user=alice)
 

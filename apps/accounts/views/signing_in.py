@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,6 +18,8 @@ from apps.accounts.selectors import teams_of
 from apps.core.errors import ApplicationError
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+# What prints a link that signs in, where there are such links: on one machine.
+LOGIN_COMMAND = "make login"
 
 
 @sensitive_post_parameters("password")
@@ -50,7 +53,12 @@ def _locked_text() -> str:
 
 
 def _sign_in_page(request: HttpRequest, form: SignInForm, target: str, status: int = 200) -> HttpResponse:
-    return render(request, "accounts/sign_in.html", {"form": form, "next": target}, status=status)
+    context = {"form": form, "next": target, "login_command": _login_command()}
+    return render(request, "accounts/sign_in.html", context, status=status)
+
+
+def _login_command() -> str:
+    return LOGIN_COMMAND if settings.EMBEDDED else ""
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None) -> HttpResponse:
@@ -66,7 +74,8 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
     try:
         user = services.sign_in_link_use(actor=before, token=token)
     except ApplicationError as error:
-        return render(request, "accounts/link_spent.html", {"message": error.message}, status=410)
+        context = {"message": error.message, "login_command": _login_command()}
+        return render(request, "accounts/link_spent.html", context, status=410)
     login(request, user, backend=MODEL_BACKEND)
     return redirect(safe_next(request, "start"))
 
