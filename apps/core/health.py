@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.db import close_old_connections, connection
@@ -26,6 +27,7 @@ from apps.core.processes.watchdog import seconds_since_answer
 CLUSTER_SILENT_SECONDS = 120.0
 _STORAGE_EVERY_SECONDS = 30.0
 _INFERENCE_SECONDS = 2.0
+_CACHE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def readiness() -> list[Check]:
     checks: list[tuple[str, Callable[[], None]]] = [
         ("database", check_database),
         ("migrations", check_migrations),
+        ("cache", check_cache),
         ("queue", check_queue),
         ("storage", check_storage),
     ]
@@ -99,6 +102,14 @@ def check_migrations() -> None:
         )
         raise Unwell(said % {"n": len(plan)})
     _migrated = True
+
+
+def check_cache() -> None:
+    """Write and read back; under a name of this process, so that two that ask at once do not disturb each other."""
+    name = f"health:{os.getpid()}"
+    cache.set(name, "ok", timeout=_CACHE_SECONDS)
+    if cache.get(name) != "ok":
+        raise Unwell(_("what was written to the cache cannot be read back"))
 
 
 def check_queue() -> None:

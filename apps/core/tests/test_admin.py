@@ -1,10 +1,13 @@
 """The operators' pages: every model is there, versions cannot be changed, jobs are told through the services."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.contrib import admin
+from django.core.management import call_command
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -13,6 +16,7 @@ from apps.accounts.models import Membership, Team, User
 from apps.accounts.services import sign_in_link_create
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.factories import (
+    PASSWORD,
     EvaluationFactory,
     ModelVersionFactory,
     QuickstartFactory,
@@ -146,3 +150,16 @@ def test_the_admin_has_a_policy_of_its_own_and_the_pages_keep_the_strict_one(cli
 def _directives(answer: Any) -> dict[str, str]:
     parts = (part.strip().partition(" ") for part in answer.headers["Content-Security-Policy"].split(";"))
     return {name: values for name, _, values in parts}
+
+
+def test_an_operator_is_made_by_the_command_that_the_documentation_names(
+    client: Client, monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    documented = (Path(django_settings.BASE_DIR) / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "`manage.py createsuperuser`" in documented
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+
+    call_command("createsuperuser", interactive=False, email="op@example.com", verbosity=0)
+
+    client.post(reverse("sign_in"), {"email": "op@example.com", "password": PASSWORD})
+    assert client.get("/admin/").status_code == 200

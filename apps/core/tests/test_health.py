@@ -17,6 +17,9 @@ from apps.core.models import Canary
 from apps.core.processes import busy, stopping
 from apps.core.processes.tree import RUN_VARIABLE
 
+# What every installation is asked, embedded or not.
+SHARED = {"database", "migrations", "cache", "queue", "storage"}
+
 
 @pytest.fixture
 def embedded(settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -34,9 +37,15 @@ def checks() -> dict[str, health.Check]:
 @pytest.mark.django_db
 def test_readiness_names_each_part_that_does_not_answer(embedded: Path) -> None:
     found = checks()
-    assert {name for name, check in found.items() if check.ok} == {"database", "migrations", "queue", "storage"}
+    assert {name for name, check in found.items() if check.ok} == SHARED
     assert found["inference"].detail == "the inference process does not answer; see var/log/inference.log"
     assert "since the start" in found["cluster worker"].detail
+
+
+@pytest.mark.django_db
+def test_a_cache_that_keeps_nothing_is_not_ready(settings: object) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}  # type: ignore[attr-defined]
+    assert checks()["cache"].detail == "what was written to the cache cannot be read back"
 
 
 @pytest.mark.django_db
@@ -73,7 +82,7 @@ def test_a_failing_part_shows_no_message_of_a_driver(embedded: Path, monkeypatch
 @pytest.mark.django_db
 def test_outside_an_embedded_installation_only_what_is_shared_is_asked(settings: object) -> None:
     settings.EMBEDDED = False  # type: ignore[attr-defined]
-    assert set(checks()) == {"database", "migrations", "queue", "storage"}
+    assert set(checks()) == SHARED
 
 
 @pytest.fixture
