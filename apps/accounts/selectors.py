@@ -1,5 +1,7 @@
 """Reads about people and teams."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -30,6 +32,21 @@ def members_of(*, user: Any, team: Team) -> QuerySet[Membership]:
     return (
         Membership.objects.for_user(user, "view").filter(team=team).select_related("user").order_by("created_at", "id")
     )
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """One member as the reader sees it: whether they may change the role and take the person out."""
+
+    member: Membership
+    changeable: bool
+
+
+def member_rows(*, user: Any, team: Team, members: Iterable[Membership]) -> list[MemberRow]:
+    """The given members of `team`. Only an owner changes an owner; the services decide, this is what is offered."""
+    role = role_in(user=user, team=team)
+    owns, manages = role in roles_for("own"), role in roles_for("manage")
+    return [MemberRow(member, owns or (manages and member.role != Role.OWNER)) for member in members]
 
 
 def membership_for(*, user: Any, team: Team, uid: Any) -> Membership:

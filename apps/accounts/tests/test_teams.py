@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Membership, Team, User
+from apps.accounts.selectors import member_rows
 from apps.accounts.services import (
     member_add,
     member_remove,
@@ -182,3 +183,16 @@ def test_a_member_of_another_team_is_not_found(client: Client, team: Team, alice
 
     assert client.post(reverse("member_remove", args=[team.slug, stranger])).status_code == 404
     assert Membership.objects.filter(uid=stranger).exists()
+
+
+@pytest.mark.parametrize(
+    ("reader", "offered"), [("alice", {"alice", "adam", "bob"}), ("adam", {"adam", "bob"}), ("bob", set())]
+)
+def test_a_member_list_offers_the_reader_what_their_role_allows(
+    reader: str, offered: set[str], team: Team, people: dict[str, User]
+) -> None:
+    members = Membership.objects.filter(team=team, user__in=[people[name] for name in ("alice", "adam", "bob")])
+
+    rows = member_rows(user=people[reader], team=team, members=members.select_related("user"))
+
+    assert {row.member.user.name.lower() for row in rows if row.changeable} == offered

@@ -14,9 +14,8 @@ from apps.accounts import services
 from apps.accounts.forms import MemberForm
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
-from apps.accounts.selectors import assignable_roles, may, members_of, membership_for
+from apps.accounts.selectors import assignable_roles, may, member_rows, members_of, membership_for
 from apps.core.errors import ApplicationError
-from apps.core.roles import Role
 
 PAGE_SIZE = 50
 
@@ -24,12 +23,9 @@ PAGE_SIZE = 50
 def _page(request: HttpRequest, team: Team, form: MemberForm | None = None, **more: Any) -> HttpResponse:
     roles = assignable_roles(user=request.user, team=team)
     page = Paginator(members_of(user=request.user, team=team), PAGE_SIZE).get_page(request.GET.get("page"))
-    may_manage, may_own = (may(user=request.user, team=team, action=action) for action in ("manage", "own"))
-    for member in page:
-        # The template asks whether a control is there, never who may see it.
-        member.changeable = may_own or (may_manage and member.role != Role.OWNER)  # type: ignore[attr-defined]
     context = {
         "page_obj": page,
+        "rows": member_rows(user=request.user, team=team, members=page),
         "columns": [
             {"label": _("Name")},
             {"label": _("E-mail address")},
@@ -38,7 +34,7 @@ def _page(request: HttpRequest, team: Team, form: MemberForm | None = None, **mo
             {"label": _("Actions"), "hidden_label": True},
         ],
         "roles": roles,
-        "may_manage": may_manage,
+        "may_manage": may(user=request.user, team=team, action="manage"),
         "form": form or MemberForm(roles=roles),
         **more,
     }
