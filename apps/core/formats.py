@@ -1,7 +1,9 @@
 """How figures read in words: numbers, money, durations, sizes. Pages and the terminal share these."""
 
 import math
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -110,3 +112,14 @@ def size_text(size_bytes: int | None) -> str:
         if amount < 999.5 or unit == "TB":
             break
     return f"{number_text(amount, 1 if amount < 100 else 0)}\u00a0{unit}"
+
+
+def setting_lines(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings as (name, value), one line each; one inside a group carries the group's name: ``lora.r``."""
+    lines: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += [(f"{key}.{inner}", str(each)) for inner, each in value.items()]
+        else:
+            lines.append((key, str(value)))
+    return lines

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import role_in
+from apps.core.formats import setting_lines
 from apps.core.job_actions import job_part
 from apps.core.live import topic_of
 from apps.core.pages import render_page
@@ -41,7 +42,7 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         context["charts"] = _charts(run)
     if not part:
         context |= {
-            "spec": _spec(run),
+            "spec": setting_lines(run.spec),
             "checkpoints": run.checkpoints.all(),
             "checkpoint_columns": _checkpoint_columns(),
         }
@@ -61,17 +62,6 @@ def _charts(run: TrainingRun) -> list[tuple[str, charts.Chart]]:
         "memory": charts.memory_chart(of("memory_mib")),
     }
     return [(name, chart) for name, chart in found.items() if chart is not None]
-
-
-def _spec(run: TrainingRun) -> list[tuple[str, str]]:
-    """The stored spec, one line per setting; a nested one carries its group's name."""
-    lines: list[tuple[str, str]] = []
-    for key, value in run.spec.items():
-        if isinstance(value, dict):
-            lines += [(f"{key}.{inner}", str(each)) for inner, each in value.items()]
-        else:
-            lines.append((key, str(value)))
-    return lines
 
 
 def _checkpoint_columns() -> list[dict[str, Any]]:

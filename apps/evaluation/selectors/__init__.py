@@ -2,7 +2,7 @@
 
 from apps.evaluation.selectors.board import board
 from apps.evaluation.selectors.costs import candidate_costs, candidate_prices, experiment_costs
-from apps.evaluation.selectors.definition import candidate_definitions, trials
+from apps.evaluation.selectors.definition import candidate_definitions, definition_holds, trials
 from apps.evaluation.selectors.documents import (
     choice_evaluations,
     evaluations_by_candidate,
@@ -30,6 +30,7 @@ __all__ = [
     "candidate_definitions",
     "candidate_prices",
     "choice_evaluations",
+    "definition_holds",
     "evaluation_for",
     "evaluation_outputs",
     "evaluations_by_candidate",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from apps.core.errors import translated
+from apps.core.formats import setting_lines
 from apps.core.models import JobStatus
 from apps.evaluation.engine.measures import estimate_json
 from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
@@ -12,6 +13,7 @@ from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptError, render_messages
 from apps.experiments.models import Candidate, Experiment
 from apps.experiments.selectors import contenders, prompt_spec
+from apps.experiments.services.experiments import registration_hash
 from apps.providers.engine.messages import Message
 
 
@@ -31,11 +33,7 @@ class CandidateDefinition:
     @property
     def training_spec(self) -> list[tuple[str, str]]:
         """How the candidate's model was trained, one line per setting; empty for a model that was not."""
-        lines: list[tuple[str, str]] = []
-        for key, value in self.candidate.language_model.facts.get("spec", {}).items():
-            nested = value.items() if isinstance(value, dict) else [("", value)]
-            lines += [(f"{key}.{inner}" if inner else key, str(each)) for inner, each in nested]
-        return lines
+        return setting_lines(self.candidate.language_model.facts.get("spec", {}))
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,14 @@ def candidate_definitions(experiment: Experiment) -> list[CandidateDefinition]:
         count = len(version.demonstrations) if version is not None else 0
         found.append(CandidateDefinition(candidate, messages, count))
     return found
+
+
+def definition_holds(experiment: Experiment) -> bool | None:
+    """Whether the definition still has the hash that was registered; None before it was."""
+    if experiment.reference is None or not experiment.registration_hash:
+        return None
+    now = registration_hash(experiment, contenders(experiment), experiment.reference, experiment.family)
+    return now == experiment.registration_hash
 
 
 def trials(experiment: Experiment) -> list[Trial]:

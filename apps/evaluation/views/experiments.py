@@ -21,8 +21,6 @@ from apps.evaluation.selectors.lists import DEFAULT_SORT
 from apps.evaluation.views import columns
 from apps.evaluation.views.frame import fetch, frame
 from apps.experiments.models import Experiment
-from apps.experiments.selectors import contenders
-from apps.experiments.services.experiments import registration_hash
 
 PAGE_SIZE = 25
 
@@ -133,7 +131,6 @@ def setup(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 
 
 def _definition(found: Experiment) -> dict[str, Any]:
-    candidates = contenders(found)
     return {
         "version": found.dataset_version,
         "metrics": [metric_label(name) for name in found.metrics],
@@ -151,16 +148,9 @@ def _definition(found: Experiment) -> dict[str, Any]:
         ],
         "trials": selectors.trials(found),
         "trial_columns": columns.trial_columns(found.primary_metric),
-        "hash_holds": _hash_holds(found, candidates),
+        "hash_holds": selectors.definition_holds(found),
         "family_columns": [{"label": _("Candidate")}, {"label": _("Compared with")}],
     }
-
-
-def _hash_holds(found: Experiment, candidates: list[Any]) -> bool | None:
-    """Whether the definition still has the hash that was registered; None before it was."""
-    if found.reference is None or not found.registration_hash:
-        return None
-    return registration_hash(found, candidates, found.reference, found.family) == found.registration_hash
 
 
 @require_safe
