@@ -241,9 +241,9 @@ def _end(host: Host, code: int) -> int:
                 model_version_register(actor=None, run=run, result=host.folder / "result", finished=finished)
         except Conflict:
             return 3
-        except StoredModelDamaged as error:
+        except StoredModelDamaged as damaged:
             workdir.forget_result(host.folder)
-            _fail(host, str(error))
+            _fail(host, str(damaged))
     elif code == EXIT_CANCELLED:
         _finish(run, to=JobStatus.CANCELLED, phase="")
     elif (host.leaving and code < 0) or (code == EXIT_PAUSED and not _stop_is_wanted(run)):
