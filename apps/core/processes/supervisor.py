@@ -1,6 +1,7 @@
 """Starting, stopping and describing an embedded installation. One at a time for each var directory."""
 
 import fcntl
+import io
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,6 +35,8 @@ SOCKET_VARIABLE = "LLMOPT_SUPERVISOR_SOCKET"
 # Stopped in this order before training is asked to save: none of them may start or resume a training meanwhile.
 _STOP_FIRST = ("watchdog", "housekeeping", "worker")
 _SHUTDOWN_SECONDS = 30.0
+# What an earlier run left may still be letting go of its port.
+_PORT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,11 @@ def start(*, port: int = 8000, host: str = "127.0.0.1", reload: bool = False) ->
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     lock = _take_lock(here)
-    state = _new_state(here, host=host, port=port)
+    try:
+        state = _new_state(here, host=host, port=port)
+    except StartFailed:
+        lock.close()
+        raise
     _write_token(Path(settings.INFERENCE_TOKEN_FILE))
     supervised = programs(
         here,
@@ -122,10 +130,15 @@ def start(*, port: int = 8000, host: str = "127.0.0.1", reload: bool = False) ->
     return state
 
 
-def wait_ready(state: State, *, seconds: float = 60.0) -> float:
-    """Wait until /readyz says yes. Returns the seconds since start; StartFailed names what is missing."""
+def wait_ready(state: State, *, seconds: float = 60.0, wanted: Callable[[], bool] = lambda: True) -> float:
+    """Wait until /readyz says yes. Returns the seconds since start; StartFailed names what is missing.
+
+    `wanted` is asked meanwhile: its no ends the wait with StartFailed.
+    """
     deadline, answer = time.monotonic() + seconds, _("no answer yet")
     while time.monotonic() < deadline:
+        if not wanted():
+            raise StartFailed(_("Stopped before everything was ready; the same command goes on from here."))
         if _running is not None and _running.daemon.poll() is not None:
             raise StartFailed(_("supervisord ended; see %(log)s") % {"log": places().logs / "supervisord.log"})
         ready, answer = _ask_ready(state)
@@ -175,6 +188,11 @@ def status() -> list[ProgramStatus]:
     ]
 
 
+def given_up() -> list[str]:
+    """Programs that ended again and again, so that supervisord no longer starts them."""
+    return [program.name for program in status() if program.state == "fatal"]
+
+
 def daemon_alive() -> bool:
     """Whether the supervisord that this process started still runs."""
     return _running is not None and _running.daemon.poll() is None
@@ -186,6 +204,12 @@ def read_state(here: Places | None = None) -> State | None:
         return State(**json.loads((here or places()).state.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def is_running() -> bool:
+    """Whether the process of the last start still lives: one that was killed leaves its state behind."""
+    state = read_state()
+    return state is not None and tree.process_key(state.pid) is not None
 
 
 def _take_lock(here: Places) -> TextIO:
@@ -217,6 +241,7 @@ def _new_state(here: Places, *, host: str, port: int) -> State:
             "ending processes that an earlier run left", extra={"commands": [found.command for found in orphans]}
         )
         tree.kill_all(orphans)
+    _wait_for_port(host, port)
     if before is None or not training:
         here.peak.unlink(missing_ok=True)
     state = State(
@@ -231,6 +256,30 @@ def _new_state(here: Places, *, host: str, port: int) -> State:
     temporary.write_text(json.dumps(asdict(state)))
     temporary.replace(here.state)
     return state
+
+
+def _wait_for_port(host: str, port: int) -> None:
+    """The web process could not listen, and whoever has the port would answer /readyz in its place."""
+    deadline = time.monotonic() + _PORT_SECONDS
+    while problem := _port_problem(host, port):
+        if time.monotonic() >= deadline:
+            raise StartFailed(
+                _("Nothing can listen on %(host)s, port %(port)d: %(problem)s. Set LLMOPT_PORT to a free port.")
+                % {"host": host, "port": port, "problem": problem}
+            )
+        time.sleep(0.1)
+
+
+def _port_problem(host: str, port: int) -> str:
+    """Why no server could listen there now; empty when one could."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # A server may start over the remains of closed connections; without this the probe would refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _inference_port() -> int:
@@ -319,7 +368,7 @@ def _stop_training() -> None:
     if "training_stop_all" not in get_commands():
         return
     try:
-        call_command("training_stop_all")
+        call_command("training_stop_all", stdout=io.StringIO())
     except Exception:
         log.exception("training was not asked to save; it is ended with the other leftovers")
 

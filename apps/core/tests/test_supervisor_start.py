@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +85,42 @@ def test_a_kill_while_the_token_is_written_leaves_none(tmp_path: Path, monkeypat
     supervisor._write_token(path)
     assert len(path.read_text()) >= 32
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_port_of_another_program_is_refused_and_nothing_is_left(
+    here: Places, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VAR_DIR, settings.BASE_DIR = here.var_dir, here.base_dir
+    monkeypatch.setattr(supervisor, "_PORT_SECONDS", 0.0)
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        with pytest.raises(supervisor.StartFailed, match=f"Nothing can listen on 127.0.0.1, port {port}.*LLMOPT_PORT"):
+            supervisor.start(port=port)
+    assert not here.state.exists()
+    assert not here.configuration.exists()
+    with here.lock.open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    supervisor._wait_for_port("127.0.0.1", port)
+
+
+def test_ctrl_c_is_heard_while_everything_starts() -> None:
+    state = supervisor.State(run_id="r", host="127.0.0.1", port=1, pid=1, started_at=0.0, inference_port=2)
+    with pytest.raises(supervisor.StartFailed, match="Stopped before everything was ready"):
+        supervisor.wait_ready(state, wanted=lambda: False)
+
+
+@pytest.mark.django_db
+def test_training_that_is_asked_to_stop_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    supervisor._stop_training()
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_killed_start_left_does_not_run(here: Places, settings: Any) -> None:
+    settings.VAR_DIR = here.var_dir
+    assert not supervisor.is_running()
+    write_state(here, pid=os.getpid())
+    assert supervisor.is_running()
+    write_state(here, pid=ended_pid())
+    assert not supervisor.is_running()

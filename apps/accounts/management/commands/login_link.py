@@ -14,7 +14,7 @@ from apps.accounts.selectors import default_login_user, user_by_email
 from apps.accounts.services import sign_in_link_create
 from apps.core.errors import ApplicationError
 from apps.core.management.base import TranslatedCommand
-from apps.core.processes.supervisor import read_state
+from apps.core.processes.supervisor import is_running, read_state
 
 
 class Command(TranslatedCommand):
@@ -47,7 +47,9 @@ class Command(TranslatedCommand):
             raise CommandError(error.message) from error
         suffix = f"?next={quote(options['next'])}" if options["next"] else ""
         path = reverse("sign_in_link", args=[token])
-        running = read_state()
+        running = read_state() if is_running() else None
+        if running is None and not options["port"]:
+            self.stderr.write(_("LLMOpt does not run here: the link works once it does. Start it with: make run"))
         host = options["host"] or (running.host if running else "127.0.0.1")
         port = options["port"] or (running.port if running else os.environ.get("LLMOPT_PORT", "8000"))
         self.stdout.write(f"http://{host}:{port}{path}{suffix}")

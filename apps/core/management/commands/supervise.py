@@ -45,15 +45,17 @@ class Command(TranslatedCommand):
             signal.signal(number, end)
         try:
             state = supervisor.start(port=port, host=host)
-        except supervisor.AlreadyRunning as error:
+        except (supervisor.AlreadyRunning, supervisor.StartFailed) as error:
             raise CommandError(str(error)) from None
         try:
-            seconds = supervisor.wait_ready(state)
+            seconds = supervisor.wait_ready(state, wanted=lambda: not ended.is_set())
             self.stdout.write(
                 _("Ready at %(url)s after %(seconds)s s") % {"url": state.url, "seconds": number_text(seconds, 1)}
             )
             while not ended.wait(0.5) and supervisor.daemon_alive():
                 pass
+        except supervisor.StartFailed as error:
+            raise CommandError(str(error)) from None
         finally:
             leftovers = supervisor.stop()
             for command in leftovers:
