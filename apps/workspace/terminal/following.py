@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from apps.core.formats import duration_range_text
 from apps.core.jobs import ENDED
+from apps.core.models import JobStatus
 from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.progress import StepProgress, progress_of
 
@@ -46,13 +48,10 @@ def span_text(seconds: float | None) -> str:
 
 
 def left_text(step: StepProgress) -> str:
-    """Time left as a range; empty when nothing is known yet."""
+    """Time left as a range, rounded outwards; empty when nothing is known yet."""
     if step.seconds_left_low is None or step.seconds_left_high is None:
         return ""
-    low, high = span_text(step.seconds_left_low), span_text(step.seconds_left_high)
-    if low == high:
-        return _("%(span)s left") % {"span": low}
-    return _("%(low)s to %(high)s left") % {"low": low, "high": high}
+    return _("%(range)s left") % {"range": duration_range_text(step.seconds_left_low, step.seconds_left_high)}
 
 
 def state_text(step: StepProgress) -> str:
@@ -67,25 +66,37 @@ def state_text(step: StepProgress) -> str:
     return str(STATES.get(step.state, step.state))
 
 
-def follow(quickstart: Quickstart, *, console: Console, still_wanted: Callable[[], bool]) -> Quickstart:
-    """Show progress until the job has ended or `still_wanted` says no. Returns the fresh row."""
+def follow(
+    quickstart: Quickstart, *, console: Console, still_wanted: Callable[[], bool], until_paused: bool = False
+) -> Quickstart:
+    """Show progress until the job has ended, was paused if that counts, or `still_wanted` says no. The fresh row."""
     show: Any = _Bars(console) if console.is_terminal else _Lines(console)
     with show:
         while True:
             close_old_connections()
             quickstart = Quickstart.objects.select_related("experiment", "training_run").get(pk=quickstart.pk)
             show.update(progress_of(quickstart))
-            if quickstart.status in ENDED or not still_wanted():
+            if quickstart.status in ENDED or (until_paused and is_paused(quickstart)) or not still_wanted():
                 return quickstart
             time.sleep(POLL_SECONDS)
+
+
+def is_paused(quickstart: Quickstart) -> bool:
+    """Whether somebody paused it, or a job that it waits for: it then waits for somebody to resume that."""
+    if quickstart.status == JobStatus.PAUSED:
+        return True
+    if quickstart.training_run is not None and quickstart.training_run.status == JobStatus.PAUSED:
+        return True
+    experiment = quickstart.experiment
+    return experiment is not None and experiment.evaluations.filter(status=JobStatus.PAUSED).exists()
 
 
 class _Bars:
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             console=console,
         )
         self.tasks: dict[str, TaskID] = {}

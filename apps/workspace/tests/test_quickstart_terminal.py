@@ -43,13 +43,13 @@ def test_a_span_is_said_in_minutes_and_seconds(seconds: float | None, text: str)
 def test_time_left_is_a_range_or_nothing() -> None:
     assert left_text(step()) == ""
     assert left_text(step(seconds_left_low=10.0)) == ""
-    assert left_text(step(seconds_left_low=40.0, seconds_left_high=75.0)) == "40 s to 1 min 15 s left"
-    assert left_text(step(seconds_left_low=10.1, seconds_left_high=10.2)) == "10 s left"
+    assert left_text(step(seconds_left_low=40.0, seconds_left_high=75.0)) == "40–75 s left"
+    assert left_text(step(seconds_left_low=10.1, seconds_left_high=10.2)) == "10–11 s left"
 
 
 def test_a_state_says_what_is_done_and_what_is_left() -> None:
     left = {"seconds_left_low": 4.0, "seconds_left_high": 8.0}
-    assert state_text(step(detail="validate", **left)) == "running 3/9 · validate · 4 s to 8 s left"
+    assert state_text(step(detail="validate", **left)) == "running 3/9 · validate · 4–8 s left"
     assert state_text(step(total=0, done=0)) == "running"
     assert state_text(step(state="done")) == "done in 1 min 01 s, 3/9"
     assert state_text(step(state="waiting")) == "waiting"

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_noop
 from rich.console import Console
 
 from apps.accounts.services import sign_in_link_create
+from apps.core.jobs import ENDED
 from apps.core.management.base import TranslatedCommand
 from apps.core.models import JobStatus
 from apps.core.processes import supervisor
@@ -26,7 +27,8 @@ from apps.workspace.demo import demo_team_ensure
 from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.definition import COMMITTED, read_definition
 from apps.workspace.quickstart.service import quickstart_start
-from apps.workspace.terminal.following import follow
+from apps.workspace.terminal.console import terminal_console
+from apps.workspace.terminal.following import follow, is_paused
 from apps.workspace.terminal.report import print_report
 
 EXPERIMENT_WAIT_SECONDS = 20.0
@@ -48,22 +50,24 @@ class Command(TranslatedCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
             raise CommandError(
-                _("This starts an embedded installation; with DATABASE_URL set, start the processes yourself.")
+                _(
+                    "This starts an embedded installation. With DATABASE_URL set, start the processes yourself:"
+                    ' "Several machines" in docs/operations.md.'
+                )
             )
         _check_report_path()
+        _check_var_dir()
         headless = os.environ.get("HEADLESS", "") not in {"", "0"}
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        stopped = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_args: stopped.set())
+        console = terminal_console()
+        stopped = _stopped_by_signals()
         call_command("migrate", verbosity=0, interactive=False)
         team, user = demo_team_ensure()
         try:
             state = supervisor.start(port=options["port"], host=options["host"], reload=options["reload"])
-        except supervisor.AlreadyRunning as error:
+        except (supervisor.AlreadyRunning, supervisor.StartFailed) as error:
             raise CommandError(str(error)) from None
         try:
-            supervisor.wait_ready(state)
+            supervisor.wait_ready(state, wanted=lambda: not stopped.is_set())
             quickstart = None
             if not options["no_quickstart"]:
                 definition = read_definition(options["definition"], second_seed=options["second_seed"])
@@ -72,9 +76,10 @@ class Command(TranslatedCommand):
             link = _link(state.url, user, page)
             said = _("Open this page (the link works once, for 15 minutes): %(link)s") % {"link": link}
             console.print(said, soft_wrap=True, highlight=False)
-            succeeded = quickstart is None or _follow(quickstart, console, stopped)
+            succeeded = quickstart is None or _follow(quickstart, console, stopped, headless=headless)
             if not headless and not stopped.is_set():
                 _stay(console, stopped, _link(state.url, user, page))
+            console.print(_("Stopping; a training that runs saves first."), highlight=False)
         except supervisor.StartFailed as error:
             raise CommandError(str(error)) from None
         finally:
@@ -83,6 +88,14 @@ class Command(TranslatedCommand):
             console.print(_("Ended a process that was left: %(command)s") % {"command": command}, highlight=False)
         if not succeeded or leftovers:
             sys.exit(1)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by Ctrl-C, a kill or a closed terminal, from now on: everything then ends in order."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_args: stopped.set())
+    return stopped
 
 
 def _page(team: Any, quickstart: Quickstart | None, stopped: threading.Event) -> str:
@@ -100,10 +113,39 @@ def _page(team: Any, quickstart: Quickstart | None, stopped: threading.Event) ->
 def _check_report_path() -> None:
     """Said now, not after the work."""
     path = os.environ.get("REPORT")
-    if path and not Path(path).resolve().parent.is_dir():
+    if not path:
+        return
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise CommandError(_("REPORT=%(path)s: there is no folder %(folder)s.") % {"path": path, "folder": folder})
+    if Path(path).is_dir():
+        raise CommandError(_("REPORT=%(path)s is a folder: name a file in it.") % {"path": path})
+    if not os.access(folder, os.W_OK):
         raise CommandError(
-            _("REPORT=%(path)s: there is no folder %(folder)s.") % {"path": path, "folder": Path(path).resolve().parent}
+            _("REPORT=%(path)s: nothing can be written to the folder %(folder)s.") % {"path": path, "folder": folder}
         )
+
+
+def _check_var_dir() -> None:
+    """In words: the database and the processes would say it with a traceback."""
+    here = supervisor.places()
+    try:
+        for folder in (here.run, here.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            _("%(path)s cannot be made: %(reason)s. Mend that, or set LLMOPT_VAR_DIR to another folder for data.")
+            % {"path": error.filename, "reason": error.strerror}
+        ) from None
+    for path in (here.var_dir, here.run, here.logs, here.var_dir / "llmopt.sqlite3"):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise CommandError(
+                _(
+                    "%(path)s cannot be written by this account; a start with sudo leaves such files. Give it back with"
+                    " sudo chown -R, or set LLMOPT_VAR_DIR to another folder for data."
+                )
+                % {"path": path}
+            )
 
 
 def _link(url: str, user: Any, page: str) -> str:
@@ -111,12 +153,16 @@ def _link(url: str, user: Any, page: str) -> str:
     return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={page}"
 
 
-def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) -> bool:
+def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event, *, headless: bool) -> bool:
     """Show the job until it ends; print and write its report. False unless it truly succeeded."""
-    ended = follow(quickstart, console=console, still_wanted=lambda: supervisor.daemon_alive() and not stopped.is_set())
+
+    def still_wanted() -> bool:
+        return supervisor.daemon_alive() and not stopped.is_set() and not supervisor.given_up()
+
+    # Where somebody looks at a page, a paused job is waited for: it can be resumed there.
+    ended = follow(quickstart, console=console, still_wanted=still_wanted, until_paused=headless)
     if ended.status != JobStatus.SUCCEEDED or ended.experiment is None:
-        sentence = ended.error or _("The quickstart was interrupted; the same command goes on from here.")
-        console.print(" ".join(part for part in (sentence, ended.error_kept, ended.error_next) if part), style="red")
+        console.print(_why_without_report(ended), style="red")
         return False
     report = report_document(ended.experiment)
     print_report(report, console)
@@ -127,6 +173,20 @@ def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event) 
         partial.replace(path)
         console.print(_("Report written to %(path)s") % {"path": path}, highlight=False)
     return True
+
+
+def _why_without_report(quickstart: Quickstart) -> str:
+    """Why the wait ended, and what to do."""
+    given_up = supervisor.given_up()
+    if quickstart.status not in ENDED and given_up:
+        return _("Ended again and again, and not started any more: %(programs)s. The logs are in %(logs)s") % {
+            "programs": ", ".join(given_up),
+            "logs": supervisor.places().logs,
+        }
+    if quickstart.status not in ENDED and is_paused(quickstart):
+        return _("The quickstart was paused; the same command goes on from here.")
+    sentence = quickstart.error or _("The quickstart was interrupted; the same command goes on from here.")
+    return " ".join(part for part in (sentence, quickstart.error_kept, quickstart.error_next) if part)
 
 
 def _stay(console: Console, stopped: threading.Event, link: str) -> None:
