@@ -76,8 +76,8 @@ REASON_BEATEN = gettext_noop(
     "%(candidate)s, which gives the same output for every example, is better than %(reference)s by %(evidence)s, and no"
     " other candidate qualifies"
 )
-MORE_DATA = gettext_noop("About %(more)s more examples would probably decide it.")
-MORE_DATA_COST = gettext_noop("About %(more)s more examples would probably decide it, for about $%(cost)s.")
+MORE_DATA = gettext_noop("Deciding it would probably take at least %(more)s more examples.")
+MORE_DATA_COST = gettext_noop("Deciding it would probably take at least %(more)s more examples and $%(cost)s.")
 NO_MODEL_NEEDED = gettext_noop("No model is needed, a free baseline wins: %(sentence)s")
 
 NOTE_CONSTANT = gettext_noop("%(candidate)s gives the same output for every example; it is never recommended.")

@@ -279,7 +279,7 @@ def test_an_undecided_comparison_says_how_many_more_examples_it_needs_and_what_t
     (shown,) = comparison_rows({"experiment": {"margin": 0.05}, "comparisons": [row]})
 
     assert shown.verdict == (
-        "Not enough data to tell. About 310 more examples would probably decide it, for about $0.0025."
+        "Not enough data to tell. Deciding it would probably take at least 310 more examples and $0.0025."
     )
 
 

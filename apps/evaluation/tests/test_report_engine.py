@@ -227,7 +227,7 @@ def test_an_undecided_comparison_says_how_many_more_examples_and_what_they_cost(
     more = row["more_examples"]
     assert more["more"] > 0
     assert more["cost_nanousd"] == pytest.approx(more["more"] * 2 * (1_000 + (N - 1) / 2), abs=1)
-    assert f"About {more['more']} more examples would probably decide it, for about $" in row["text"]
+    assert f"Deciding it would probably take at least {more['more']} more examples and $" in row["text"]
 
 
 def test_the_same_facts_give_the_same_report() -> None:
