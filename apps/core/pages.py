@@ -23,3 +23,8 @@ def page_number(request: HttpRequest) -> int:
     """The page that `?page=` asks for; the first when it is no sensible number."""
     text = request.GET.get("page", "1")
     return max(int(text), 1) if text.isdecimal() and len(text) < 7 else 1
+
+
+def already_shown(request: HttpRequest, what: str) -> bool:
+    """Whether the open page shows `what` already, as it says in `?seen=`: then 204 leaves it alone."""
+    return bool(request.htmx) and request.GET.get("seen") == what  # type: ignore[attr-defined]

@@ -95,7 +95,6 @@ class Experiment(ScopedModel):
         DRAFT = "draft", _("Being set up")
         REGISTERED = "registered", _("Running")
         FINISHED = "finished", _("Finished")
-        FAILED = "failed", _("Failed")
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="experiments")
     name = models.CharField(max_length=160)
@@ -131,6 +130,11 @@ class Experiment(ScopedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still change: no conclusion has been drawn."""
+        return self.state != self.State.FINISHED
 
 
 class Candidate(ScopedModel):

@@ -123,3 +123,14 @@ def test_routes_with_a_page_that_are_not_listed_are_found() -> None:
     }
     assert site.unlisted_routes(everything) == []
     assert site.unlisted_routes(everything - {"t/demo/jobs/"}) == ["t/<slug:team>/jobs/"]
+
+
+def test_every_part_that_listens_to_events_also_asks_by_itself() -> None:
+    triggers = {
+        (name, trigger)
+        for name in ALL
+        for trigger in re.findall(r'hx-trigger="([^"]*sse:[^"]*)"', (TEMPLATES / name).read_text(encoding="utf-8"))
+    }
+
+    assert len(triggers) >= 12
+    assert sorted(name for name, trigger in triggers if not re.search(r"every \d+s", trigger)) == []

@@ -8,6 +8,7 @@ from apps.evaluation.selectors.documents import (
     evaluations_by_candidate,
     leaderboard_document,
     outputs_of,
+    recommended_text,
     report_document,
 )
 from apps.evaluation.selectors.examples import (
@@ -43,6 +44,7 @@ __all__ = [
     "looks_at_test",
     "neighbours",
     "outputs_of",
+    "recommended_text",
     "report_document",
     "shown_states",
     "telling_examples",

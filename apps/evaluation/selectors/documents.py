@@ -1,6 +1,7 @@
 """Reads of evaluations, outputs and figures."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,6 +18,13 @@ def leaderboard_document(experiment: Experiment) -> dict[str, Any]:
     """The figures so far; empty before the first evaluation ended."""
     document = Leaderboard.objects.filter(experiment=experiment).values_list("document", flat=True).first()
     return dict(document or {})
+
+
+def recommended_text(conclusion: Mapping[str, Any]) -> str | None:
+    """Whom a final conclusion recommends: one candidate, or those between whom their costs do not decide."""
+    name = conclusion.get("recommended") if conclusion.get("final") else None
+    also = ", ".join(conclusion.get("also_recommended", []))
+    return _("%(name)s or %(also)s") % {"name": name, "also": also} if name and also else name
 
 
 def report_document(experiment: Experiment) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from apps.core.access import fetch_for_user
 from apps.evaluation.models import Evaluation, Leaderboard
 from apps.evaluation.selectors.costs import experiment_costs
+from apps.evaluation.selectors.documents import recommended_text
 from apps.evaluation.selectors.states import shown_states
 from apps.experiments import selectors
 from apps.experiments.models import Experiment
@@ -47,7 +48,7 @@ def _row(experiment: Experiment, document: dict[str, Any], cost: int, state: str
     conclusion = document.get("conclusion", {})
     return ExperimentRow(
         experiment=experiment,
-        best=conclusion.get("recommended") if conclusion.get("final") else None,
+        best=recommended_text(conclusion),
         cost_nanousd=cost,
         cost_assumed=any(row.get("cost_assumed") for row in document.get("candidates", [])),
         state=state,

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.billing.selectors import experiment_cost
-from apps.core.pages import render_page
+from apps.core.pages import already_shown, render_page
 from apps.evaluation import selectors
 from apps.evaluation.charts import cost_chart, difference_chart
 from apps.evaluation.comparisons import comparison_rows, exploratory_rows
@@ -30,8 +30,11 @@ PAGE_SIZE = 25
 def experiment_list(request: HttpRequest, team: Team) -> HttpResponse:
     found = selectors.experiments_sorted(user=request.user, team=team, sort=request.GET.get("sort", DEFAULT_SORT))
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query["part"] = "rows"
     context = {
         "page_obj": page,
+        "refresh": query.urlencode(),
         "rows": selectors.experiment_rows(list(page.object_list)),
         "columns": columns.list_columns(),
         "sorted": DEFAULT_SORT,
@@ -42,14 +45,18 @@ def experiment_list(request: HttpRequest, team: Team) -> HttpResponse:
 @require_safe
 @team_page("view")
 def experiment(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
-    """The answer. Parts are read again while it runs; each reads only what it shows."""
+    """The answer. Parts are read again while it runs; each reads only what it shows, and 204 says that it has."""
     found = fetch(request, team, uid)
     part = request.GET.get("part", "") if request.htmx else ""  # type: ignore[attr-defined]
     context = frame(team, found, "experiment")
+    if not part and already_shown(request, context["shown_state"]):
+        return HttpResponse(status=204)
     if part in ("", "latest"):
         context |= _latest(found)
     if part != "latest":
         board = selectors.board(found)
+        if part == "evidence" and already_shown(request, str(board.ended)):
+            return HttpResponse(status=204)
         context |= _board(found, board)
         if part != "board":
             context |= _evidence(found, board)
@@ -57,17 +64,19 @@ def experiment(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 
 
 def _latest(found: Experiment) -> dict[str, Any]:
-    unfinished = found.state in (Experiment.State.DRAFT, Experiment.State.REGISTERED)
-    return {"latest": selectors.latest_output(found) if unfinished else None}
+    return {"latest": selectors.latest_output(found) if found.is_open else None}
 
 
 def _board(found: Experiment, board: Board) -> dict[str, Any]:
+    board_columns = columns.board_columns(board, level_of(found))
     # Before the candidates are registered, what happens is the choice of demonstrations.
     return {
         "trials": [] if board.rows else selectors.trials(found),
         "trial_columns": columns.trial_columns(found.primary_metric),
         "board": board,
-        "board_columns": columns.board_columns(board, level_of(found)),
+        "board_columns": board_columns,
+        # A row without figures fills everything beside its name.
+        "figure_columns": len(board_columns) - 1,
         "level": level_of(found),
         "primary_label": metric_label(found.primary_metric),
     }
@@ -75,8 +84,10 @@ def _board(found: Experiment, board: Board) -> dict[str, Any]:
 
 def _evidence(found: Experiment, board: Board) -> dict[str, Any]:
     """What follows from the figures; it changes only when an evaluation has ended."""
+    conclusion = board.document.get("conclusion", {})
     return {
-        "conclusion": board.document.get("conclusion", {}),
+        "conclusion": conclusion,
+        "recommended": selectors.recommended_text(conclusion),
         "comparisons": comparison_rows(board.document),
         "comparison_columns": columns.comparison_columns(),
         "exploratory": exploratory_rows(board.document),

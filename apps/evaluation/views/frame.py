@@ -29,7 +29,7 @@ def frame(team: Team, experiment: Experiment, tab: str) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "shown_state": shown_states([experiment])[experiment.pk],
-        "live": experiment.state in (Experiment.State.DRAFT, Experiment.State.REGISTERED),
+        "live": experiment.is_open,
         "crumbs": [{"label": _("Experiments"), "url": reverse("experiments", args=[team.slug])}],
         "tabs": [
             {"label": label, "url": reverse(name, args=[team.slug, experiment.uid]), "current": name == tab}
