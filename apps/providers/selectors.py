@@ -1,11 +1,17 @@
 """Reads of models."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, storages
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core.access import fetch_for_user
+from apps.core.artifacts import local_folder
 from apps.providers.models import LanguageModel
 
 
@@ -28,3 +34,70 @@ def where_it_runs(model: LanguageModel) -> str:
     if backend:
         return _("Inference process, %(backend)s") % {"backend": backend}
     return _("Inference process on this machine")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One folder of a model's files: where it lies on this machine, and what it holds."""
+
+    path: str
+    holds: str
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model's folders, and the lines of Python that open it with the libraries that everybody has."""
+
+    folders: list[ModelFolder]
+    code: str
+
+
+def model_files(model: LanguageModel) -> ModelFiles:
+    """Folders of a model that lie on this machine's disk; none for a baseline, or for artefacts stored elsewhere."""
+    found = _folders(model)
+    shown = [ModelFolder(_shown(path), str(_HOLDS[name])) for name, path in found.items()]
+    if "adapter" in found and (base := _weights(_base_of(model))):
+        return ModelFiles(shown, _WITH_ADAPTER % {"base": _shown(base), "adapter": _shown(found["adapter"])})
+    whole = _weights(model)
+    return ModelFiles(shown, _WHOLE % {"model": _shown(whole)} if whole else "")
+
+
+_HOLDS = {
+    "adapter": gettext_lazy("PEFT adapter"),
+    "merged": gettext_lazy("Base and adapter in one, safetensors"),
+    "hf": gettext_lazy("Weights, safetensors"),
+    "ct2": gettext_lazy("CTranslate2, as served"),
+}
+_WITH_ADAPTER = """from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("%(base)s")
+model = PeftModel.from_pretrained(base, "%(adapter)s")"""
+_WHOLE = """from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("%(model)s")"""
+
+
+def _folders(model: LanguageModel | None) -> dict[str, Path]:
+    if model is None or not model.artifact or not isinstance(storages["artifacts"], FileSystemStorage):
+        return {}
+    folder = local_folder(model.artifact)
+    return {name: folder / name for name in _HOLDS if (folder / name).is_dir()}
+
+
+def _weights(model: LanguageModel | None) -> Path | None:
+    """The folder that transformers opens."""
+    folders = _folders(model)
+    return folders.get("merged") or folders.get("hf")
+
+
+def _base_of(model: LanguageModel) -> LanguageModel | None:
+    """What the model was trained from, by the revision that its training froze."""
+    revision = model.facts.get("base_revision")
+    return LanguageModel.objects.filter(team=model.team, revision=revision).first() if revision else None
+
+
+def _shown(path: Path) -> str:
+    """As it is typed in the folder that LLMOpt was started in."""
+    root = Path(settings.BASE_DIR)
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -44,6 +44,7 @@ def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "model": found,
         "where": selectors.where_it_runs(found),
         "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
+        "files": selectors.model_files(found),
         "groups": _groups(found),
     }
     return render_page(request, "providers/model.html", context)
