@@ -130,6 +130,47 @@
     if (panel.matches?.("[data-panel]") && !panel.panelError) panel.panelError = panel.querySelector("template[data-panel-error]");
   });
 
+  // A part that is fetched again keeps what a person had in hand: the focus, what was open, how far it was scrolled.
+  const IN_HAND = "a[href], button, summary, input, select, textarea, [tabindex]";
+  const nameOf = (element) => {
+    const words = element.getAttribute("aria-label") ?? element.textContent.trim();
+    return `${element.tagName} ${element.getAttribute("href") ?? `${element.form?.getAttribute("action") ?? ""} ${words}`}`;
+  };
+  // Elements of the same name are told apart by their order.
+  const named = (part, selector) => {
+    const found = new Map();
+    for (const element of part.querySelectorAll(selector)) {
+      const name = nameOf(element);
+      let place = 0;
+      while (found.has(`${name} ${place}`)) place += 1;
+      found.set(`${name} ${place}`, element);
+    }
+    return found;
+  };
+  let kept = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target;
+    kept = null;
+    if (!part?.id || !event.detail.shouldSwap) return;
+    kept = { id: part.id, focused: null, opened: [], scrolled: [] };
+    for (const [name, element] of named(part, IN_HAND)) {
+      if (element === document.activeElement) kept.focused = name;
+      if (element.matches("details[open] > summary")) kept.opened.push(name);
+      if (element.scrollLeft || element.scrollTop) kept.scrolled.push([name, element.scrollLeft, element.scrollTop]);
+    }
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const part = kept && document.getElementById(kept.id);
+    if (!part) return;
+    const elements = named(part, IN_HAND);
+    for (const name of kept.opened) {
+      if (elements.has(name)) elements.get(name).parentElement.open = true;
+    }
+    for (const [name, left, top] of kept.scrolled) elements.get(name)?.scrollTo({ left, top, behavior: "instant" });
+    if (kept.focused && !part.contains(document.activeElement)) elements.get(kept.focused)?.focus({ preventScroll: true });
+    kept = null;
+  });
+
   const units = [["day", 86400, 172800], ["hour", 3600, 3600], ["minute", 60, 60], ["second", 1, 5]];
   const relative = (element, formatter) => {
     const seconds = (Date.parse(element.dateTime) - Date.now()) / 1000;
