@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,13 +25,17 @@ from playwright.sync_api import Browser, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.look_lib import static
-from scripts.look_lib.page import SCHEMES, WIDTHS, Seen, browser_context, look_at
+from scripts.look_lib.page import SCHEMES, WIDTHS, Seen, Target, browser_context, look_at
 from scripts.look_lib.sheet import write_sheet
 from scripts.look_lib.site import ROOT, STATES, Site, running_site, unlisted_routes
 
 FOLDER = ROOT / "var" / "look"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-PUBLIC_PAGES = [("styleguide", "/styleguide/"), ("sign-in", "/sign-in/")]
+PUBLIC_PAGES = (
+    Target("styleguide", "/styleguide/"),
+    Target("sign-in", "/sign-in/"),
+    Target("link-spent", "/sign-in/link/spent/", status=410),
+)
 
 
 def chromium_path() -> str:
@@ -54,16 +59,18 @@ def signed_in_cookies(browser: Browser, login_url: str) -> list[Any]:
 
 
 def photograph(
-    browser: Browser, *, state: str, pages: list[tuple[str, str]], cookies: list[Any], broken: dict[str, int]
+    browser: Browser, *, state: str, pages: list[Target], cookies: list[Any], broken: dict[str, int]
 ) -> list[Seen]:
     """Every page of one state in both schemes and widths, with its links followed once."""
     seen: list[Seen] = []
     for scheme in SCHEMES:
         for width in WIDTHS:
             with browser_context(browser, scheme=scheme, width=width, cookies=cookies) as context:
-                for name, url in pages:
-                    image = FOLDER / state / f"{name}-{scheme}-{width}.png"
-                    each = look_at(context, Seen(name, url, state, scheme, width, image))
+                for target in pages:
+                    image = FOLDER / state / f"{target.name}-{scheme}-{width}.png"
+                    each = look_at(context, Seen(target, state, scheme, width, image))
+                    # A page links to its own parts; how it answers is judged already.
+                    each.links = [link for link in each.links if link != target.url]
                     for link in each.links:
                         if link not in broken:
                             broken[link] = context.request.get(link).status
@@ -71,7 +78,7 @@ def photograph(
                         f"link answers {broken[link]}: {link}" for link in each.links if broken[link] != 200
                     ]
                     seen.append(each)
-                    print("." if not each.problems else f" {name}: {len(each.problems)} ", end="", flush=True)
+                    print("." if not each.problems else f" {target.name}: {len(each.problems)} ", end="", flush=True)
     print(f" {state}")
     return seen
 
@@ -82,19 +89,19 @@ def look(site: Site, *, states: list[str], only: str) -> tuple[list[Seen], set[s
     listed: set[str] = set()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
-        public = [(name, site.base_url + path) for name, path in PUBLIC_PAGES]
-        listed |= {path for _, path in PUBLIC_PAGES}
-        wanted = [page for page in public if only in page[0]]
+        public = [replace(page, url=site.base_url + page.url) for page in PUBLIC_PAGES]
+        listed |= {page.url for page in PUBLIC_PAGES if page.status == 200}
+        wanted = [page for page in public if only in page.name]
         if wanted:
             seen += photograph(browser, state="public", pages=wanted, cookies=[], broken={})
         for state in states:
-            data = site.state(state)
-            pages = [(page["name"], page["url"]) for page in data["pages"]]
-            listed |= {urlsplit(url).path for _, url in pages}
-            wanted = [page for page in pages if only in page[0]]
-            if wanted:
-                cookies = signed_in_cookies(browser, data["login_url"])
-                seen += photograph(browser, state=state, pages=wanted, cookies=cookies, broken={})
+            for person in site.state(state)["people"]:
+                pages = [Target(**page) for page in person["pages"]]
+                listed |= {urlsplit(page.url).path for page in pages if page.status == 200}
+                wanted = [page for page in pages if only in page.name]
+                if wanted:
+                    cookies = signed_in_cookies(browser, person["login_url"])
+                    seen += photograph(browser, state=state, pages=wanted, cookies=cookies, broken={})
         browser.close()
     return seen, listed
 

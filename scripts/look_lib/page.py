@@ -27,18 +27,31 @@ document.addEventListener("securitypolicyviolation", (event) => {
 CHARTS_DRAWN = "() => !document.querySelector('[data-chart]:not([data-drawn])')"
 
 
+@dataclass(frozen=True)
+class Target:
+    """A page to look at: the status that is right for it, and a selector of what to press first."""
+
+    name: str
+    url: str
+    status: int = 200
+    press: str = ""
+
+
 @dataclass
 class Seen:
     """One page at one width in one scheme."""
 
-    name: str
-    url: str
+    target: Target
     state: str
     scheme: str
     width: int
     image: Path
     problems: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.target.name
 
 
 @contextmanager
@@ -60,10 +73,10 @@ def browser_context(browser: Browser, *, scheme: str, width: int, cookies: list[
 def look_at(context: BrowserContext, seen: Seen) -> Seen:
     """Open the page, photograph it and fill in its problems and links."""
     page = context.new_page()
-    noises = _listen(page)
+    noises = _listen(page, seen.target.status)
     try:
-        response = page.goto(seen.url, wait_until="load", timeout=30_000)
-        if response is None or response.status != 200:
+        response = _open(page, seen.target)
+        if response is None or response.status != seen.target.status:
             seen.problems.append(f"answered {response.status if response else 'nothing'}")
         page.wait_for_function(CHARTS_DRAWN, timeout=15_000)
         page.wait_for_timeout(SETTLE_MS)
@@ -79,15 +92,26 @@ def look_at(context: BrowserContext, seen: Seen) -> Seen:
     return seen
 
 
-def _listen(page: Page) -> list[str]:
+def _open(page: Page, target: Target) -> Response | None:
+    response = page.goto(target.url, wait_until="load", timeout=30_000)
+    if target.press:
+        with page.expect_navigation(wait_until="load") as navigation:
+            page.locator(target.press).first.click()
+        response = navigation.value
+    return response
+
+
+def _listen(page: Page, status: int) -> list[str]:
+    """What goes wrong while the page is open. Its own answer with `status` does not; the browser notes it as well."""
     noises: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        expected = status >= 400 and f"with a status of {status}" in message.text
+        if message.type in ("error", "warning") and not expected:
             noises.append(f"console {message.type}: {message.text[:200]}")
 
     def on_response(response: Response) -> None:
-        if response.status >= 400:
+        if response.status >= 400 and not (response.status == status and response.request.is_navigation_request()):
             noises.append(f"{response.status} for {response.url}")
 
     page.on("console", on_console)

@@ -39,7 +39,7 @@ class Site:
         return result.stdout
 
     def state(self, name: str) -> dict[str, Any]:
-        """Make the fictional team of one state: `{"login_url", "pages": [{"name", "url"}]}`."""
+        """Make the fictional team of one state: `{"people": [{"login_url", "pages": [{"name", "url", …}]}]}`."""
         answer: dict[str, Any] = json.loads(
             self.command("look_data", "--state", name, "--base-url", self.base_url).strip().splitlines()[-1]
         )

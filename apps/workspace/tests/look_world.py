@@ -1,10 +1,6 @@
 """Teams in four states, made of plainly fictional data through the services, to photograph every page with."""
 
-import json
-import random
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.urls import Resolver404, resolve, reverse
@@ -12,15 +8,13 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.accounts.services import member_add, team_create, user_create
-from apps.billing.calls import MeteredResult
 from apps.billing.services import prices_ensure_local
+from apps.core.artifacts import local_folder
 from apps.core.models import JobStatus
-from apps.evaluation.models import Evaluation, Output
+from apps.evaluation.models import Output
 from apps.evaluation.services.evaluations import final_evaluation_create
 from apps.evaluation.services.leaderboards import leaderboard_refresh
 from apps.evaluation.services.reports import report_create
-from apps.evaluation.services.scoring import output_store
-from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.services.baselines import NAMES, baseline_model
@@ -35,9 +29,10 @@ from apps.training.services.runs import training_run_create
 from apps.workspace.models import Quickstart
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.quickstart.steps import STEPS
+from apps.workspace.tests.look_choosing import choosing_experiment
+from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 
 STATES = ("empty", "running", "full", "failed")
-FIELDS = ["recipient", "number", "street", "unit", "city", "state", "zip"]
 TUNED = "Fine-tuned model"
 # How often each candidate's field is right in this fiction.
 SKILL = {"Base model, plain prompt": 0.05, "Base model, few-shot prompt": 0.45, TUNED: 0.9}
@@ -51,6 +46,8 @@ class Look:
     experiment: Experiment | None = None
     version: DatasetVersion | None = None
     run: TrainingRun | None = None
+    # One more, of which the demonstrations are still being chosen.
+    choosing: Experiment | None = None
 
 
 def make_look(state: str) -> Look:
@@ -86,6 +83,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
         pages += [("experiment", base)]
         pages += [(f"experiment-{tab}", f"{base}{tab}/") for tab in ("outputs", "cost", "setup", "report", "progress")]
         pages += _output_pages(look.experiment, home)
+    if look.choosing is not None:
+        pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:
         pages += [("training", f"{home}training/{look.run.uid}/")]
         pages += [("model", reverse("model", args=[slug, look.run.language_model.uid]))]
@@ -121,7 +120,7 @@ def _version(look: Look) -> DatasetVersion:
         source="apps/workspace/tests/look_world.py",
         licence="Apache-2.0",
     )
-    pairs = [_address(n) for n in range(420)]
+    pairs = [address(n) for n in range(420)]
     # Two problems for the page to show: a duplicate and an empty row.
     return dataset_version_create(
         actor=look.owner,
@@ -129,23 +128,6 @@ def _version(look: Look) -> DatasetVersion:
         pairs=[*pairs, pairs[0], ("", "{}")],
         facts={"answer_fields": FIELDS, "answer_format": "json"},
     )
-
-
-def _address(n: int) -> tuple[str, str]:
-    pick = random.Random(n)  # noqa: S311 - a repeatable fiction
-    answer = {
-        "recipient": pick.choice(["", "", "Example Tea Company", "N. O. Body", "Museum of Nothing in Particular"]),
-        "number": str(pick.randint(1, 9999)),
-        "street": " ".join(
-            pick.choice(words) for words in (["N", "S"], ["Sample", "Fiction", "Nowhere"], ["St", "Ave"])
-        ),
-        "unit": pick.choice(["", "", f"Apt {pick.randint(1, 40)}", f"Suite {pick.randint(100, 900)}"]),
-        "city": pick.choice(["Exampleton", "Placeholder Springs", "Nulltown"]),
-        "state": pick.choice(["ZZ", "QQ"]),
-        "zip": f"{n:05d}",
-    }
-    kept = {name: value for name, value in answer.items() if value}
-    return " ".join(kept.values()), json.dumps(kept, separators=(",", ":"))
 
 
 def _experiment(look: Look) -> Experiment:
@@ -169,10 +151,12 @@ def _experiment(look: Look) -> Experiment:
         kind=LanguageModel.Kind.LOCAL,
         served_name="fictional-135m",
         state=LanguageModel.State.READY,
-        revision="0123456789abcdef",
+        revision="fedcba9876543210",
+        artifact="models/fictional-135m",
         context_length=2048,
         note="Restored from 4-bit weights (Q4_1).",
     )
+    _folders("models/fictional-135m", "hf", "ct2")
     tuned = _training(look, base)
     for method, name in NAMES.items():
         model = baseline_model(actor=look.owner, team=look.team, dataset_version=look.version, method=method)
@@ -181,6 +165,12 @@ def _experiment(look: Look) -> Experiment:
         _candidate(look, experiment, name, "prompted", base, _prompt(look, name))
     reference = _candidate(look, experiment, TUNED, "tuned", tuned.language_model, tuned.prompt_version)
     return experiment_register(actor=look.owner, experiment=experiment, reference=reference)
+
+
+def _folders(artifact: str, *names: str) -> None:
+    """A model's folders, with nothing in them."""
+    for name in names:
+        (local_folder(artifact) / name).mkdir(parents=True, exist_ok=True)
 
 
 def _candidate(
@@ -227,39 +217,9 @@ def _quickstart(look: Look, state: str) -> None:
         phase="train" if state != "full" else "",
         done=len(STEPS) if state == "full" else 7,
         total=len(STEPS),
-        facts={"steps": _step_times(len(STEPS) if state == "full" else 7)},
-        **_state(status),
+        facts={"steps": step_times(len(STEPS) if state == "full" else 7)},
+        **job_columns(status),
     )
-
-
-def _step_times(done: int) -> dict[str, dict[str, str]]:
-    """When each step began and ended; the one after the last finished one is at work."""
-    start = timezone.now() - timedelta(minutes=9)
-    times: dict[str, dict[str, str]] = {}
-    for position, step in enumerate(STEPS[: done + 1]):
-        times[step.name] = {"started": start.isoformat()}
-        start += timedelta(seconds=5 + 11 * position)
-        if position < done:
-            times[step.name]["finished"] = start.isoformat()
-    return times
-
-
-def _state(status: str, **more: Any) -> dict[str, Any]:
-    """The columns of a job row in `status`, as its worker would have left them."""
-    now = timezone.now()
-    columns: dict[str, Any] = {"status": status, "attempt": 1, "queued_at": now - timedelta(minutes=6)}
-    columns |= {"started_at": now - timedelta(minutes=5), "heartbeat_at": now - timedelta(seconds=2)}
-    if status == JobStatus.RUNNING:
-        columns |= {"seconds_left_low": 120.0, "seconds_left_high": 200.0}
-    else:
-        columns |= {"finished_at": now}
-    if status == JobStatus.FAILED:
-        columns |= {
-            "error": "The process that ran this job died 5 times.",
-            "error_kept": "Everything finished before that is kept.",
-            "error_next": "Look at the log, then press Retry.",
-        }
-    return columns | more
 
 
 def _evaluate(look: Look, name: str, *, share: float = 1.0, status: str = JobStatus.SUCCEEDED) -> None:
@@ -267,34 +227,7 @@ def _evaluate(look: Look, name: str, *, share: float = 1.0, status: str = JobSta
     assert look.experiment is not None
     candidate = look.experiment.candidates.get(name=name)
     evaluation = final_evaluation_create(actor=look.owner, candidate=candidate, order_seed=7)
-    examples = rows.rows_for_evaluation(evaluation)
-    ids = evaluation.example_ids[: round(len(evaluation.example_ids) * share)]
-    pick = random.Random(name)  # noqa: S311 - a repeatable fiction
-    for id_ in ids:
-        text = _answer(examples[id_].expected, SKILL[name], pick)
-        latency = pick.uniform(2, 9) if candidate.kind == "baseline" else pick.uniform(300, 1900)
-        result = MeteredResult(
-            text=text,
-            finish_reason="stop",
-            latency_ms=latency,
-            original_latency_ms=latency,
-            cost_nanousd=round(latency * 28),
-            original_cost_nanousd=round(latency * 28),
-            prompt_tokens=60,
-            completion_tokens=len(text) // 4,
-        )
-        output_store(actor=None, evaluation=evaluation, example=examples[id_], repeat=0, result=result)
-    total = len(evaluation.example_ids)
-    columns = _state(status, done=len(ids), total=total, phase="" if status == JobStatus.SUCCEEDED else "Answering")
-    Evaluation.objects.filter(pk=evaluation.pk).update(**columns)
-
-
-def _answer(expected: str, skill: float, pick: random.Random) -> str:
-    fields = json.loads(expected)
-    if pick.random() > skill + 0.5:
-        return "Here is the address you asked for: " + ", ".join(fields.values())
-    kept = {name: value for name, value in fields.items() if pick.random() < skill} or {"city": fields["city"]}
-    return json.dumps(kept, separators=(",", ":"))
+    evaluate(evaluation, skill=SKILL[name], share=share, status=status)
 
 
 def _train(look: Look, *, share: float, status: str) -> None:
@@ -308,7 +241,7 @@ def _train(look: Look, *, share: float, status: str) -> None:
                 MetricPoint.objects.create(run=run, name=name, step=step, value=factor * (0.3 + 2 / step**0.5))
             Checkpoint.objects.create(run=run, step=step, digest=f"{step:064x}", size_bytes=19_500_000)
     for n in range(3):
-        text, expected = _address(9000 + n)
+        text, expected = address(9000 + n)
         shown = {"input": text, "expected": expected, "base": "The address is in Exampleton."}
         SampleOutput.objects.create(run=run, example_id=f"{n:064x}", step=max(done, 1), text=expected, **shown)
     now = timezone.now()
@@ -316,18 +249,23 @@ def _train(look: Look, *, share: float, status: str) -> None:
         {"name": "load", "state": "ended", "seconds": 3.1, "count": 1, "started_at": now.isoformat()},
         {"name": "train", "state": "started", "seconds": 0.0, "count": 0, "started_at": now.isoformat()},
     ]
-    columns = _state(status, done=done, total=steps, phase="train", phases=phases, device="Fictional CPU, 2 threads")
+    columns = job_columns(
+        status, done=done, total=steps, phase="train", phases=phases, device="Fictional CPU, 2 threads"
+    )
     columns |= {"tokens_per_second": 212.0, "memory_mib": 2310.0, "log_tail": f"{now.isoformat()} started"}
     TrainingRun.objects.filter(pk=run.pk).update(**columns)
     run.refresh_from_db()
 
 
 def _running(look: Look) -> None:
+    assert look.version is not None
     for name in NAMES.values():
         _evaluate(look, name)
     _evaluate(look, "Base model, plain prompt", share=0.4, status=JobStatus.RUNNING)
     _train(look, share=0.5, status=JobStatus.RUNNING)
     leaderboard_refresh(actor=look.owner, experiment=look.experiment)  # type: ignore[arg-type]
+    base = LanguageModel.objects.get(team=look.team, served_name="fictional-135m")
+    look.choosing = choosing_experiment(owner=look.owner, team=look.team, version=look.version, model=base)
 
 
 def _failed(look: Look) -> None:
@@ -372,6 +310,7 @@ def _full(look: Look) -> None:
         context_length=2048,
         facts={**lineage, "certificate": certificate, "version": 1},
     )
+    _folders("models/fictional", "adapter", "merged", "ct2")
     for name in SKILL:
         _evaluate(look, name)
     leaderboard_refresh(actor=look.owner, experiment=look.experiment)

@@ -28,6 +28,7 @@ class Command(TranslatedCommand):
         if not settings.EMBEDDED:
             raise CommandError(_("Fictional data belongs into no shared installation."))
         try:
+            from apps.workspace.tests.look_people import people_of
             from apps.workspace.tests.look_world import make_look, pages_of
         except ImportError as error:
             raise CommandError(
@@ -35,13 +36,18 @@ class Command(TranslatedCommand):
             ) from error
         with transaction.atomic():
             look = make_look(options["state"])
-            token = sign_in_link_create(actor=None, user=look.owner)
-        base = options["base_url"].rstrip("/")
-        answer = {
-            "state": options["state"],
-            "team": look.team.slug,
-            "email": look.owner.email,
-            "login_url": base + reverse("sign_in_link", args=[token]),
-            "pages": [{**page, "url": base + page["url"]} for page in pages_of(look)],
-        }
+            people = [(look.owner, pages_of(look)), *((each.user, each.pages) for each in people_of(look))]
+            base = options["base_url"].rstrip("/")
+            answer = {
+                "state": options["state"],
+                "team": look.team.slug,
+                "people": [
+                    {
+                        "email": user.email,
+                        "login_url": base + reverse("sign_in_link", args=[sign_in_link_create(actor=None, user=user)]),
+                        "pages": [{**page, "url": base + page["url"]} for page in pages],
+                    }
+                    for user, pages in people
+                ],
+            }
         self.stdout.write(json.dumps(answer))
