@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, machine, models
+from scripts.setup_lib.chromium import find_chromium
 
 TOTAL_SECONDS, PEAK_MIB, OUTPUT_SECONDS, ROW_SECONDS, STILL_SECONDS = 20 * 60, 4096, 60, 5 * 60, 10
 LINK = "Open this page"
@@ -121,7 +122,7 @@ def _watch(link: str, process: subprocess.Popen[str], began: float) -> Watched:
     watched = Watched()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or os.environ.get("LLMOPT_CHROMIUM"), args=["--no-sandbox"]
+            executable_path=find_chromium(), args=["--no-sandbox"]
         )
         page = browser.new_page()
         page.on("console", lambda message: watched.problems.append(message.text) if message.type == "error" else None)
