@@ -27,7 +27,7 @@ LINK_LIFETIME = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class MemberAdded:
-    """A new membership and, for a person who has no other way in yet, the token of a one-time link."""
+    """A new membership and, for a person whose account was made by this, the token of a one-time link."""
 
     membership: Membership
     link_token: str | None
@@ -78,6 +78,7 @@ def member_add(*, actor: User | None, team: Team, email: str, role: str, name: s
         require(team, actor, "own" if role == Role.OWNER else "manage")
         _check_role(role)
         user = user_by_email(email)
+        is_new = user is None
         if user is None:
             if not settings.EMBEDDED:
                 raise ApplicationError(
@@ -88,7 +89,7 @@ def member_add(*, actor: User | None, team: Team, email: str, role: str, name: s
         if not created:
             raise Conflict(_("%(email)s is in this team already.") % {"email": user.email}, field="email")
         audit.record(actor=actor, verb="membership.added", target=membership, email=user.email, role=role)
-        token = sign_in_link_create(actor=actor, user=user) if settings.EMBEDDED and _has_no_way_in(user) else None
+        token = sign_in_link_create(actor=actor, user=user) if is_new else None
     return MemberAdded(membership, token)
 
 
@@ -128,15 +129,16 @@ def member_remove(*, actor: User | None, membership: Membership) -> None:
 def sign_in_link_create(*, actor: User | None, user: User) -> str:
     """A one-time sign-in link's token, of which only the hash is kept. Embedded mode only.
 
-    The command line (actor None) makes one for anybody. A person makes one only for an account that cannot sign in
-    yet, so that nobody takes over an account by adding its address to a team of theirs.
+    The command line (actor None) makes one for anybody. A person makes one only for an account that cannot sign in yet
+    and that gives no more than a place in teams which this person manages, so that nobody takes over an account by
+    adding its address to a team of theirs.
     """
     if not settings.EMBEDDED:
         raise ApplicationError(_("Sign-in links exist only where LLMOpt runs on one machine."), code="not_embedded")
     if not user.is_active:
         raise ApplicationError(_("This account is switched off."), field="email")
-    if actor is not None and actor.pk != user.pk and not _has_no_way_in(user):
-        raise NotAllowed(_("A link can be made only for an account that has never signed in."))
+    if actor is not None and actor.pk != user.pk and not _opens_nothing_else(user, actor):
+        raise NotAllowed(_("A link can be made only for an account that has never signed in and is in no other team."))
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         SignInLink.objects.create(user=user, token_hash=_token_hash(token), expires_at=timezone.now() + LINK_LIFETIME)
@@ -145,7 +147,7 @@ def sign_in_link_create(*, actor: User | None, user: User) -> str:
 
 
 def sign_in_link_use(*, actor: User | None, token: str) -> User:
-    """Spend a link and return its person. `actor` is whoever was signed in before. A second use is refused."""
+    """Spend a link and return its person. `actor` is whoever was signed in before, and stands in the event."""
     refusal = ApplicationError(
         _("This sign-in link has been used or is older than 15 minutes. Ask for a new one."), code="link_spent"
     )
@@ -158,7 +160,8 @@ def sign_in_link_use(*, actor: User | None, token: str) -> User:
             used_at=timezone.now()
         ):
             raise refusal
-        audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link")
+        before = {"signed_in_before": actor.email} if actor is not None and actor.pk != link.user_id else {}
+        audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link", **before)
     return link.user
 
 
@@ -203,8 +206,14 @@ def _keep_an_owner(member: Membership) -> None:
         raise Conflict(_("This is the team's last owner. Make somebody else an owner first."), code="last_owner")
 
 
-def _has_no_way_in(user: User) -> bool:
-    return user.is_active and user.last_login is None and not user.has_usable_password()
+def _opens_nothing_else(user: User, actor: User) -> bool:
+    """Whether signing in as `user` shows `actor` nothing: nobody uses the account, and it is in the actor's teams."""
+    if user.is_staff or user.is_superuser or user.last_login is not None or user.has_usable_password():
+        return False
+    if actor.is_superuser:
+        return True
+    managed = Team.objects.for_user(actor, "manage").values("pk")
+    return not Membership.objects.filter(user=user).exclude(team__in=managed).exists()
 
 
 def _token_hash(token: str) -> str:
