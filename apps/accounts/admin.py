@@ -1,13 +1,17 @@
 """People, teams and memberships. Changes go through the services, so that they leave an audit event."""
 
+import copy
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
@@ -15,10 +19,21 @@ from unfold.forms import AdminPasswordChangeForm
 from apps.accounts import services
 from apps.accounts.models import Membership, SignInLink, Team, User
 from apps.core.admin import ReadOnlyAdmin
-from apps.core.errors import ApplicationError
 
 # Rights come from a person's role in a team; an operator has them all in the admin.
 admin.site.unregister(Group)
+
+
+class PasswordSetForm(AdminPasswordChangeForm):
+    """The admin's form for somebody else's password. Django's own saves past the services, and so without an event."""
+
+    def __init__(self, user: User, *args: Any, actor: User, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.actor = actor
+
+    def save(self, commit: bool = True) -> User:
+        password = self.cleaned_data["password1"] if self.cleaned_data["set_usable_password"] else None
+        return services.password_set(actor=self.actor, user=self.user, password=password)
 
 
 @admin.register(User)
@@ -34,7 +49,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     )
     add_fieldsets = ((None, {"fields": ("email", "name")}),)
     add_form = ModelForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordSetForm
 
     def get_form(self, request: HttpRequest, obj: User | None = None, *args: Any, **kwargs: Any) -> Any:
         if obj is None:
@@ -49,6 +64,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
             created = services.user_create(actor=request.user, email=obj.email, name=obj.name)  # type: ignore[arg-type]
             obj.pk, obj.uid = created.pk, created.uid
 
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        # Django gives the form nothing but the person, and this object is shared by all requests.
+        for_this_request = copy.copy(self)
+        for_this_request.change_password_form = partial(PasswordSetForm, actor=request.user)  # type: ignore[assignment]
+        return DjangoUserAdmin.user_change_password(for_this_request, request, id, form_url)
+
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         # What a person did stays theirs; an account is switched off instead.
         return False
@@ -62,6 +83,8 @@ class TeamAdmin(ReadOnlyAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(ModelAdmin):
+    """A refusal of the services is a page that says why: the admin undoes what it had begun, its own log included."""
+
     list_display = ("user", "team", "role", "created_at")
     list_filter = ("role", "team")
     search_fields = ("user__email", "user__name", "team__name")
@@ -73,24 +96,23 @@ class MembershipAdmin(ModelAdmin):
         return () if obj is None else ("team", "user")
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        try:
-            if change:
-                services.member_role_change(actor=request.user, membership=obj, role=obj.role)  # type: ignore[arg-type]
-            else:
-                added = services.member_add(actor=request.user, team=obj.team, email=obj.user.email, role=obj.role)  # type: ignore[arg-type]
-                obj.pk, obj.uid = added.membership.pk, added.membership.uid
-        except ApplicationError as error:
-            self.message_user(request, error.message, messages.ERROR)
+        if change:
+            services.member_role_change(actor=request.user, membership=obj, role=obj.role)  # type: ignore[arg-type]
+        else:
+            added = services.member_add(actor=request.user, team=obj.team, email=obj.user.email, role=obj.role)  # type: ignore[arg-type]
+            obj.pk, obj.uid = added.membership.pk, added.membership.uid
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        try:
-            services.member_remove(actor=request.user, membership=obj)  # type: ignore[arg-type]
-        except ApplicationError as error:
-            self.message_user(request, error.message, messages.ERROR)
+        services.member_remove(actor=request.user, membership=obj)  # type: ignore[arg-type]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset:
             self.delete_model(request, membership)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # The action that deletes several writes its log first, and is in no transaction of its own.
+        with transaction.atomic() if request.method == "POST" else nullcontext():
+            return super().changelist_view(request, extra_context)
 
 
 @admin.register(SignInLink)

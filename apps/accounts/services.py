@@ -63,12 +63,21 @@ def user_create(*, actor: User | None, email: str, name: str = "") -> User:
 
 def user_change(*, actor: User | None, user: User, fields: list[str]) -> User:
     """Save what an operator changed about a person. The event names the fields and no value."""
-    if actor is not None and not actor.is_superuser:
-        raise NotAllowed(_("Only an operator changes other people's accounts."))
+    _require_operator(actor)
     if fields:
         with transaction.atomic():
             user.save(update_fields=fields)
             audit.record(actor=actor, verb="user.updated", target=user, fields=fields)
+    return user
+
+
+def password_set(*, actor: User | None, user: User, password: str | None) -> User:
+    """Give a person a password that an operator chose, or take theirs away (None)."""
+    _require_operator(actor)
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit.record(actor=actor, verb="user.password_changed", target=user, usable=password is not None)
     return user
 
 
@@ -204,6 +213,11 @@ def _keep_an_owner(member: Membership) -> None:
     others = Membership.objects.filter(team_id=member.team_id, role=Role.OWNER).exclude(pk=member.pk)
     if member.role == Role.OWNER and not others.exists():
         raise Conflict(_("This is the team's last owner. Make somebody else an owner first."), code="last_owner")
+
+
+def _require_operator(actor: User | None) -> None:
+    if actor is not None and not actor.is_superuser:
+        raise NotAllowed(_("Only an operator changes other people's accounts."))
 
 
 def _opens_nothing_else(user: User, actor: User) -> bool:

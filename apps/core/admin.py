@@ -3,15 +3,27 @@
 from collections.abc import Callable
 from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 
 from apps.core import jobs
 from apps.core.errors import ApplicationError
 from apps.core.models import AuditEvent, Canary, LiveEvent
+
+# What packages bring along is to look at, or not there at all: on their own pages an operator could queue any function
+# of Python, stop the housekeeping or forget a lockout, and no event would tell.
+PACKAGE_PAGES: dict[type[Model], tuple[str, ...]] = {
+    Schedule: ("name", "func", "cluster", "next_run", "repeats"),
+    Failure: ("name", "func", "cluster", "started", "stopped", "result"),
+    AccessAttempt: ("attempt_time", "username", "ip_address", "path_info", "failures_since_start"),
+}
+for _model in (*PACKAGE_PAGES, Success, OrmQ, AccessLog, AccessFailureLog):
+    admin.site.unregister(_model)
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -29,6 +41,17 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class PackageAdmin(ReadOnlyAdmin):
+    """Rows that a package keeps."""
+
+    def __init__(self, model: type[Model], admin_site: Any) -> None:
+        self.list_display = self.fields = PACKAGE_PAGES[model]
+        super().__init__(model, admin_site)
+
+
+admin.site.register(list(PACKAGE_PAGES), PackageAdmin)
 
 
 class JobAdmin(ReadOnlyAdmin):

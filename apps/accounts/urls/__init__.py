@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.accounts.views import account, signing_in
+from apps.accounts.views import account, operators, signing_in
 
 urlpatterns = [
     path("", signing_in.start, name="start"),
@@ -11,4 +11,7 @@ urlpatterns = [
     path("sign-out/", signing_in.sign_out, name="sign_out"),
     path("account/", account.account, name="account"),
     path("account/password/", account.password, name="account_password"),
+    # In front of the admin's own pages at these addresses.
+    path("admin/login/", operators.admin_sign_in, name="admin_sign_in"),
+    path("admin/password_change/", operators.admin_password, name="admin_password"),
 ]
