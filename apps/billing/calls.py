@@ -60,7 +60,8 @@ class MeteredCall:
     """One call to make.
 
     `purpose` says what for, and is the same for every attempt. `store` runs in the transaction that books the answer
-    (or the failure): what it writes exists exactly if the ledger entry does. It must do database work alone.
+    (or the failure): what it writes exists exactly if the ledger entry does. For an answer from the cache, which books
+    nothing, it has a transaction of its own. It must do database work alone.
     """
 
     team_id: int

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -264,7 +265,10 @@ def _make_client(model: ModelFacts, timeout_seconds: float) -> Client:
 def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
     hit = cache.find(call.team_id, key)
     if hit is not None and call.store is not None:
-        call.store(hit)
+        # Nothing is booked for it, and what is stored still exists as a whole or not at all.
+        with transaction.atomic():
+            call.store(hit)
+            fault_point("hit")
     return hit
 
 

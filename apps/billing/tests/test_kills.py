@@ -97,3 +97,15 @@ def test_the_sweep_leaves_a_living_process_alone(model: LanguageModel, tmp_path:
     Reservation.objects.update(holder=holders.this_process())
     assert services.reservations_sweep() == []
     assert Reservation.objects.get().state == "held"
+
+
+def test_a_kill_while_an_answer_from_the_cache_is_stored_leaves_nothing_of_it(
+    model: LanguageModel, tmp_path: Path
+) -> None:
+    assert run(model, "nowhere", tmp_path) == 0
+    assert run(model, "hit", tmp_path) == -signal.SIGKILL
+    assert outputs() == 1
+
+    assert run(model, "hit", tmp_path) == 0
+    assert outputs() == 2
+    assert LedgerEntry.objects.count() == 1
