@@ -227,6 +227,23 @@ def test_a_second_equal_call_is_answered_from_the_cache_at_no_cost(team: Team, m
     assert states() == ["settled"]
 
 
+def test_when_storing_an_answer_from_the_cache_fails_nothing_of_it_is_kept(team: Team, model: LanguageModel) -> None:
+    asyncio.run(through(call_of(model), completes()))
+    stored, fails = Stored(team), True
+
+    def store(result: MeteredResult) -> None:
+        stored(result)
+        if fails:
+            raise ValueError("the scores cannot be written")
+
+    with pytest.raises(ValueError, match="scores"):
+        asyncio.run(through(call_of(model, store=store), refuses(500)))
+    assert stored.rows == []
+    fails = False
+    asyncio.run(through(call_of(model, store=store), refuses(500)))
+    assert len(stored.rows) == 1
+
+
 @pytest.mark.parametrize("change", ["repeat", "text", "revision", "use_cache"])
 def test_a_call_that_differs_is_not_answered_from_the_cache(model: LanguageModel, change: str) -> None:
     asyncio.run(through(call_of(model), completes("first")))
