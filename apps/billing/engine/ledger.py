@@ -241,21 +241,20 @@ class _BudgetAtMoment:
     id: int
     period: str
     key: str
-    limit_nanousd: int
     experiment_id: int | None
 
 
 def _budgets(at: Moment, hold: Hold) -> Steps[list[_BudgetAtMoment]]:
     """Budgets of the team, and of the experiment if there is one, in the order of their ids."""
     rows = yield (
-        "SELECT b.id, b.period, b.limit_nanousd, b.experiment_id, t.time_zone "
+        "SELECT b.id, b.period, b.experiment_id, t.time_zone "
         "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id "
         "WHERE b.team_id = %s AND (b.experiment_id IS NULL OR b.experiment_id = %s) ORDER BY b.id",
         (hold.team_id, hold.experiment_id),
     )
     return [
-        _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), limit, experiment_id)
-        for budget_id, period, limit, experiment_id, time_zone in rows
+        _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), experiment_id)
+        for budget_id, period, experiment_id, time_zone in rows
     ]
 
 
@@ -272,11 +271,13 @@ def _add_missing_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Step
     present = {row[0] for row in rows}
     for budget in budgets:
         if budget.id not in present:
+            # The limit as it is now, and the budget locked: a change of it in between would find no period to change.
             yield (
                 "INSERT INTO billing_budgetperiod "
                 "(uid, created_at, budget_id, key, limit_nanousd, spent_nanousd, held_nanousd) "
-                "VALUES (%s, %s, %s, %s, %s, 0, 0) ON CONFLICT (budget_id, key) DO NOTHING",
-                (at.new_uid(), at.now, budget.id, budget.key, budget.limit_nanousd),
+                f"SELECT %s, %s, b.id, %s, b.limit_nanousd, 0, 0 FROM billing_budget b WHERE b.id = %s{at.lock} "
+                "ON CONFLICT (budget_id, key) DO NOTHING",
+                (at.new_uid(), at.now, budget.key, budget.id),
             )
 
 

@@ -1,15 +1,16 @@
 """The states of a reservation, and the books behind them."""
 
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.accounts.models import Team
-from apps.billing import ledger_runner, selectors
+from apps.billing import ledger_runner, selectors, services
 from apps.billing.engine import ledger
-from apps.billing.engine.ledger import Hold, LedgerError, Moment, Spent
+from apps.billing.engine.ledger import Hold, LedgerError, Moment, Refused, Reserved, Spent, Steps
 from apps.billing.errors import BudgetExceeded
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Reservation
 from apps.core.tests.factories import BudgetFactory, ExperimentFactory, LanguageModelFactory, PriceFactory
@@ -191,3 +192,57 @@ def test_books_that_do_not_add_up_are_found(hold: Hold, budget: Budget) -> None:
     assert "is unknown, but its entry is None" in problems[1]
     Reservation.objects.filter(pk=settled).update(state="released")
     assert "is released, but its entry is settled" in selectors.ledger_balance_problems()[1]
+
+
+def limit_set(budget: Budget, limit: int) -> None:
+    services.budget_limit_change(actor=None, budget=budget, limit_nanousd=limit)
+
+
+def test_a_limit_that_is_lowered_while_a_periods_first_call_is_being_held_binds_it(hold: Hold, budget: Budget) -> None:
+    """The change finds no period yet: the one that is then made must not have the limit of before."""
+
+    def in_another_thread() -> None:
+        limit_set(budget, 5)
+        connection.close()
+
+    change = threading.Thread(target=in_another_thread)
+
+    def pausing(steps: Steps[Reserved | Refused]) -> Steps[Reserved | Refused]:
+        rows = yield next(steps)  # the budgets have been read
+        change.start()
+        change.join(0.5)  # SQLite makes it wait for this transaction, PostgreSQL does not
+        try:
+            while True:
+                rows = yield steps.send(rows)
+        except StopIteration as stop:
+            outcome: Reserved | Refused = stop.value
+            return outcome
+
+    outcome = ledger_runner.run(pausing(ledger.reserve(ledger_runner.moment(), hold)))
+    change.join(20)
+    assert list(BudgetPeriod.objects.values_list("limit_nanousd", flat=True)) == [5]
+    assert isinstance(outcome, Refused) == (connection.vendor == "postgresql")
+    with pytest.raises(BudgetExceeded):
+        reserve(hold)
+
+
+def test_a_periods_first_call_waits_for_a_limit_that_is_being_lowered(hold: Hold, budget: Budget) -> None:
+    refused = []
+
+    def call() -> None:
+        try:
+            reserve(hold)
+        except BudgetExceeded as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    calling = threading.Thread(target=call)
+    with transaction.atomic():
+        limit_set(budget, 5)
+        calling.start()
+        calling.join(0.5)
+        assert calling.is_alive()
+    calling.join(20)
+    assert len(refused) == 1
+    assert list(BudgetPeriod.objects.values_list("limit_nanousd", flat=True)) == [5]
