@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -105,10 +105,12 @@ def transition(
         rows = rows.filter(claim=held_by)
     if unheard_since is not None:
         rows = rows.filter(Q(heartbeat_at__lte=unheard_since) | Q(heartbeat_at__isnull=True))
-    changed = bool(rows.update(status=to, **fields))
-    if changed:
-        row.refresh_from_db()
-        live.publish(row, "status")
+    # With what open pages are told: a job that has ended must not look as if ending it had failed.
+    with transaction.atomic():
+        changed = bool(rows.update(status=to, **fields))
+        if changed:
+            row.refresh_from_db()
+            live.publish(row, "status")
     return changed
 
 
@@ -283,12 +285,25 @@ def _parts_resume(*, actor: Any, row: JobModel) -> None:
 
 
 def reap(now: datetime | None = None) -> int:
-    """Recover rows whose process died and rows whose message was lost. Returns how many were touched."""
+    """Recover rows whose process died and rows whose message was lost. Returns how many were touched.
+
+    A row that cannot be recovered holds up no other; its error is raised when all have had their turn.
+    """
     now = now or timezone.now()
-    return sum(_reap_kind(kind, now) for kind in kinds())
+    touched, errors = 0, []
+    for kind in kinds():
+        for row, recover in _to_recover(kind, now):
+            try:
+                touched += recover(kind, row)
+            except Exception as error:
+                error.add_note(f"while {row._meta.label_lower} {row.uid} was to be recovered")
+                errors.append(error)
+    if errors:
+        raise ExceptionGroup("jobs could not be recovered", errors)
+    return touched
 
 
-def _reap_kind(kind: JobKind, now: datetime) -> int:
+def _to_recover(kind: JobKind, now: datetime) -> Iterator[tuple[Any, Callable[[JobKind, Any], bool]]]:
     dead_before = now - timedelta(seconds=settings.JOB_DEAD_AFTER_SECONDS)
     lost_before = now - timedelta(seconds=settings.JOB_REQUEUE_AFTER_SECONDS)
     rows = kind.model_class._default_manager
@@ -299,11 +314,16 @@ def _reap_kind(kind: JobKind, now: datetime) -> int:
     # A time that lies ahead was written before the clock was set back. A message too many loses the claim, and no more.
     lost = Q(queued_at__lt=lost_before) | Q(queued_at__gt=now + (now - lost_before))
     for row in rows.filter(lost, status=JobStatus.QUEUED):
-        with transaction.atomic():
-            if rows.filter(pk=row.pk, status=JobStatus.QUEUED, queued_at=row.queued_at).update(queued_at=now):
-                _send(row)
-                touched += 1
-    return touched
+        yield row, _send_again
+
+
+def _send_again(kind: JobKind, row: JobModel) -> bool:
+    waiting = kind.model_class._default_manager.filter(pk=row.pk, status=JobStatus.QUEUED, queued_at=row.queued_at)
+    with transaction.atomic():
+        if not waiting.update(queued_at=timezone.now()):
+            return False
+        _send(row)
+    return True
 
 
 def _recover(kind: JobKind, row: JobModel) -> bool:
