@@ -32,7 +32,9 @@ def event_hash(event: AuditEvent, *, sequence: int, previous_hash: str) -> str:
         "previous": previous_hash,
         "uid": str(event.uid),
         "at": event.created_at.isoformat(),
+        "team": event.team_id,
         "actor": event.actor_label,
+        "actor_id": event.actor_id,
         "verb": event.verb,
         "object_type": event.object_type,
         "object_uid": str(event.object_uid) if event.object_uid else None,
@@ -45,8 +47,8 @@ def seal_pending(*, limit: int = 1000) -> int:
     """Give every unsealed event its sequence number and hash, oldest first. Returns how many were sealed.
 
     One sealer runs at a time (housekeeping holds a lease). A second one waits for the first one's rows and finds
-    them sealed; where it would still take the same place in a chain, the unique (team, sequence) makes it fail, not
-    fork.
+    them sealed; where it would still take the same place in a chain, the unique sequence (of each team, and of the
+    events without one) makes it fail, not fork.
     """
     unsealed = AuditEvent.objects.filter(sequence__isnull=True).order_by("id").select_related(None)
     pending = unsealed.select_for_update()[:limit]
@@ -86,3 +88,14 @@ def first_broken_link(team_id: int | None) -> int | None:
             return int(event.sequence or expected)
         previous, expected = event.hash, expected + 1
     return None
+
+
+def problems() -> list[str]:
+    """A sentence about each chain that is broken; empty when all are whole. Reads every sealed event."""
+    teams = AuditEvent.objects.filter(sequence__isnull=False).order_by("team_id").values_list("team_id", "team__slug")
+    found = []
+    for team_id, slug in teams.distinct():
+        broken = first_broken_link(team_id)
+        if broken is not None:
+            found.append(f"the audit trail of {f'team {slug}' if slug else 'no team'} does not hold at event {broken}")
+    return found

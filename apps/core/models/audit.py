@@ -23,7 +23,11 @@ class AuditEvent(ScopedModel):
         verbose_name = _("audit event")
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["team", "sequence"], name="audit_sequence_unique", nulls_distinct=True),
+            models.UniqueConstraint(fields=["team", "sequence"], name="audit_sequence_unique"),
+            # Events without a team are one chain, and a NULL differs from every other.
+            models.UniqueConstraint(
+                fields=["sequence"], condition=models.Q(team__isnull=True), name="audit_sequence_unique_no_team"
+            ),
         ]
         indexes = [models.Index(fields=["sequence", "id"], name="audit_unsealed")]
 

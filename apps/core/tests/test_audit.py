@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.accounts.models import Team, User
 from apps.billing.tests.processes import start_process
@@ -173,3 +173,41 @@ def _seal_twice_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
     audit.seal_pending()
     second.join(10)
     assert not second.is_alive()
+
+
+def test_an_event_that_is_put_on_somebody_else_is_found(team: Team, alice: User, bob: User) -> None:
+    audit.record(actor=alice, verb="thing.done", target=team, team_id=team.pk)
+    audit.seal_pending()
+    AuditEvent.objects.update(actor=bob)
+    assert audit.first_broken_link(team.pk) == 1
+
+
+def test_an_event_that_is_moved_to_another_team_is_found(team: Team, other_team: Team) -> None:
+    events(team, 1)
+    audit.seal_pending()
+    AuditEvent.objects.update(team=other_team)
+    assert audit.first_broken_link(other_team.pk) == 1
+
+
+def test_two_events_cannot_take_the_same_place(team: Team, other_team: Team) -> None:
+    for owner in (team, other_team, None):
+        for verb in ("v1", "v2"):
+            AuditEvent.objects.create(team=owner, actor_label="a", verb=verb, object_type="t")
+    audit.seal_pending()
+    for owner in (team, None):
+        with pytest.raises(IntegrityError):
+            AuditEvent.objects.filter(team=owner, verb="v2").update(sequence=1)
+
+
+def test_every_broken_chain_is_named(team: Team, other_team: Team) -> None:
+    for owner in (team, other_team):
+        events(owner, 3)
+    AuditEvent.objects.create(team=None, actor=None, actor_label="system", verb="v", object_type="t")
+    audit.seal_pending()
+    assert audit.problems() == []
+    AuditEvent.objects.filter(team=other_team, sequence=2).delete()
+    AuditEvent.objects.filter(team=None).update(actor_label="mallory@example.com")
+    assert sorted(audit.problems()) == [
+        "the audit trail of no team does not hold at event 1",
+        "the audit trail of team elsewhere does not hold at event 3",
+    ]
