@@ -9,3 +9,4 @@ class BillingConfig(AppConfig):
         from apps.core.housekeeping import register_housekeeping
 
         register_housekeeping("reservations", "apps.billing.services.reservations_sweep")
+        register_housekeeping("books", "apps.billing.tasks.books_check_send", every_seconds=3600.0)

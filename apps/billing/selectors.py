@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation, ReservationHold
+from apps.core import audit
 from apps.providers.models import LanguageModel
 
 ANY_LOCAL_MODEL = "*"
@@ -125,6 +126,11 @@ def budgets_with_periods(team: Any) -> list[BudgetCounters]:
         BudgetCounters(budget, tuple(period for period in periods if period.budget_id == budget.pk))
         for budget in budgets
     ]
+
+
+def books_problems() -> list[str]:
+    """Sentences about everything in the audit trail and the ledger that does not hold; empty when all is well."""
+    return [*audit.problems(), *ledger_balance_problems()]
 
 
 def ledger_balance_problems() -> list[str]:
