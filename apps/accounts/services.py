@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -43,7 +43,7 @@ def team_create(
     name = _clean_name(name)
     _check(validate_time_zone, time_zone, field="time_zone")
     with transaction.atomic():
-        team = Team.objects.create(name=name, slug=_free_slug(slug or name), time_zone=time_zone)
+        team = _team_with_free_slug(name, wanted=slug or name, time_zone=time_zone)
         Membership.objects.create(team=team, user=owner, role=Role.OWNER)
         audit.record(actor=actor, verb="team.created", target=team, name=name, owner=owner.email)
     return team
@@ -53,10 +53,16 @@ def user_create(*, actor: User | None, email: str, name: str = "") -> User:
     """Create a person without a password: they sign in with a one-time link and may then choose one."""
     email = email.strip().lower()
     _check(validate_email, email, field="email")
+    taken = Conflict(_("There is already an account with this e-mail address."), field="email")
     with transaction.atomic():
         if user_by_email(email) is not None:
-            raise Conflict(_("There is already an account with this e-mail address."), field="email")
-        user = User.objects.create_user(email, None, name=name.strip())
+            raise taken
+        try:
+            with transaction.atomic():
+                user = User.objects.create_user(email, None, name=name.strip())
+        except IntegrityError as error:
+            # Somebody made it between the look and this.
+            raise taken from error
         audit.record(actor=actor, verb="user.created", target=user, email=email)
     return user
 
@@ -250,6 +256,15 @@ def _check(validate: Any, value: str, *, field: str) -> None:
         validate(value)
     except ValidationError as error:
         raise ApplicationError(" ".join(error.messages), field=field) from error
+
+
+def _team_with_free_slug(name: str, *, wanted: str, time_zone: str) -> Team:
+    try:
+        with transaction.atomic():
+            return Team.objects.create(name=name, slug=_free_slug(wanted), time_zone=time_zone)
+    except IntegrityError as error:
+        # Two who ask at once may find the same slug free.
+        raise Conflict(_("Somebody made a team of this name just now. Try again."), field="name") from error
 
 
 def _free_slug(wanted: str) -> str:

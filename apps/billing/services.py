@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -34,9 +34,17 @@ def budget_create(
             raise ApplicationError(_("A budget's limit must be above zero."), field="limit_nanousd")
         if experiment is not None and experiment.team_id != team.pk:
             raise ApplicationError(_("This experiment belongs to another team."), field="experiment")
+        taken = Conflict(_("There is already a budget for this period; change its limit instead."))
         if Budget.objects.filter(team=team, experiment=experiment, period=period).exists():
-            raise Conflict(_("There is already a budget for this period; change its limit instead."))
-        budget = Budget.objects.create(team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd)
+            raise taken
+        try:
+            with transaction.atomic():
+                budget = Budget.objects.create(
+                    team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd
+                )
+        except IntegrityError as error:
+            # Somebody made it between the look and this.
+            raise taken from error
         audit.record(actor=actor, verb="budget.created", target=budget, period=str(period), limit_nanousd=limit_nanousd)
     return budget
 

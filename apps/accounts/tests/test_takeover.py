@@ -7,9 +7,10 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import SignInLink, Team, User
-from apps.accounts.services import member_add, sign_in_link_create, sign_in_link_use, user_create
-from apps.core.errors import NotAllowed
+from apps.accounts.services import member_add, sign_in_link_create, sign_in_link_use, team_create, user_create
+from apps.core.errors import Conflict, NotAllowed
 from apps.core.models import AuditEvent
+from apps.core.tests.at_once import second_of_two
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +79,31 @@ def test_the_event_of_a_link_names_who_was_signed_in_before(alice: User, bob: Us
 
     facts = AuditEvent.objects.filter(verb="user.signed_in").order_by("id").values_list("facts", flat=True)
     assert list(facts) == [{"method": "link", "signed_in_before": bob.email}, {"method": "link"}, {"method": "link"}]
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_make_the_same_account_at_once_the_second_is_told_so() -> None:
+    with pytest.raises(Conflict, match="already an account"):
+        second_of_two(
+            lambda: user_create(actor=None, email="nora@example.com"),
+            lambda: user_create(actor=None, email="Nora@example.com"),
+        )
+    assert User.objects.count() == 1
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_make_a_team_of_the_same_name_at_once_none_meets_an_error_of_ours() -> None:
+    owner = user_create(actor=None, email="nora@example.com")
+
+    def make() -> Team | Conflict:
+        try:
+            return team_create(actor=owner, name="Tea")
+        except Conflict as error:
+            return error
+
+    second = second_of_two(make, make)
+
+    # PostgreSQL lets both look before either has written; SQLite lets the second one look afterwards.
+    assert isinstance(second, Conflict) or second.slug == "tea-2"

@@ -12,6 +12,7 @@ from apps.billing.errors import UnknownPrice
 from apps.billing.models import Budget, BudgetPeriod, Price
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.models import AuditEvent
+from apps.core.tests.at_once import second_of_two
 from apps.core.tests.factories import BudgetFactory, ExperimentFactory, PriceFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
@@ -115,3 +116,13 @@ def test_only_those_who_manage_the_team_change_a_limit(team: Team, alice: User, 
     budget = services.budget_create(actor=alice, team=team, limit_nanousd=1_000)
     with pytest.raises(NotAllowed):
         services.budget_limit_change(actor=bob, budget=budget, limit_nanousd=5_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_set_the_same_budget_at_once_the_second_is_told_so(team: Team) -> None:
+    def create() -> Budget:
+        return services.budget_create(actor=None, team=team, limit_nanousd=5)
+
+    with pytest.raises(Conflict, match="already a budget"):
+        second_of_two(create, create)
+    assert Budget.objects.count() == 1
