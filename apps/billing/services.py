@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.billing import holders, ledger_runner, selectors
 from apps.billing.engine.ledger import Closed
-from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation
+from apps.billing.models import Budget, BudgetPeriod, Price, Reservation
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
@@ -125,24 +125,3 @@ def reservations_sweep() -> list[Closed]:
             extra={"released": outcomes.count("released"), "unknown": outcomes.count("unknown")},
         )
     return closed
-
-
-def reservation_correct(*, actor: Any, reservation: Reservation, amount_nanousd: int, evidence: str) -> LedgerEntry:
-    """Bring the books to what an attempt really cost, by a second entry that says why."""
-    require(reservation, actor, "manage")
-    if not evidence.strip():
-        raise ApplicationError(_("Say how the real amount is known."), field="evidence")
-
-    def record() -> None:
-        audit.record(
-            actor=actor,
-            verb="reservation.corrected",
-            target=reservation,
-            amount_nanousd=amount_nanousd,
-            evidence=evidence,
-        )
-
-    ledger_runner.correct(reservation.pk, amount_nanousd, evidence, and_then=record)
-    reservation.refresh_from_db()
-    entry: LedgerEntry = reservation.entries.filter(kind=LedgerEntry.Kind.CORRECTION).latest("id")
-    return entry
