@@ -1,9 +1,9 @@
 """Reading prices, budgets, spent and held money."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Substr
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -64,13 +64,17 @@ def price_for(team_id: int, *, kind: str, served_name: str) -> Price:
 
 
 def spent_and_held(team: Any) -> SpentAndHeld:
-    """Everything that `team` has spent and holds, in all its experiments."""
-    return _spent_and_held(Q(team=team))
+    """Everything that `team` has spent and holds, in all its experiments. What of it is unknown is not asked for."""
+    return _spent_and_held(Reservation.objects.filter(team=team), LedgerEntry.objects.filter(team=team))
 
 
 def experiment_cost(experiment: Any) -> SpentAndHeld:
     """What one experiment has spent and holds."""
-    return _spent_and_held(Q(experiment=experiment))
+    entries = LedgerEntry.objects.filter(reservation__experiment=experiment)
+    corrected = LedgerEntry.objects.filter(reservation=OuterRef("reservation"), kind=LedgerEntry.Kind.CORRECTION)
+    uncorrected = entries.filter(kind=LedgerEntry.Kind.UNKNOWN).exclude(Exists(corrected))
+    money = _spent_and_held(Reservation.objects.filter(experiment=experiment), entries)
+    return replace(money, unknown_nanousd=_sum(uncorrected, "amount_nanousd"))
 
 
 def spent_by_experiment(experiment_ids: list[int]) -> dict[int, int]:
@@ -101,15 +105,10 @@ def held_total() -> int:
     return _sum(Reservation.objects.filter(state=Reservation.State.HELD), "held_nanousd")
 
 
-def _spent_and_held(which: Q) -> SpentAndHeld:
-    reservations = Reservation.objects.filter(which)
-    entries = LedgerEntry.objects.filter(reservation__in=reservations)
-    corrected = LedgerEntry.objects.filter(reservation=OuterRef("reservation"), kind=LedgerEntry.Kind.CORRECTION)
-    uncorrected = entries.filter(kind=LedgerEntry.Kind.UNKNOWN).exclude(Exists(corrected))
+def _spent_and_held(reservations: QuerySet[Reservation], entries: QuerySet[LedgerEntry]) -> SpentAndHeld:
     return SpentAndHeld(
         spent_nanousd=_sum(entries, "amount_nanousd"),
         held_nanousd=_sum(reservations.filter(state=Reservation.State.HELD), "held_nanousd"),
-        unknown_nanousd=_sum(uncorrected, "amount_nanousd"),
         assumed=reservations.filter(price__assumed=True).exists(),
     )
 

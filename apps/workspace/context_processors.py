@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from apps.workspace.selectors import shell_facts
 
@@ -13,4 +14,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or request.path.startswith("/admin/"):
         return {"team": None}
-    return {"team": team, "shell": shell_facts(user=user, team=team, path=request.path)}
+    # A part of a page, which is fetched every few seconds, has no frame: it must not pay for one.
+    facts = SimpleLazyObject(lambda: shell_facts(user=user, team=team, path=request.path))
+    return {"team": team, "shell": facts}
