@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,28 +15,46 @@ from django.utils.translation import gettext as _
 
 from apps.core.errors import ApplicationError
 
+PARTIAL_SECONDS = 24 * 3600.0
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{32}")
+
 
 def put_bytes(name: str, data: bytes) -> str:
     """Store `data` under `name` and return the name. The same content may be stored twice; other content is refused."""
     storage = storages["artifacts"]
     if storage.exists(name):
-        if get_bytes(name) != data:
-            raise ApplicationError(
-                _("The artifact %(name)s exists with other content.") % {"name": name}, code="artifact_exists"
-            )
-        return name
+        return _kept(name, data)
     if not isinstance(storage, FileSystemStorage):
         return storage.save(name, ContentFile(data))
     # The storage's own save is not atomic: a kill would leave a short file under the final name.
     target = Path(storage.path(name))
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(target)
+    partial = _partial(target)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # A rename would replace what somebody else has put there meanwhile.
+        os.link(partial, target)
+    except FileExistsError:
+        return _kept(name, data)
+    finally:
+        partial.unlink(missing_ok=True)
     return name
+
+
+def _kept(name: str, data: bytes) -> str:
+    if get_bytes(name) != data:
+        raise ApplicationError(
+            _("The artifact %(name)s exists with other content.") % {"name": name}, code="artifact_exists"
+        )
+    return name
+
+
+def _partial(target: Path) -> Path:
+    """A name beside `target` for what is not whole yet."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}")
 
 
 def get_bytes(name: str) -> bytes:
@@ -58,7 +78,7 @@ def put_folder(source: Path, name: str) -> str:
     target = local_folder(name)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        partial = _partial(target)
         shutil.copytree(source, partial, copy_function=_link_or_copy)
         try:
             partial.replace(target)
@@ -67,6 +87,30 @@ def put_folder(source: Path, name: str) -> str:
             if not target.exists():
                 raise
     return name
+
+
+def forget_partials(now: float | None = None) -> int:
+    """Delete what killed processes left half written more than a day ago. Returns how many files and folders."""
+    storage = storages["artifacts"]
+    if not isinstance(storage, FileSystemStorage):
+        return 0
+    before = (time.time() if now is None else now) - PARTIAL_SECONDS
+    partials = [path for path in Path(storage.location).rglob(".*") if _PARTIAL.fullmatch(path.name)]
+    old = [path for path in partials if _modified_at(path) < before]
+    for path in old:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return len(old)
+
+
+def _modified_at(path: Path) -> float:
+    """Never, for what its writer has finished or given up meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -131,9 +131,7 @@ def test_text_that_no_database_takes_becomes_text_that_every_one_does() -> None:
     assert mended.encode().decode() == mended
     assert mended.startswith("a\x01b\N{REPLACEMENT CHARACTER}")
     assert mended.endswith("é \N{SNOWMAN}")
-    assert storable_json({"k\x00": ["\x00", 1, None, {"a": "\x00"}]}) == {
-        "k\x01": ["\x01", 1, None, {"a": "\x01"}]
-    }
+    assert storable_json({"k\x00": ["\x00", 1, None, {"a": "\x00"}]}) == {"k\x01": ["\x01", 1, None, {"a": "\x01"}]}
 
 
 def test_ordinary_text_stays_as_it_is() -> None:
