@@ -26,6 +26,7 @@ TICK_SECONDS = 2.0
 SLICE_SECONDS = 58.0
 LEASE_SECONDS = 10.0
 SAME_FAILURE_SECONDS = 60.0
+DAY_SECONDS = 24 * 3600.0
 LEASE = "housekeeping-ticker"
 
 
@@ -57,6 +58,7 @@ def registered() -> dict[str, str]:
 register_housekeeping("jobs", "apps.core.jobs.reap")
 register_housekeeping("audit", "apps.core.audit.seal_pending")
 register_housekeeping("live events", "apps.core.live.forget_old", every_seconds=60.0)
+register_housekeeping("old rows", "apps.core.forget.forget_daily", every_seconds=DAY_SECONDS)
 
 
 def tick(now: float) -> list[str]:
