@@ -129,7 +129,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(CachedResponse)
 class CachedResponseAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "team", "key", "cost", "expires_at")
+    list_display = ("created_at", "team", "key", "cost")
     list_filter = ("team",)
     search_fields = ("key", "uid")
     list_select_related = ("team",)

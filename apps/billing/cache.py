@@ -11,13 +11,12 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-from django.db.models import Q
-from django.utils import timezone
-
 from apps.billing.calls import MeteredCall, MeteredResult
 from apps.billing.models import CachedResponse
 
 MEMORY_ENTRIES = 2000
+# Longer answers are read from the table again, so that the memory cannot hold more than a few dozen megabytes.
+MEMORY_TEXT = 16_384
 _KEPT_FIELDS = (
     "text",
     "finish_reason",
@@ -62,12 +61,14 @@ def store(team_id: int, key: str, result: MeteredResult) -> None:
         [row],
         update_conflicts=True,
         unique_fields=["team", "key"],
-        update_fields=["result", "cost_nanousd", "expires_at"],
+        update_fields=["result", "cost_nanousd"],
     )
 
 
 def remember(team_id: int, key: str, result: MeteredResult) -> None:
     """Keep an answer in this process, after the transaction that booked it."""
+    if len(result.text) > MEMORY_TEXT:
+        return
     with _lock:
         _memory[(team_id, key)] = _kept(result)
         _memory.move_to_end((team_id, key))
@@ -94,6 +95,5 @@ def _remembered(place: tuple[int, str]) -> dict[str, Any] | None:
 
 
 def _stored(team_id: int, key: str) -> dict[str, Any] | None:
-    alive = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    row = CachedResponse.objects.filter(alive, team_id=team_id, key=key).values_list("result", flat=True).first()
+    row = CachedResponse.objects.filter(team_id=team_id, key=key).values_list("result", flat=True).first()
     return None if row is None else {name: row[name] for name in _KEPT_FIELDS}

@@ -157,7 +157,6 @@ class CachedResponse(ScopedModel):
     key = models.CharField(max_length=64)
     result = models.JSONField()
     cost_nanousd = models.PositiveBigIntegerField()
-    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("cached response")

@@ -244,6 +244,13 @@ def test_when_storing_an_answer_from_the_cache_fails_nothing_of_it_is_kept(team:
     assert len(stored.rows) == 1
 
 
+def test_a_long_answer_is_kept_in_the_table_and_not_in_memory(model: LanguageModel) -> None:
+    long = "x" * (cache.MEMORY_TEXT + 1)
+    asyncio.run(through(call_of(model), completes(long)))
+    assert cache._memory == {}
+    assert asyncio.run(through(call_of(model), refuses(500))).text == long
+
+
 @pytest.mark.parametrize("change", ["repeat", "text", "revision", "use_cache"])
 def test_a_call_that_differs_is_not_answered_from_the_cache(model: LanguageModel, change: str) -> None:
     asyncio.run(through(call_of(model), completes("first")))
