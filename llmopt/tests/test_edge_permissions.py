@@ -11,7 +11,7 @@ from django.core.asgi import get_asgi_application
 from django.test import Client
 
 from apps.accounts.models import Team, User
-from apps.core import health
+from apps.core import readiness
 from llmopt.edge import routes
 from llmopt.edge.asgi_types import Application
 from llmopt.edge.stack import build
@@ -72,7 +72,7 @@ def test_every_cell_of_a_row_holds(
 ) -> None:
     settings.EMBEDDED = True  # static files come straight from the source, with nothing collected
     # Whether queue and inference run on the testing machine is no question of permission.
-    monkeypatch.setattr(health, "readiness_in_thread", lambda: [])
+    monkeypatch.setattr(readiness, "remembered", lambda _run: [])
     cookies = {column: cookies_of(people[name] if name else None) for column, name in PEOPLE.items()}
 
     async def all_statuses() -> dict[str, int]:

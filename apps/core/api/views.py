@@ -5,7 +5,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.core.health import readiness
+from apps.core import health, readiness
 
 
 @api_view(["GET"])
@@ -21,7 +21,7 @@ def alive(request: Request) -> Response:
 @permission_classes([AllowAny])
 def ready(request: Request) -> Response:
     """200 when database, cache, queue and storage answer; 503 says which does not, and why."""
-    checks = readiness()
+    checks = readiness.remembered(health.readiness)
     ok = all(check.ok for check in checks)
     body = {"ready": ok, "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}}
     return Response(body, status=200 if ok else 503)

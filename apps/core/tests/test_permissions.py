@@ -63,7 +63,7 @@ def test_no_row_occurs_twice() -> None:
 def world(team: Team, alice: User, bob: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     settings.EMBEDDED = True  # sign-in links exist only there
     # Whether queue and inference run on the testing machine is no question of permission.
-    monkeypatch.setattr("apps.core.api.views.readiness", lambda: [])
+    monkeypatch.setattr("apps.core.readiness.remembered", lambda _run: [])
     return make_world(team, alice, bob)
 
 
