@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmopt.settings.dev")
+# manage.py names its own settings first; whoever starts this file without any gets the strict ones.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmopt.settings.prod")
 
 from django.core.asgi import get_asgi_application  # noqa: E402  # the settings module must be named first
 
