@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import close_old_connections
 from django.db.models import Max, Min, Q
-from django.http import HttpRequest
+from django.http import HttpRequest, parse_cookie
 
 from apps.accounts.models import Team
 from apps.core.models import LiveEvent
@@ -54,13 +53,10 @@ def listener_of(cookies: str, team_slug: str) -> Listener:
 
 
 def _user_of(cookies: str) -> Any:
-    try:
-        jar = SimpleCookie(cookies)
-    except CookieError:
-        jar = SimpleCookie()
-    morsel = jar.get(settings.SESSION_COOKIE_NAME)
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value if morsel else None)
+    # As pages read them: other programs on this host may have set cookies that a stricter reader would stop at.
+    session_key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     return get_user(request)
 
 

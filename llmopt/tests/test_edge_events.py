@@ -109,6 +109,16 @@ async def test_a_page_about_the_whole_team_hears_all_of_it_and_nothing_else(
     await stream.leave()
 
 
+async def test_a_session_is_found_among_other_programs_cookies(
+    alice: Membership, cookie: tuple[bytes, bytes], streams: EventStreams
+) -> None:
+    crowded = (b"cookie", b'prefs={"a": 1}; x[y]=1; ' + cookie[1] + b"; last=\xe9")
+    stream = Stream(streams, address(alice.team, TOPIC), headers=[crowded])
+    await stream.until("retry: 2000")
+    assert stream.answer.status == 200
+    await stream.leave()
+
+
 async def test_a_reconnect_gets_what_it_missed_once_and_only_the_latest_of_each_part(
     alice: Membership, cookie: tuple[bytes, bytes], streams: EventStreams
 ) -> None:
