@@ -22,7 +22,7 @@ _PART = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
 _MOST_TOPICS = 20
 PING_SECONDS = 10.0
 RECHECK_SECONDS = 180.0
-# Sent instead of what was forgotten or overrun: the page asks for all of itself again.
+# Sent instead of what was forgotten: the page asks for all of itself again.
 MISSED = "missed"
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -96,25 +96,28 @@ class EventStreams:
         finally:
             hub.unsubscribe(subscriber)
 
-    async def _replayed(self, question: Question, team_id: int, newest: int, send: Send) -> int:
-        """Send what the client missed. Returns the id up to which it has everything."""
+    async def _replayed(self, question: Question, team_id: int, newest: int, send: Send) -> frozenset[int]:
+        """Send what the client missed. Returns the ids of that, which the hub may read as well.
+
+        Not "everything up to an id": a transaction that was given a lower one may be committed later.
+        """
         # An id without data is kept by the browser and triggers nothing: a reconnect then knows where it was.
         start = f"retry: 2000\nid: {newest}\n\n"
         if question.after is None:
             await _write(send, start)
-            return newest
+            return frozenset()
         missed = await self._in_thread(partial(replay, team_id, sorted(question.topics), question.after))
         if missed is None:
             await _write(send, start + message(MISSED, "", newest))
-            return newest
+            return frozenset()
         # Those that the hub has read meanwhile come in order and are not sent twice.
         last = max([newest, *(event.id for event in missed)])
         body = "".join(message_of(event) for event in latest_of_each_part(missed))
         await _write(send, f"retry: 2000\n\n{body}id: {last}\n\n")
-        return last
+        return frozenset(event.id for event in missed)
 
     async def _follow(
-        self, subscriber: Subscriber, question: Question, sent: int, receive: Receive, send: Send
+        self, subscriber: Subscriber, question: Question, sent: frozenset[int], receive: Receive, send: Send
     ) -> None:
         """Pass events on until the client leaves, falls behind, loses its right, or the server stops."""
         gone = asyncio.create_task(_disconnected(receive))
@@ -169,12 +172,12 @@ def message(name: str, data: str, number: int) -> str:
     return f"event: {name if _PART.match(name) else 'change'}\ndata: {data}\nid: {number}\n\n"
 
 
-def _batch(first: Event, subscriber: Subscriber, sent: int) -> str:
-    """Everything that waits, in one write."""
+def _batch(first: Event, subscriber: Subscriber, sent: frozenset[int]) -> str:
+    """Everything that waits and was not `sent` before, in one write."""
     events = [first]
     while not subscriber.queue.empty():
         events.append(subscriber.queue.get_nowait())
-    return "".join(message_of(event) for event in latest_of_each_part(events) if event.id > sent)
+    return "".join(message_of(event) for event in latest_of_each_part(events) if event.id not in sent)
 
 
 async def _disconnected(receive: Receive) -> None:

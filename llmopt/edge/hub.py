@@ -40,7 +40,6 @@ class Subscriber:
     team_id: int
     topics: frozenset[str]
     queue: "asyncio.Queue[Event]" = field(default_factory=lambda: asyncio.Queue(QUEUE_SIZE))
-    overrun: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wants(self, event: Event) -> bool:
@@ -50,7 +49,6 @@ class Subscriber:
         try:
             self.queue.put_nowait(event)
         except asyncio.QueueFull:
-            self.overrun = True
             self.ended.set()
 
 
@@ -76,9 +74,7 @@ class Hub:
         """Hand `subscriber` every event that is read from now on. Returns the newest id that it will not get."""
         async with self._starting:
             if self._task is None or self._task.done():
-                self._last = await self._in_thread(self._newest)
-                self._gaps.clear()
-                self._task = asyncio.create_task(self._poll())
+                await self._start()
             self._subscribers.add(subscriber)
             return self._last
 
@@ -93,6 +89,14 @@ class Hub:
         if self._task is not None:
             self._task.cancel()
         self._thread.shutdown(wait=False)
+
+    async def _start(self) -> None:
+        """Begin at the newest event, with the ids missing before it: theirs may be committed in a moment."""
+        newest = await self._in_thread(self._newest)
+        self._last, self._gaps = max(0, newest - _MOST_GAPS), {}
+        just_before = await self._in_thread(lambda: self._read(self._last, []))
+        self._note(just_before, time.monotonic())
+        self._task = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
         while self._subscribers:

@@ -228,6 +228,22 @@ async def test_an_event_that_is_committed_after_a_newer_one_is_still_heard() -> 
     hub.close()
 
 
+async def test_an_event_that_is_committed_late_reaches_a_client_that_came_meanwhile(
+    alice: Membership, cookie: tuple[bytes, bytes], streams: EventStreams
+) -> None:
+    """Its id is below the newest one that the client was told of, at the start of the hub and with a replay."""
+    first = await publish(alice.team, TOPIC, "before")
+    for number, header in ((1, []), (4, [(b"last-event-id", str(first.pk).encode())])):
+        late, newer = first.pk + number, first.pk + number + 1
+        await in_thread(LiveEvent.objects.create, pk=newer, team=alice.team, topic=TOPIC, part=f"newer{number}")
+        stream = Stream(streams, address(alice.team, TOPIC), headers=[cookie, *header])
+        await stream.until(f"id: {newer}\n")
+        await in_thread(LiveEvent.objects.create, pk=late, team=alice.team, topic=TOPIC, part=f"late{number}")
+        text = await stream.until(f"event: late{number}\n")
+        assert text.count(f"event: newer{number}\n") == (1 if header else 0)
+        await stream.leave()
+
+
 async def test_nobody_listening_means_nobody_reading() -> None:
     log = Log()
     hub = Hub(log.read, log.newest, poll_seconds=0.01)
@@ -249,7 +265,7 @@ async def test_a_database_that_is_away_for_a_while_does_not_end_the_hub() -> Non
     def read(last: int, gaps: list[int]) -> list[Event]:
         nonlocal calls
         calls += 1
-        if calls == 1:
+        if calls == 2:  # the first look is at what came just before
             raise ConnectionError("away")
         return log.read(last, gaps)
 
@@ -265,7 +281,6 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
     subscriber = Subscriber(1, frozenset({TOPIC}), queue=asyncio.Queue(2))
     for number in range(3):
         subscriber.offer(Event(number, 1, TOPIC, f"part{number}"))
-    assert subscriber.overrun
     assert subscriber.ended.is_set()
 
 
