@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
-from apps.accounts.models import Team
 from apps.billing.tests.processes import start_process
 from apps.core.db import in_database, stop_database_thread
 from apps.core.faults import fault_point
@@ -34,18 +36,61 @@ def test_an_error_reaches_the_caller() -> None:
         asyncio.run(in_database(fails))
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_dead_connection_is_replaced(team: Team) -> None:
-    def break_connection() -> None:
-        connection.ensure_connection()
-        connection.connection.close()
-        connection.errors_occurred = True
+# What a restart of the server does: connections die, and nobody is told. `ask` names the connection that answered it.
+RESTARTED = """
+import asyncio, os, django
+django.setup()
+from django.db import connection, connections
+from apps.core.db import in_database
 
-    async def work() -> int:
-        await in_database(break_connection)
-        return await in_database(Team.objects.count)
+def ask():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if connection.vendor == "postgresql" else "SELECT 1")
+        return cursor.fetchone()[0]
 
-    assert asyncio.run(work()) == 1
+def kill_all():
+    import psycopg
+    ours = "FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as other:
+        assert other.execute(f"SELECT pg_terminate_backend(pid, 5000) {ours}", [os.environ["PGAPPNAME"]]).fetchall()
+
+async def main():
+    before = await in_database(ask)
+    pooled = bool(connection.settings_dict["OPTIONS"].get("pool"))
+    if pooled:
+        await in_database(connections.close_all)  # gives it back to the pool
+    if connection.vendor == "postgresql":
+        kill_all()
+        assert await in_database(ask) != before
+    print(connection.settings_dict["CONN_MAX_AGE"], pooled)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "postgresql", "sqlite"), [("web", "0 True", "0 False"), ("worker", "300 False", "None False")]
+)
+def test_a_connection_that_died_unseen_is_replaced(role: str, postgresql: str, sqlite: str, tmp_path: Path) -> None:
+    """With the settings of a process in that role, which tests do not have."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "llmopt.settings.dev",
+        "LLMOPT_ROLE": role,
+        "LLMOPT_VAR_DIR": str(tmp_path),
+        "PGAPPNAME": f"restarted-{role}",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", RESTARTED],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.stderr == ""
+    assert answer.stdout.strip() == (postgresql if connection.vendor == "postgresql" else sqlite)
 
 
 def test_a_cancelled_caller_waits_for_the_work_that_has_begun() -> None:
