@@ -177,7 +177,7 @@ def inference(models: Path, *options: str) -> Iterator[Server]:
     )
     server = Server(process, port)
     try:
-        wait_until(lambda: _answers(server))
+        wait_until(lambda: answers(server))
         yield server
     finally:
         if process.poll() is None:
@@ -185,7 +185,7 @@ def inference(models: Path, *options: str) -> Iterator[Server]:
             process.wait(timeout=30)
 
 
-def _answers(server: Server) -> bool:
+def answers(server: Server) -> bool:
     assert server.process.poll() is None, "the inference process ended at its start"
     try:
         return server.get("/healthz")[0] == 200

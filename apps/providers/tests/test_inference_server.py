@@ -18,6 +18,7 @@ import pytest
 from apps.providers.tests.inference_support import (
     REPOSITORY,
     Server,
+    answers,
     build_models,
     chat,
     content,
@@ -247,6 +248,33 @@ def test_a_stop_signal_lets_the_running_answer_end(models: Path) -> None:
         answer = read_all(running)
         assert b'"completion_tokens":1000' in answer
         assert stopping.process.wait(timeout=20) == 0
+
+
+def test_a_process_whose_scheduler_fails_answers_what_waits_and_ends(models: Path, unused_tcp_port: int) -> None:
+    script = textwrap.dedent(
+        f"""
+        from apps.providers.engine.inference import scheduler, server
+        from apps.providers.engine.inference.settings import read_settings
+
+        def fails(*arguments, **more):
+            raise RuntimeError("nothing can be picked")
+
+        scheduler.pick = fails
+        server.serve(read_settings(["--models", {str(models)!r}, "--port", "{unused_tcp_port}"]))
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stderr=subprocess.PIPE)
+    failing = Server(process, unused_tcp_port)
+    try:
+        wait_until(lambda: answers(failing))
+        status, _headers, body = failing.post(chat())
+        said = process.communicate(timeout=20)[1].decode()
+    finally:
+        process.kill()
+    assert (status, body["error"]["code"]) == (503, "shutting_down")
+    assert process.returncode == 0
+    assert "the scheduler ended" in said
+    assert "nothing can be picked" in said
 
 
 def test_the_process_ends_with_the_one_that_started_it(models: Path) -> None:

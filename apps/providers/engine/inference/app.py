@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from apps.providers.engine.inference.settings import InferenceSettings
 #: nginx's status for a client that left; nobody reads it, it only ends the handler.
 CLIENT_CLOSED_REQUEST = 499
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -47,6 +51,7 @@ def create_app(service: Service) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(service.scheduler.run())
+        task.add_done_callback(lambda task: _leave_without_scheduler(service, task))
         yield
         service.scheduler.drain()
         task.cancel()
@@ -64,6 +69,15 @@ def create_app(service: Service) -> Starlette:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(service.settings.allowed_hosts))],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _unexpected},
     )
+
+
+def _leave_without_scheduler(service: Service, task: asyncio.Task[None]) -> None:
+    """A process whose scheduler has failed would let every call wait in vain: it ends, and is started again."""
+    if task.cancelled():
+        return
+    logger.critical("the scheduler ended", exc_info=task.exception())
+    service.scheduler.drain()
+    signal.raise_signal(signal.SIGTERM)
 
 
 Handler = Callable[[Service, Request], Awaitable[Response]]
