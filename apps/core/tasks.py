@@ -7,10 +7,7 @@ from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from apps.core import housekeeping
-from apps.core.housekeeping import register_housekeeping
 from apps.core.models import Canary
-
-__all__ = ["canary_answer", "housekeeping_minute", "register_housekeeping", "schedules_ensure"]
 
 HOUSEKEEPING = "housekeeping"
 MINUTE_TASK = "apps.core.tasks.housekeeping_minute"
