@@ -28,6 +28,7 @@ from scripts.look_lib import static
 from scripts.look_lib.page import SCHEMES, WIDTHS, Seen, Target, browser_context, look_at
 from scripts.look_lib.sheet import write_sheet
 from scripts.look_lib.site import ROOT, STATES, Site, running_site, unlisted_routes
+from scripts.setup_lib.chromium import find_chromium
 
 FOLDER = ROOT / "var" / "look"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -39,10 +40,10 @@ PUBLIC_PAGES = (
 
 
 def chromium_path() -> str:
-    """Debian's browser, or one of that name on the path."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        sys.exit("Chromium is missing. Debian, Ubuntu: sudo apt-get install chromium")
+    """The browser that every check uses; ends with a sentence where there is none."""
+    found = find_chromium()
+    if not found:
+        sys.exit("Chromium is missing. Debian, Ubuntu: sudo apt-get install chromium. Elsewhere: set LLMOPT_CHROMIUM.")
     return found
 
 
