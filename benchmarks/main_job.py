@@ -121,9 +121,7 @@ def _watch(link: str, process: subprocess.Popen[str], began: float) -> Watched:
 
     watched = Watched()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         page = browser.new_page()
         page.on("console", lambda message: watched.problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: watched.problems.append(str(error)))

@@ -3,7 +3,7 @@
 import copy
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -67,7 +67,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         # Django gives the form nothing but the person, and this object is shared by all requests.
         for_this_request = copy.copy(self)
-        for_this_request.change_password_form = partial(PasswordSetForm, actor=request.user)  # type: ignore[assignment]
+        form = partial(PasswordSetForm, actor=cast(User, request.user))
+        for_this_request.change_password_form = form  # type: ignore[assignment]  # Django only calls it
         return DjangoUserAdmin.user_change_password(for_this_request, request, id, form_url)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:

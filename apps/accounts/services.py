@@ -175,7 +175,9 @@ def sign_in_link_use(*, actor: User | None, token: str) -> User:
             used_at=timezone.now()
         ):
             raise refusal
-        before = {"signed_in_before": actor.email} if actor is not None and actor.pk != link.user_id else {}
+        before: dict[str, Any] = (
+            {"signed_in_before": actor.email} if actor is not None and actor.pk != link.user_id else {}
+        )
         audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link", **before)
     return link.user
 
