@@ -52,6 +52,8 @@ class JobKind:
     may_resume: Callable[[Any], bool] | None = None
     # Called in the transaction in which the reaper fails a row, for what else that means.
     after_failure: Callable[[Any], None] | None = None
+    # Called in the transaction in which a row ends as cancelled, whoever ended it.
+    after_cancel: Callable[[Any], None] | None = None
     # What the phases of such a job are called, by the names that its process writes.
     phases: Callable[[], Mapping[str, str | Promise]] = dict
 
@@ -111,6 +113,9 @@ def transition(
         if changed:
             row.refresh_from_db()
             live.publish(row, "status")
+            after_cancel = kind_of(row).after_cancel if to == JobStatus.CANCELLED else None
+            if after_cancel is not None:
+                after_cancel(row)
     return changed
 
 
@@ -243,7 +248,7 @@ def job_pause(*, actor: Any, row: JobModel) -> None:
         audit.record(actor=actor, verb=f"{row._meta.model_name}.paused", target=row)
         type(row)._default_manager.filter(pk=row.pk).update(pause_requested=True)
         if parts_stop(actor=actor, row=row, cancel=False):
-            transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,))
+            transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,), finished_at=timezone.now())
         live.publish(row, "status")
 
 

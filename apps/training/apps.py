@@ -9,7 +9,7 @@ class TrainingConfig(AppConfig):
         from apps.core.jobs import JobKind, register
         from apps.training.launch import host_may_resume
         from apps.training.selectors import PHASES
-        from apps.training.services.runs import training_run_failed
+        from apps.training.services.runs import training_run_cancelled, training_run_failed
 
         register(
             JobKind(
@@ -18,6 +18,7 @@ class TrainingConfig(AppConfig):
                 max_attempts=10,
                 may_resume=host_may_resume,
                 after_failure=lambda run: training_run_failed(actor=None, run=run),
+                after_cancel=lambda run: training_run_cancelled(actor=None, run=run),
                 phases=lambda: PHASES,
             )
         )

@@ -35,7 +35,7 @@ from apps.training import workdir
 from apps.training.events import failure_text, record_events
 from apps.training.models import DeviceLease, TrainingRun
 from apps.training.services.registry import StoredModelDamaged, model_version_register
-from apps.training.services.runs import training_run_cancelled, training_run_failed, training_run_taken_up
+from apps.training.services.runs import training_run_failed, training_run_taken_up
 
 log = logging.getLogger(__name__)
 
@@ -245,24 +245,17 @@ def _end(host: Host, code: int) -> int:
             workdir.forget_result(host.folder)
             _fail(host, str(damaged))
     elif code == EXIT_CANCELLED:
-        _finish(run, to=JobStatus.CANCELLED, phase="")
+        jobs.finish(run, to=JobStatus.CANCELLED, phase="")
     elif (host.leaving and code < 0) or (code == EXIT_PAUSED and not _stop_is_wanted(run)):
         # A pause that nobody asked for, too: the engine was told to stop by a signal of its own.
         _give_back(run)
     elif code == EXIT_PAUSED:
-        _finish(run, to=JobStatus.PAUSED)
+        jobs.finish(run, to=JobStatus.PAUSED)
     else:
         error = host.last_events.get("error", {})
         _fail(host, failure_text(error) or _engine_died(code))
     live.publish(run, "status")
     return 0
-
-
-def _finish(run: TrainingRun, **changes: Any) -> None:
-    """End the run as it was asked to. A pause may have become a cancel meanwhile; then there will be no model."""
-    with transaction.atomic():
-        if jobs.finish(run, **changes) and run.status == JobStatus.CANCELLED:
-            training_run_cancelled(actor=None, run=run)
 
 
 @contextmanager
