@@ -77,6 +77,16 @@ def artifact_folder(tmp_path: Path, settings: Any) -> Path:
 
 
 @pytest.fixture
+def empty_cache_memory() -> Iterator[None]:
+    """No answer that another test left in the memory of the response cache, and none left behind."""
+    from apps.billing import cache
+
+    cache.forget_memory()
+    yield
+    cache.forget_memory()
+
+
+@pytest.fixture
 def team(db: None) -> "Team":
     from apps.core.tests.factories import TeamFactory
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import median
 from time import perf_counter
 
@@ -11,7 +12,7 @@ from benchmarks import machine
 
 @dataclass(frozen=True)
 class Pair:
-    """One repeat: the product's figure and, measured right after it, the peer's, in the same unit."""
+    """One repeat: the product's figure and the peer's, measured one right after the other, in the same unit."""
 
     ours: float
     peer: float
@@ -25,6 +26,19 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repeats", type=int, default=3, help="how often both sides are measured, in turn")
     return parser
+
+
+class Turns:
+    """Who is measured first: the product and the peer in turn, so that neither always finds a warmer machine."""
+
+    def __init__(self) -> None:
+        self._ours_first = cycle((True, False))
+
+    def pair(self, ours: Callable[[], float], peer: Callable[[], float]) -> Pair:
+        if next(self._ours_first):
+            return Pair(ours(), peer())
+        measured = peer()
+        return Pair(ours(), measured)
 
 
 def repeated(measure: Callable[[], Pair], repeats: int) -> list[Pair]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, machine, models
+from scripts.kill_test import clean_environment
 from scripts.setup_lib.chromium import find_chromium
 
 TOTAL_SECONDS, PEAK_MIB, OUTPUT_SECONDS, ROW_SECONDS, STILL_SECONDS = 20 * 60, 4096, 60, 5 * 60, 10
@@ -84,7 +85,7 @@ def _started(folder: Path, report: Path, *, second_seed: bool) -> Iterator[tuple
     for part in ("artifacts/models", "assets"):
         shutil.copytree(models.VAR / part, folder / "var" / part, copy_function=_link_or_copy)
     command = [sys.executable, "scripts/run.py", *(["--second-seed"] if second_seed else [])]
-    environment = {**os.environ, "LLMOPT_VAR_DIR": str(folder / "var"), "HEADLESS": "1", "REPORT": str(report)}
+    environment = {**clean_environment(), "LLMOPT_VAR_DIR": str(folder / "var"), "HEADLESS": "1", "REPORT": str(report)}
     process = subprocess.Popen(command, cwd=machine.ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         yield process, _link(process)

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from apps.core.processes.tree import end_child
 from benchmarks.machine import ROOT
 
 PATIENCE_SECONDS = 120.0
@@ -25,12 +26,7 @@ def served(command: Sequence[str], port: int) -> Iterator[int]:
             time.sleep(0.2)
         yield process.pid
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_child(process, seconds=20)
 
 
 def _answers(port: int) -> bool:

@@ -6,11 +6,9 @@ each candidate in each resample, and their differences. It runs 1/100 of the res
 """
 
 import random
-from itertools import cycle
 from typing import Any
 
 from benchmarks import figures
-from benchmarks.figures import Pair
 
 CANDIDATES, EXAMPLES, SHARE = 6, 230, 100
 FIELDS = ("number", "street", "city", "state", "zip")
@@ -20,15 +18,10 @@ def main() -> None:
     given = figures.options(__doc__).parse_args()
     facts = _facts()
     units = _counts(facts)
-    ours_first = cycle((True, False))
-
-    def measure() -> Pair:
-        if next(ours_first):
-            return Pair(_report(facts), _loop(units, facts.resamples))
-        peer = _loop(units, facts.resamples)
-        return Pair(_report(facts), peer)
-
-    pairs = figures.repeated(measure, given.repeats)
+    turns = figures.Turns()
+    pairs = figures.repeated(
+        lambda: turns.pair(lambda: _report(facts), lambda: _loop(units, facts.resamples)), given.repeats
+    )
     figures.show("statistics, one report", pairs, unit="s", ours="report", peer="plain loop, part of it, scaled")
 
 
@@ -70,7 +63,7 @@ def _report(facts: Any) -> float:
     from apps.evaluation.engine import units
     from apps.evaluation.engine.report import build_report
 
-    units._score.cache_clear()
+    units.remembered_score.cache_clear()
     return figures.seconds_of(lambda: build_report(facts))
 
 

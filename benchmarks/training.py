@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from functools import partial
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,12 @@ def main() -> None:
     base = models.MODELS / models.NAME / "hf"
     models.require(base, models.ADDRESSES)
 
-    ours_first = cycle((True, False))
+    turns = figures.Turns()
 
     def measure() -> Pair:
         with tempfile.TemporaryDirectory(prefix="llmopt-bench-") as folder:
             _write_run(Path(folder), base, given.rows)
-            if next(ours_first):
-                return Pair(models.in_process(engine, folder), models.in_process(trainer, folder))
-            peer = models.in_process(trainer, folder)
-            return Pair(models.in_process(engine, folder), peer)
+            return turns.pair(lambda: models.in_process(engine, folder), lambda: models.in_process(trainer, folder))
 
     figures.show(
         f"training, {given.rows} rows, batches of {BATCH}", figures.repeated(measure, given.repeats),

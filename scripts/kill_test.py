@@ -58,9 +58,13 @@ class Ended:
     lifetimes: Mapping[str, float] = field(default_factory=dict)
 
 
+def clean_environment() -> dict[str, str]:
+    """Ours without what would change how the product runs."""
+    foreign = ("LLMOPT_", "Q_CLUSTER", "DATABASE_URL", "REDIS_URL")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
 def environment(var_dir: Path, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LLMOPT_", "Q_CLUSTER"))}
-    clean.pop("DATABASE_URL", None)
     own = {
         "LLMOPT_VAR_DIR": str(var_dir),
         "HEADLESS": "1",
@@ -68,7 +72,7 @@ def environment(var_dir: Path, **more: str) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "DJANGO_SETTINGS_MODULE": "llmopt.settings.dev",
     }
-    return {**clean, **own, **more}
+    return {**clean_environment(), **own, **more}
 
 
 def run_once(

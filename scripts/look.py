@@ -28,7 +28,7 @@ from scripts.look_lib import static
 from scripts.look_lib.page import SCHEMES, WIDTHS, Seen, Target, browser_context, look_at
 from scripts.look_lib.sheet import write_sheet
 from scripts.look_lib.site import ROOT, STATES, Site, running_site, unlisted_routes
-from scripts.setup_lib.chromium import find_chromium
+from scripts.setup_lib.chromium import MISSING, find_chromium
 
 FOLDER = ROOT / "var" / "look"
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -43,7 +43,7 @@ def chromium_path() -> str:
     """The browser that every check uses; ends with a sentence where there is none."""
     found = find_chromium()
     if not found:
-        sys.exit("Chromium is missing. Debian, Ubuntu: sudo apt-get install chromium. Elsewhere: set LLMOPT_CHROMIUM.")
+        sys.exit(MISSING)
     return found
 
 

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from django.conf import settings
+
+from apps.core.tests.installation import python
 
 SHOWN = "from django.conf import settings as s; print(s.EMBEDDED, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT)"
 
@@ -14,15 +14,7 @@ SHOWN = "from django.conf import settings as s; print(s.EMBEDDED, s.SESSION_COOK
 def started(module: str, tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     environment |= {"LLMOPT_VAR_DIR": str(tmp_path), "LLMOPT_SECRET_KEY": "", **more}
-    return subprocess.run(
-        [sys.executable, "-c", f"import {module}; {SHOWN}"],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return python(f"import {module}; {SHOWN}", environment)
 
 
 @pytest.mark.parametrize("module", ["llmopt.asgi", "llmopt.wsgi"])
@@ -41,13 +33,4 @@ def test_the_pool_of_a_web_process_has_a_connection_for_every_page(tmp_path: Pat
         "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
         "LLMOPT_PAGES_AT_ONCE": "50",
     }
-    answer = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "'max_size': 56" in answer.stdout
+    assert "'max_size': 56" in python(program, environment).stdout

@@ -1,6 +1,5 @@
 """Which process dies when. Every kill is SIGKILL; everything random comes from a printed seed."""
 
-import os
 import random
 import signal
 import threading
@@ -9,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.core.processes.tree import Found, ProcessKey, environment_of, process_key, send_signal
+from apps.core.processes.tree import Found, ProcessKey, process_key, processes_with, send_signal
 
 # Points inside a piece of work at which the process that passes them dies (apps.core.faults).
 FAULTS = ("reserve", "call", "settle", "claim", "spawn", "checkpoint", "register")
@@ -67,13 +66,7 @@ def plan_for(seed: int, number: int) -> Plan:
 
 def processes_of(var_dir: Path) -> list[Found]:
     """Every live process that was started for this folder, oldest first."""
-    own = str(var_dir)
-    found = []
-    for pid in sorted(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()):
-        key, command = process_key(pid), _command(pid)
-        if key is not None and command and pid != os.getpid() and environment_of(pid).get("LLMOPT_VAR_DIR") == own:
-            found.append(Found(key, "", command))
-    return found
+    return [one for one in processes_with("LLMOPT_VAR_DIR", str(var_dir)) if one.command]
 
 
 @dataclass
@@ -135,10 +128,3 @@ def killed(key: ProcessKey) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _command(pid: int) -> str:
-    try:
-        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.core.processes.tree import end_child
+
 ROOT = Path(__file__).resolve().parents[2]
 STATES = ("empty", "running", "full", "failed")
 # Parts of a page and files have no page of their own to photograph.
@@ -66,12 +68,7 @@ def running_site(folder: Path) -> Iterator[Site]:
         _wait_for(f"{site.base_url}/styleguide/", process, folder / "web.log")
         yield site
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_child(process)
         log.close()
 
 

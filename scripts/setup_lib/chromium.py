@@ -8,6 +8,10 @@ from pathlib import Path
 from .console import Phase
 from .errors import SetupError
 
+MISSING = (
+    "The browser tests need Chromium, and none was found. Debian and Ubuntu: sudo apt-get install chromium. "
+    "Elsewhere: install Chromium or Chrome and set LLMOPT_CHROMIUM to its path."
+)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -29,10 +33,7 @@ def ensure_chromium(*, log: Path) -> str:
     if found:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise SetupError(
-            "The browser tests need Chromium, and none was found. Debian and Ubuntu: sudo apt-get install chromium. "
-            "Elsewhere: install Chromium or Chrome and set LLMOPT_CHROMIUM to its path."
-        )
+        raise SetupError(MISSING)
     phase = Phase("Chromium")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,16 +32,13 @@ from apps.providers.engine.clients.base import Client
 from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
 from apps.providers.models import LanguageModel
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("empty_cache_memory"),
+]
 
 Answerer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture(autouse=True)
-def empty_memory() -> Iterator[None]:
-    cache.forget_memory()
-    yield
-    cache.forget_memory()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RUN_VARIABLE = "LLMOPT_RUN_ID"
 ROLE_VARIABLE = "LLMOPT_ROLE"
@@ -40,11 +42,16 @@ def process_key(pid: int) -> ProcessKey | None:
 
 def processes_of(run_id: str) -> list[Found]:
     """Every live process started with LLMOPT_RUN_ID=`run_id`, except this one."""
+    return processes_with(RUN_VARIABLE, run_id)
+
+
+def processes_with(variable: str, value: str) -> list[Found]:
+    """Every live process that was started with `variable` set to `value`, except this one; lowest pid first."""
     found = []
-    for pid in _pids():
+    for pid in sorted(_pids()):
         environment = environment_of(pid)
         key = process_key(pid)
-        if key is None or pid == os.getpid() or environment.get(RUN_VARIABLE) != run_id:
+        if key is None or pid == os.getpid() or environment.get(variable) != value:
             continue
         found.append(Found(key, environment.get(ROLE_VARIABLE, ""), _command(pid)))
     return found
@@ -82,6 +89,16 @@ def send_signal(key: ProcessKey, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def end_child(process: "subprocess.Popen[Any]", *, seconds: float = 15.0) -> None:
+    """Ask a process that this one started to end; kill it when it has not after `seconds`."""
+    process.terminate()
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _pids() -> list[int]:

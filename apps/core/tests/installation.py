@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +84,14 @@ class Installation:
 
     def path(self, name: str) -> str:
         return str(self.var_dir / name)
+
+
+def python(program: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a program in a process of its own, for what settings or imports decide once for a whole process."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], T], *, seconds: float = 15.0, what: str) -> T:

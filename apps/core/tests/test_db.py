@@ -3,19 +3,17 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from apps.billing.tests.processes import start_process
 from apps.core.db import in_database, stop_database_thread
 from apps.core.faults import fault_point
+from apps.core.tests.installation import python
 
 pytestmark = pytest.mark.both_databases
 
@@ -80,15 +78,7 @@ def test_a_connection_that_died_unseen_is_replaced(role: str, postgresql: str, s
         "LLMOPT_VAR_DIR": str(tmp_path),
         "PGAPPNAME": f"restarted-{role}",
     }
-    answer = subprocess.run(
-        [sys.executable, "-c", RESTARTED],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    answer = python(RESTARTED, environment)
     assert answer.stderr == ""
     assert answer.stdout.strip() == (postgresql if connection.vendor == "postgresql" else sqlite)
 

@@ -17,7 +17,8 @@ Mask = npt.NDArray[np.bool_]
 CUT_OFF = "length"
 
 # Scoring is a pure function of two strings, and a live leaderboard asks for the same ones again and again.
-_score = lru_cache(maxsize=20_000)(score_answer)
+# Clearing it is how a benchmark pays for scoring again.
+remembered_score = lru_cache(maxsize=20_000)(score_answer)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class CandidateUnits:
 
 def output_score(expected: str, output: OutputFacts) -> AnswerScore | None:
     """The score of one output; None when infrastructure failed and there is nothing to score."""
-    return None if output.error == INFRASTRUCTURE else _score(expected, output.text)
+    return None if output.error == INFRASTRUCTURE else remembered_score(expected, output.text)
 
 
 def candidate_units(candidate: CandidateFacts, examples: Sequence[ExampleFacts]) -> CandidateUnits:
@@ -70,8 +71,8 @@ def candidate_units(candidate: CandidateFacts, examples: Sequence[ExampleFacts])
     repeats = max((len(found) for found in outputs.values()), default=1) or 1
     scored = [_unit_scores(example, outputs[example.id], repeats) for example in examples]
     available = np.array([scores is not None for scores in scored], dtype=np.bool_)
-    gold = [_score(example.expected, example.expected) for example in examples]
-    empty = [_score(example.expected, None) for example in examples]
+    gold = [remembered_score(example.expected, example.expected) for example in examples]
+    empty = [remembered_score(example.expected, None) for example in examples]
     usable = [output for output in candidate.outputs if output.error != INFRASTRUCTURE]
     return CandidateUnits(
         name=candidate.name,

@@ -1,7 +1,6 @@
 """A prompt that cannot be made, or does not fit, is the candidate's failure: wrong for its example, and counted."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from apps.accounts.models import Team, User
-from apps.billing import cache, selectors
+from apps.billing import selectors
 from apps.billing.models import LedgerEntry
 from apps.core.artifacts import get_bytes
 from apps.core.models import JobStatus
@@ -31,16 +30,17 @@ from apps.providers.engine.clients.base import ContextTooLong, GenerateRequest, 
 from scripts.kill_lib.books import money_problems
 from scripts.recompute_lib.checks import check_report
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("empty_cache_memory"),
+]
 
 
 @pytest.fixture(autouse=True)
-def prices(team: Team) -> Iterator[None]:
+def prices(team: Team) -> None:
     PriceFactory.create()
     BudgetFactory.create(team=team)
-    cache.forget_memory()
-    yield
-    cache.forget_memory()
 
 
 @pytest.fixture

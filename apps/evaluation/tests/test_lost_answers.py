@@ -1,12 +1,11 @@
 """Answers that never came for reasons not the candidate's: few are borne, more fail the job, Retry asks again."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from apps.accounts.models import Team, User
-from apps.billing import cache, selectors
+from apps.billing import selectors
 from apps.core import jobs
 from apps.core.models import JobStatus
 from apps.core.tests.factories import BudgetFactory, PriceFactory
@@ -19,16 +18,17 @@ from apps.experiments.models import Candidate
 from apps.experiments.tests.world import add_baseline, experiment_of, version_of
 from apps.providers.engine.clients.base import Auth, ConnectionFailed
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("empty_cache_memory"),
+]
 ROWS = 6
 
 
 @pytest.fixture(autouse=True)
-def empty_memory(settings: Any) -> Iterator[None]:
+def two_at_once(settings: Any) -> None:
     settings.EVALUATION_CONCURRENCY = 2
-    cache.forget_memory()
-    yield
-    cache.forget_memory()
 
 
 @pytest.fixture

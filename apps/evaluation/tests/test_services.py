@@ -1,13 +1,11 @@
 """From ended evaluations to figures and to one report that never changes."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from apps.accounts.models import Team, User
-from apps.billing import cache
 from apps.core.artifacts import get_bytes
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus
@@ -23,15 +21,12 @@ from apps.experiments.models import Experiment
 from apps.experiments.services.experiments import experiment_register
 from apps.experiments.tests.world import add_baseline, experiment_of, version_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("empty_cache_memory"),
+]
 NOTHING: dict[str, Any] = {"training": {}, "seconds": {}, "memory_mib": {}, "versions": {}}
-
-
-@pytest.fixture(autouse=True)
-def empty_memory() -> Iterator[None]:
-    cache.forget_memory()
-    yield
-    cache.forget_memory()
 
 
 @pytest.fixture

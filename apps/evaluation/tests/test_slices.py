@@ -4,14 +4,13 @@ import datetime
 import json
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.billing import cache, selectors
+from apps.billing import selectors
 from apps.billing.metering import MeteredResult
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry
 from apps.billing.services import reservations_sweep
@@ -30,16 +29,17 @@ from apps.experiments.tests.world import add_baseline, add_prompted, experiment_
 from apps.providers.engine.baselines import fit_most_frequent
 from apps.providers.engine.clients.base import ConnectionFailed
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("empty_cache_memory"),
+]
 ROWS = 6
 
 
 @pytest.fixture(autouse=True)
-def empty_memory(settings: Any) -> Iterator[None]:
+def two_at_once(settings: Any) -> None:
     settings.EVALUATION_CONCURRENCY = 2
-    cache.forget_memory()
-    yield
-    cache.forget_memory()
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from django.conf import settings
 from django.db import connection, connections
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
+from apps.core.processes.tree import end_child
 from apps.core.tests.installation import ROOT, free_port, wait_for
-from scripts.setup_lib.chromium import find_chromium
+from scripts.setup_lib.chromium import MISSING, find_chromium
 
 T = TypeVar("T")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -36,10 +37,7 @@ def chromium() -> str:
     """The browser's path. A missing one fails the test: a skipped browser proves nothing."""
     found = find_chromium()
     if not found:
-        pytest.fail(
-            "The browser tests need Chromium, and none was found. Debian and Ubuntu: sudo apt-get install chromium. "
-            "Elsewhere: install Chromium or Chrome and set LLMOPT_CHROMIUM to its path."
-        )
+        pytest.fail(MISSING)
     return found
 
 
@@ -83,12 +81,7 @@ def web_process(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory)
             assert process.poll() is None, log.read_text(encoding="utf-8")
             yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_child(process)
 
 
 def _environment(folder: Path) -> dict[str, str]:

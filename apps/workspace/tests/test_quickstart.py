@@ -1,14 +1,13 @@
 """The quickstart from the first row to the report: everything that users use takes part, and no test row leaks."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps.accounts.models import Team, User
-from apps.billing import cache, metering, selectors
+from apps.billing import metering, selectors
 from apps.core import jobs
 from apps.core.artifacts import get_bytes
 from apps.core.errors import ApplicationError
@@ -61,7 +60,7 @@ class Spy:
 
 
 @pytest.fixture
-def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
+def spy(monkeypatch: pytest.MonkeyPatch, empty_cache_memory: None) -> Spy:
     """Every model but the baselines is the spy; metering, queue rows and services are real."""
     made, real = Spy(), metering._make_client
     monkeypatch.setattr(
@@ -69,9 +68,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
     )
     monkeypatch.setattr(service, "SLICE_SECONDS", 0.05)
     monkeypatch.setattr(service, "POLL_SECONDS", 0.0)
-    cache.forget_memory()
-    yield made
-    cache.forget_memory()
+    return made
 
 
 @pytest.fixture
