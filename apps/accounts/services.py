@@ -23,6 +23,7 @@ from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.roles import Role
 
 LINK_LIFETIME = timedelta(minutes=15)
+KEEP_LINKS = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,11 @@ def sign_in_link_use(*, actor: User | None, token: str) -> User:
         )
         audit.record(actor=link.user, verb="user.signed_in", target=link.user, method="link", **before)
     return link.user
+
+
+def sign_in_links_forget() -> int:
+    """Delete links that have been of no use for a month; their making and their use stay in the audit trail."""
+    return SignInLink.objects.filter(expires_at__lt=timezone.now() - KEEP_LINKS).delete()[0]
 
 
 def password_sign_in_record(*, actor: User) -> None:

@@ -21,11 +21,13 @@ LOCAL_KINDS = frozenset({LanguageModel.Kind.BASELINE, LanguageModel.Kind.LOCAL, 
 
 @dataclass(frozen=True, slots=True)
 class SpentAndHeld:
-    """Nano-dollars. `unknown_nanousd` is the part of what is spent that was booked at its bound and never corrected."""
+    """Nano-dollars. `unknown_nanousd` is the part of what is spent that was booked at its bound and never corrected;
+    None where nobody asked for it.
+    """
 
     spent_nanousd: int
     held_nanousd: int
-    unknown_nanousd: int = 0
+    unknown_nanousd: int | None = None
     # Whether a price that somebody assumed has a part in it.
     assumed: bool = False
 

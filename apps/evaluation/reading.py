@@ -32,7 +32,7 @@ from apps.experiments.models import Candidate, Experiment
 from apps.experiments.selectors import contenders
 from apps.providers.models import LanguageModel
 
-_ENDED_BADLY = {JobStatus.FAILED, JobStatus.CANCELLED}
+ENDED_BADLY = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def final_evaluations(experiment: Experiment) -> dict[int, Evaluation]:
@@ -96,10 +96,19 @@ def _experiment_facts(experiment: Experiment) -> ExperimentFacts:
     )
 
 
-def _choices(experiment: Experiment, candidates: Iterable[Candidate]) -> tuple[dict[str, Any], ...]:
-    """What was tried on validation before the registration, and whether a contender uses it."""
+def tried_on_validation(experiment: Experiment, candidates: Iterable[Candidate]) -> list[tuple[Evaluation, bool]]:
+    """What was tried before the registration, in order, and whether it was chosen: a contender has its prompt."""
     used = {candidate.prompt_version_id for candidate in candidates} - {None}
-    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE).order_by("candidate__position", "id")
+    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE).select_related(
+        "candidate__language_model", "candidate__prompt_version__prompt", "experiment__dataset_version__dataset"
+    )
+    return [
+        (evaluation, evaluation.candidate.prompt_version_id in used)
+        for evaluation in found.order_by("candidate__position", "id")
+    ]
+
+
+def _choices(experiment: Experiment, candidates: Iterable[Candidate]) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
             "candidate": each.candidate.name,
@@ -108,9 +117,9 @@ def _choices(experiment: Experiment, candidates: Iterable[Candidate]) -> tuple[d
             "split": each.split,
             "examples": len(each.example_ids),
             "order_seed": each.order_seed,
-            "chosen": each.candidate.prompt_version_id in used,
+            "chosen": chosen,
         }
-        for each in found.select_related("candidate__prompt_version__prompt")
+        for each, chosen in tried_on_validation(experiment, candidates)
     )
 
 
@@ -128,7 +137,7 @@ def candidate_state(evaluation: Evaluation | None) -> str:
         return JobStatus.PLANNED
     if evaluation.status == JobStatus.SUCCEEDED:
         return DONE
-    return FAILED if evaluation.status in _ENDED_BADLY else evaluation.status
+    return FAILED if evaluation.status in ENDED_BADLY else evaluation.status
 
 
 def _candidate_facts(candidate: Candidate, evaluation: Evaluation | None) -> CandidateFacts:

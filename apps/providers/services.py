@@ -70,6 +70,17 @@ def language_model_ready(
     return changed
 
 
+def language_model_planned_again(*, actor: Any, model: LanguageModel) -> None:
+    """Take back that a model did not come about: it is being made again."""
+    with transaction.atomic():
+        require(model, actor, "edit")
+        if LanguageModel.objects.filter(pk=model.pk, state=LanguageModel.State.FAILED).update(
+            state=LanguageModel.State.PLANNED, error=""
+        ):
+            audit.record(actor=actor, verb="language_model.planned_again", target=model)
+            live.publish(model, "status")
+
+
 def language_model_failed(*, actor: Any, model: LanguageModel, error: str) -> None:
     """Say why a planned model did not come about. Trying again makes it ready later."""
     with transaction.atomic():

@@ -57,10 +57,6 @@ def phase_stages(run: TrainingRun) -> list[dict[str, Any]]:
     return [_stage(name, found.get(name), run) for name in names]
 
 
-def phase_label(run: TrainingRun) -> str:
-    return str(PHASES.get(run.phase, run.phase))
-
-
 @dataclass(frozen=True)
 class RunProgress:
     """How far a run is: steps while it trains and when it has ended, else what the phase at work counts."""

@@ -34,7 +34,7 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "log_missing": _("Nothing was logged yet."),
     }
     if part in ("", "progress"):
-        context |= {"stages": selectors.phase_stages(run), "phase_label": selectors.phase_label(run)}
+        context |= {"stages": selectors.phase_stages(run)}
         context["progress"] = selectors.run_progress(run)
     if part in ("", "samples"):
         context["samples"] = selectors.shown_samples(run)

@@ -27,6 +27,7 @@ VERBS: dict[str, Promise] = {
     "language_model.created": gettext_lazy("added the model %(name)s"),
     "language_model.ready": gettext_lazy("made a model ready"),
     "language_model.failed": gettext_lazy("could not make a model ready"),
+    "language_model.planned_again": gettext_lazy("took up the making of a model again"),
     "model_version.registered": gettext_lazy("registered a trained model"),
     "training_run.created": gettext_lazy("planned the training run %(name)s"),
     "training_run.started": gettext_lazy("started a training run"),

@@ -23,12 +23,14 @@ PAGES = [path for path in TEMPLATES if "cotton" not in path.parts]
 
 # Public functions beside services that are none, each with its reason.
 NO_SERVICE = {
+    "apps/accounts/services.py:sign_in_links_forget": "housekeeping deletes what is of no use; nobody asks for it",
     "apps/billing/services.py:reservations_sweep": "housekeeping closes what dead processes held; nobody asks for it",
     "apps/evaluation/services/leaderboards.py:ended_count": "reads a number that the refresh compares",
     "apps/evaluation/services/leaderboards.py:leaderboard_is_behind": "reads whether a refresh is due",
     "apps/evaluation/services/leaderboards.py:without_outputs": "computes a value from a document",
     "apps/experiments/services/experiments.py:registration_hash": "computes a hash from a definition",
     "apps/training/services/registry.py:run_lineage": "computes the facts that registration freezes",
+    "apps/training/services/runs.py:run_plan": "computes the facts that decide a model's weights",
 }
 # Templates whose letters no reader sees, each with its reason.
 NO_WORDS = {

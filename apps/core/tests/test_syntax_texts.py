@@ -116,6 +116,7 @@ SPEAKING = [
     *files_of("management", "terminal"),
     APPS / "core" / "health.py",
     APPS / "core" / "processes" / "supervisor.py",
+    APPS / "core" / "readiness.py",
     ROOT / "llmopt" / "edge" / "health.py",
 ]
 MARKS = {"_", "gettext_lazy", "gettext_noop", "ngettext"}

@@ -4,7 +4,6 @@ from apps.evaluation.selectors.board import board
 from apps.evaluation.selectors.costs import candidate_costs, candidate_prices, experiment_costs
 from apps.evaluation.selectors.definition import candidate_definitions, definition_holds, trials
 from apps.evaluation.selectors.documents import (
-    choice_evaluations,
     evaluations_by_candidate,
     leaderboard_document,
     outputs_of,
@@ -21,7 +20,7 @@ from apps.evaluation.selectors.examples import (
 )
 from apps.evaluation.selectors.lists import evaluation_for, experiment_rows, experiments_sorted
 from apps.evaluation.selectors.states import shown_states
-from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
+from apps.evaluation.selectors.warnings import looks_at_test
 
 __all__ = [
     "answered_example",
@@ -30,7 +29,6 @@ __all__ = [
     "candidate_costs",
     "candidate_definitions",
     "candidate_prices",
-    "choice_evaluations",
     "definition_holds",
     "evaluation_for",
     "evaluation_outputs",
@@ -38,7 +36,6 @@ __all__ = [
     "experiment_costs",
     "experiment_rows",
     "experiments_sorted",
-    "failure_counts",
     "latest_output",
     "leaderboard_document",
     "looks_at_test",
@@ -49,5 +46,4 @@ __all__ = [
     "shown_states",
     "telling_examples",
     "trials",
-    "truncated_counts",
 ]

@@ -8,7 +8,7 @@ from apps.core.models import JobStatus
 from apps.evaluation.engine.measures import estimate_json
 from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
 from apps.evaluation.models import Evaluation
-from apps.evaluation.reading import validation_estimate
+from apps.evaluation.reading import tried_on_validation, validation_estimate
 from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptError, render_messages
 from apps.experiments.models import Candidate, Experiment
@@ -73,19 +73,9 @@ def definition_holds(experiment: Experiment) -> bool | None:
 
 def trials(experiment: Experiment) -> list[Trial]:
     """Trial candidates with their value on validation; the chosen one shares its prompt with a contender."""
-    used = {candidate.prompt_version_id for candidate in contenders(experiment)}
-    found = experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE)
-    related = found.select_related(
-        "candidate__language_model", "candidate__prompt_version__prompt", "experiment__dataset_version__dataset"
-    )
     return [
-        Trial(
-            candidate=evaluation.candidate,
-            evaluation=evaluation,
-            figure=_figure(evaluation),
-            chosen=evaluation.candidate.prompt_version_id in used,
-        )
-        for evaluation in related.order_by("candidate__position", "id")
+        Trial(candidate=evaluation.candidate, evaluation=evaluation, figure=_figure(evaluation), chosen=chosen)
+        for evaluation, chosen in tried_on_validation(experiment, contenders(experiment))
     ]
 
 

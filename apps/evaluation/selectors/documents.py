@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.artifacts import get_bytes
@@ -37,11 +36,6 @@ def report_document(experiment: Experiment) -> dict[str, Any]:
 
 def evaluations_by_candidate(experiment: Experiment) -> dict[int, Evaluation]:
     return final_evaluations(experiment)
-
-
-def choice_evaluations(experiment: Experiment) -> QuerySet[Evaluation]:
-    """Evaluations on validation by which something was chosen."""
-    return experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE).select_related("candidate")
 
 
 def outputs_of(experiment: Experiment, example_ids: list[str]) -> dict[str, dict[str, Output]]:

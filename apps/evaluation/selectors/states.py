@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from apps.core.models import JobStatus
+from apps.core.jobs import AT_WORK
 from apps.evaluation.models import Evaluation
+from apps.evaluation.reading import ENDED_BADLY
 from apps.experiments.models import Candidate, Experiment
 from apps.providers.models import LanguageModel
-
-AT_WORK = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
-BROKEN = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def shown_states(experiments: Sequence[Experiment]) -> dict[int, str]:
@@ -20,7 +18,7 @@ def shown_states(experiments: Sequence[Experiment]) -> dict[int, str]:
     at_work: set[int] = set()
     broken: set[int] = set()
     if open_ids:
-        found = Evaluation.objects.filter(experiment__in=open_ids, status__in=AT_WORK | BROKEN)
+        found = Evaluation.objects.filter(experiment__in=open_ids, status__in=AT_WORK | ENDED_BADLY)
         for experiment_id, status in found.order_by().values_list("experiment_id", "status"):
             (at_work if status in AT_WORK else broken).add(experiment_id)
         failed = Candidate.objects.filter(experiment__in=open_ids, language_model__state=LanguageModel.State.FAILED)

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from apps.evaluation.engine.facts import INFRASTRUCTURE
+from apps.evaluation.engine.units import CUT_OFF
 from apps.evaluation.models import Evaluation, Output, TestLook
 from apps.evaluation.reading import dataset_looks
 from apps.experiments.models import Experiment
@@ -17,7 +18,7 @@ def looks_at_test(experiment: Experiment) -> QuerySet[TestLook]:
 
 def truncated_counts(experiment: Experiment) -> dict[str, int]:
     """Candidate name → answers that ended at the token limit."""
-    return _final_counts(experiment, Q(finish_reason="length"))
+    return _final_counts(experiment, Q(finish_reason=CUT_OFF))
 
 
 def failure_counts(experiment: Experiment) -> dict[str, int]:

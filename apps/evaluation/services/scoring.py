@@ -6,6 +6,7 @@ from django.db import transaction
 
 from apps.billing.metering import MeteredResult
 from apps.core.storable import storable_text
+from apps.evaluation.engine.facts import INFRASTRUCTURE
 from apps.evaluation.engine.metrics import METRICS, score_answer
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.engine.rows import Example
@@ -44,7 +45,7 @@ def prompt_failure_store(*, actor: Any, evaluation: Evaluation, example: Example
 
 
 def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:
-    if output.error == "infrastructure":
+    if output.error == INFRASTRUCTURE:
         reason = "no answer: infrastructure failed"
         return [
             Score(output=output, metric=name, signature=METRICS[name].signature, unscored_reason=reason)

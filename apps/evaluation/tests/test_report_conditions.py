@@ -63,8 +63,9 @@ def test_the_report_says_when_it_was_decided_and_how_often_the_test_was_looked_a
 
 def test_the_report_says_under_what_conditions_latencies_were_measured(finished: Experiment, settings: Any) -> None:
     conditions = report_of(finished)["candidates"][0]["latency_ms"]["conditions"]
+    kind = finished.candidates.get(name="Lookup").language_model.kind
     assert conditions["calls_at_once"] == settings.EVALUATION_CONCURRENCY
-    assert conditions["call"] in {"over HTTP", "in the process"}
+    assert (kind, conditions["call"], conditions["calls_may_share_a_batch"]) == ("local", "over HTTP", True)
     assert conditions["left_out"] == ["waiting in the model's queue", "opening the model"]
 
 
@@ -73,6 +74,8 @@ def test_what_the_document_says_can_be_recomputed(finished: Experiment) -> None:
     report["training"] = {"examples": 1, "epochs": 1, "tokens_per_second": 1.0, "seconds": 1.0}
     report["bootstrap"]["resamples"] = max(report["bootstrap"]["resamples"], 9999)
     assert [line for line in check_report(report).problems if "notes" in line or "truncated" in line] == []
+    report["notes"][0] = report["notes"][0].replace(f"{len(report['examples'])} of ", "1 of ")
+    assert [line for line in check_report(report).problems if "notes[0]" in line] != []
     report["candidates"][0]["truncated"] += 1
     assert [row.figure for row in check_report(report).disagreements if "truncated" in row.figure] == [
         "Lookup truncated"

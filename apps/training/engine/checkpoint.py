@@ -90,29 +90,51 @@ def load_latest(folder: Path, *, spec_sha256: str, warn: Callable[[str], None]) 
     """
     from safetensors.torch import load_file
 
+    name = newest_whole(folder, warn=warn)
+    if name is None:
+        return None
+    path = folder / name
+    state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if state["spec_sha256"] != spec_sha256:
+        raise TrainingError(
+            "spec",
+            gettext_noop("Checkpoint %(name)s belongs to another spec.json; start a new run instead."),
+            name=name,
+        )
+    return Loaded(
+        name=name,
+        position=Position(**state["position"]),
+        phase_seconds=state["phase_seconds"],
+        weights=load_file(str(path / "weights.safetensors")),
+        optimizer=load_file(str(path / "optimizer.safetensors")),
+        random=load_file(str(path / "random.safetensors"))["torch"],
+    )
+
+
+def newest_whole(folder: Path, *, warn: Callable[[str], None] = lambda _said: None) -> str | None:
+    """The name of the newest state that is whole, or None; damaged ones before it are named through ``warn``."""
     names = sorted((path.name for path in folder.glob(f"{_PREFIX}*")), reverse=True) if folder.is_dir() else []
     for name in names:
-        path = folder / name
-        problem = damage(path)
-        if problem is not None:
-            warn(f"Checkpoint {name} is damaged ({problem}) and was passed over.")
-            continue
-        state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        if state["spec_sha256"] != spec_sha256:
-            raise TrainingError(
-                "spec",
-                gettext_noop("Checkpoint %(name)s belongs to another spec.json; start a new run instead."),
-                name=name,
-            )
-        return Loaded(
-            name=name,
-            position=Position(**state["position"]),
-            phase_seconds=state["phase_seconds"],
-            weights=load_file(str(path / "weights.safetensors")),
-            optimizer=load_file(str(path / "optimizer.safetensors")),
-            random=load_file(str(path / "random.safetensors"))["torch"],
-        )
+        problem = damage(folder / name)
+        if problem is None:
+            return name
+        warn(f"Checkpoint {name} is damaged ({problem}) and was passed over.")
     return None
+
+
+def step_of(name: str) -> int:
+    """How many optimizer steps were done in the state of this name."""
+    return int(name.removeprefix(_PREFIX))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that is either whole or absent."""
+    writing = path.with_name(f".{path.name}.tmp")
+    with writing.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(writing, path)
 
 
 def restore(loaded: Loaded, *, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from apps.training.engine.checkpoint import write_json
+
 
 def read_chosen(path: Path) -> dict[str, Any]:
     """What earlier starts settled; empty before the first."""
@@ -22,12 +24,7 @@ def keep_chosen(path: Path, **facts: Any) -> dict[str, Any]:
     before = read_chosen(path)
     chosen = {**facts, **before}
     if chosen != before:
-        writing = path.with_suffix(".writing")
-        with writing.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(chosen) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(writing, path)
+        write_json(path, chosen)
     return chosen
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from apps.core.engine.messages import gettext_noop
-from apps.training.engine.checkpoint import Loaded, Position, load_latest, restore, save_checkpoint
+from apps.training.engine.checkpoint import Loaded, Position, load_latest, restore, save_checkpoint, write_json
 from apps.training.engine.data import EncodedRow, make_batch, padding_share, split
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.evaluate import Measured, choose_rows, measure
@@ -271,9 +270,7 @@ def _base_answers(run: Training) -> list[str]:
     job = run.job
     with run.report.phase("sample"):
         answers = _answers_without_training(run)
-    writing = path.with_suffix(".writing")
-    writing.write_text(json.dumps(dict(zip(ids, answers, strict=True)), ensure_ascii=False), encoding="utf-8")
-    os.replace(writing, path)
+    write_json(path, dict(zip(ids, answers, strict=True)))
     run.report.info(f"The base model answered {len(job.samples)} sample rows.")
     return answers
 

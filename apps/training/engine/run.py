@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apps.training.engine.certificate import certified_rows, certify, model_log_probabilities, require_passed
-from apps.training.engine.checkpoint import damage, publish
+from apps.training.engine.checkpoint import newest_whole, publish, step_of, write_json
 from apps.training.engine.chosen import changes, library_versions, read_chosen, usable_cores
 from apps.training.engine.events import Finished, Progress, Started, Stopped
 from apps.training.engine.export import (
@@ -161,18 +161,7 @@ def _finished(result: Path) -> Finished:
     return Finished(result=str(result), **json.loads((result / "summary.json").read_text(encoding="utf-8")))
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that is either whole or absent."""
-    writing = path.with_name(f".{path.name}.tmp")
-    with writing.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(writing, path)
-
-
 def _resumed_from(run_dir: Path) -> int | None:
     """The step of the newest whole state, which is the one that the training loop will load."""
-    newest_first = sorted((run_dir / "checkpoints").glob("step-*"), reverse=True)
-    whole = next((path.name for path in newest_first if damage(path) is None), None)
-    return int(whole.removeprefix("step-")) if whole is not None else None
+    name = newest_whole(run_dir / "checkpoints")
+    return step_of(name) if name is not None else None

@@ -20,6 +20,7 @@ from apps.core.storable import storable_json
 from apps.providers.services import language_model_ready
 from apps.training.engine.certificate import verify
 from apps.training.models import ModelVersion, TrainingRun
+from apps.training.services.runs import run_plan
 
 SERVED = "models"
 
@@ -112,12 +113,9 @@ def run_lineage(run: TrainingRun, finished: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": str(run.uid),
         "base_model": run.base_model.name,
-        "base_revision": run.base_model.revision,
-        "dataset": run.dataset_version.content_hash,
+        **run_plan(run),
         "split_seed": run.dataset_version.dataset.split_seed,
         "datasets": _datasets(run),
-        "prompt": run.prompt_version.content_hash,
-        "spec": run.spec,
         "device": run.device,
         "seconds": finished.get("train_seconds"),
         "phase_seconds": finished.get("phase_seconds"),

@@ -5,13 +5,13 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.core import audit, jobs, live
+from apps.core import audit, jobs
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, translated
 from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
-from apps.providers.services import language_model_create, language_model_failed
+from apps.providers.services import language_model_create, language_model_failed, language_model_planned_again
 from apps.training.engine.errors import TrainingError
 from apps.training.engine.spec import spec_from_dict
 from apps.training.models import TrainingRun
@@ -52,17 +52,22 @@ def training_run_create(
             kind=LanguageModel.Kind.TRAINED,
             served_name=f"trained-{run.uid}",
             note=_("Fine-tuned from %(model)s. %(note)s") % {"model": base_model.name, "note": base_model.note},
-            # What decides the weights, for who registers the model before it exists; the lineage has the same names.
-            facts={
-                "spec": spec,
-                "base_revision": base_model.revision,
-                "dataset": dataset_version.content_hash,
-                "prompt": prompt_version.content_hash,
-            },
+            # For who registers the model before it exists.
+            facts=run_plan(run),
         )
         run.save()
         audit.record(actor=actor, verb="training_run.created", target=run, name=name, spec=spec)
     return run
+
+
+def run_plan(run: TrainingRun) -> dict[str, Any]:
+    """What decides the weights. The lineage of what was trained holds the same under the same names."""
+    return {
+        "spec": run.spec,
+        "base_revision": run.base_model.revision,
+        "dataset": run.dataset_version.content_hash,
+        "prompt": run.prompt_version.content_hash,
+    }
 
 
 def _check_spec(spec: dict[str, Any]) -> None:
@@ -97,7 +102,4 @@ def training_run_cancelled(*, actor: Any, run: TrainingRun) -> None:
 def training_run_taken_up(*, actor: Any, run: TrainingRun) -> None:
     """Take back what an earlier end of this run said on the model: it is being made again."""
     require(run, actor, "edit")
-    failed = LanguageModel.objects.filter(pk=run.language_model_id, state=LanguageModel.State.FAILED)
-    with transaction.atomic():
-        if failed.update(state=LanguageModel.State.PLANNED, error=""):
-            live.publish(run.language_model, "status")
+    language_model_planned_again(actor=actor, model=run.language_model)

@@ -3,11 +3,9 @@
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
+from apps.core.processes import supervisor
 from apps.training.models import TrainingRun
 
 _LIBRARIES = ("llmopt", "django", "numpy", "scipy", "torch", "transformers", "peft", "ctranslate2", "tokenizers")
@@ -52,10 +50,9 @@ def peak_memory(before: Mapping[str, float | None]) -> dict[str, float | None]:
 
     `before` is what was known until now: each start samples anew, and a run may need several. None if nobody measured.
     """
-    path = Path(settings.VAR_DIR) / "run" / "peak_pss.json"
     known = before.get("peak_pss")
     try:
-        now = float(json.loads(path.read_text())["peak_mib"])
+        now = float(json.loads(supervisor.places().peak.read_text())["peak_mib"])
     except FileNotFoundError:
         return {"peak_pss": known}
     return {"peak_pss": now if known is None else max(known, now)}

@@ -31,6 +31,11 @@ class StepProgress:
     seconds_left_high: float | None
     detail: str = ""
 
+    @property
+    def under_way(self) -> bool:
+        """Begun, and not done."""
+        return self.state not in ("done", "waiting")
+
 
 def progress_of(quickstart: Quickstart) -> list[StepProgress]:
     """Every step in order, with the progress of the jobs behind it."""

@@ -39,7 +39,7 @@ def progress_facts(*, user: Any, team: Team, role: str | None, uid: Any) -> Prog
     if quickstart is None:
         return ProgressFacts(experiment, None, [], None)
     steps = progress_of(quickstart)
-    current = next((step for step in steps if step.state not in ("done", "waiting")), None)
+    current = next((step for step in steps if step.under_way), None)
     return ProgressFacts(
         experiment=experiment,
         row=job_part(quickstart, role=role),
@@ -53,7 +53,7 @@ def _stage(step: StepProgress, quickstart: Quickstart, team: Team) -> dict[str, 
     if step.name == "train" and quickstart.training_run is not None:
         url = reverse("training_run", args=[team.slug, quickstart.training_run.uid])
     detail = ""
-    if step.total and step.state not in ("done", "waiting"):
+    if step.total and step.under_way:
         detail = _("%(done)s of %(total)s") % {"done": count_text(step.done), "total": count_text(step.total)}
     return {
         "label": step.label,

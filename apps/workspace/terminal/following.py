@@ -83,12 +83,7 @@ def follow(
 
 def is_paused(quickstart: Quickstart) -> bool:
     """Whether somebody paused it, or a job that it waits for: it then waits for somebody to resume that."""
-    if quickstart.status == JobStatus.PAUSED:
-        return True
-    if quickstart.training_run is not None and quickstart.training_run.status == JobStatus.PAUSED:
-        return True
-    experiment = quickstart.experiment
-    return experiment is not None and experiment.evaluations.filter(status=JobStatus.PAUSED).exists()
+    return JobStatus.PAUSED in {quickstart.status, *(part.status for part in quickstart.parts())}
 
 
 class _Bars:

@@ -3,20 +3,13 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from apps.core.formats import money_text, number_text
-from apps.workspace.quickstart.steps import STEPS
+from apps.evaluation.figures import metric_label
+from apps.workspace.quickstart.steps import PHASES
 from apps.workspace.terminal.following import span_text
-
-METRIC_LABELS = {
-    "field_f1": gettext_lazy("Field F1"),
-    "exact_match": gettext_lazy("Exact match"),
-    "valid_rate": gettext_lazy("Valid JSON"),
-}
-STEP_LABELS = {step.name: step.label for step in STEPS}
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
@@ -34,10 +27,6 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         console.print(_("Note: %(note)s") % {"note": note}, highlight=False)
 
 
-def _metric_label(name: str) -> str:
-    return str(METRIC_LABELS.get(name, name))
-
-
 def _candidates(report: dict[str, Any], confidence: str) -> Table:
     title = _("Candidates on the locked test (%(n)d examples; estimate and %(confidence)s)") % {
         "n": report["dataset"]["n"]["test"],
@@ -46,7 +35,7 @@ def _candidates(report: dict[str, Any], confidence: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(_("Candidate"))
     for name in report["experiment"]["metrics"]:
-        table.add_column(_metric_label(name), justify="right")
+        table.add_column(metric_label(name), justify="right")
     for heading in ("n", _("USD per 1,000"), "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
     for row in report["candidates"]:
@@ -114,7 +103,7 @@ def _differences(report: dict[str, Any], confidence: str) -> Table:
         how = "Holm" if adjusted is not None else "BH"
         value = adjusted if adjusted is not None else item.get("p_bh")
         table.add_row(
-            _metric_label(item["metric"]),
+            metric_label(item["metric"]),
             item["candidate"],
             f"{item['difference']:+.3f}",
             f"[{item['low']:+.3f}, {item['high']:+.3f}]",
@@ -141,10 +130,10 @@ def _print_training(report: dict[str, Any], console: Console) -> None:
         }
         console.print(said, highlight=False)
     phases = ", ".join(
-        f"{STEP_LABELS.get(name, name)} {span_text(value)}" for name, value in seconds.items() if name != "total"
+        f"{PHASES.get(name, name)} {span_text(value)}" for name, value in seconds.items() if name != "total"
     )
     said = _("Phases: %(phases)s. Total %(total)s.") % {"phases": phases, "total": span_text(seconds.get("total"))}
     console.print(said, highlight=False)
-    if report["memory_mib"]:
+    if report["memory_mib"].get("peak_pss") is not None:
         peak = {"peak": number_text(report["memory_mib"]["peak_pss"], 0)}
         console.print(_("Peak memory of all processes (sum of PSS): %(peak)s MiB.") % peak, highlight=False)
