@@ -125,7 +125,8 @@ def _cost_figure(rows: Sequence[BoardRow], label: str) -> dict[str, Any]:
         "x": dollars,
         "y": [row.primary.value for row in rows],
         "text": [row.candidate.name for row in rows],
-        "textposition": ["middle right" if math.log10(x) <= middle else "middle left" for x in dollars],
+        # Above to the right or below to the left: two points of one height never write over each other.
+        "textposition": ["top right" if math.log10(x) <= middle else "bottom left" for x in dollars],
         "error_y": _whiskers([(row.primary.value, row.primary.low, row.primary.high) for row in rows]),
         "meta": {"roles": [_role(row) for row in rows]},
         "hovertemplate": "%{text}: %{y:.3f}, $%{x:.2g}<extra></extra>",
