@@ -31,7 +31,7 @@ def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, me
     if existing is not None:
         return existing
     pairs = [(row.input, row.expected) for row in rows.train_rows(dataset_version)]
-    artefact = _fit(method, pairs, dataset_version.facts.get("answer_fields", []))
+    artefact = _fit(method, pairs, dataset_version.answer.get("fields", []))
     data = json.dumps(artefact, sort_keys=True, ensure_ascii=False).encode()
     name = put_bytes(f"baselines/{dataset_version.content_hash}/{method}.json", data)
     return language_model_create(

@@ -37,7 +37,12 @@ def dataset_create(
 
 
 def dataset_version_create(
-    *, actor: Any, dataset: Dataset, pairs: Sequence[tuple[str, str]], facts: dict[str, Any] | None = None
+    *,
+    actor: Any,
+    dataset: Dataset,
+    pairs: Sequence[tuple[str, str]],
+    answer: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> DatasetVersion:
     """Store (input, expected) pairs as the next version, splits decided. The same content gives the same version.
 
@@ -64,6 +69,8 @@ def dataset_version_create(
             train_count=assembled.count("train"),
             validation_count=assembled.count("validation"),
             test_count=assembled.count("test"),
+            created_by=actor,
+            answer=answer or {"format": "text"},
             facts={**(facts or {}), "rows_read": len(pairs), "left_out": _left_out(assembled)},
         )
         audit.record(actor=actor, verb="dataset_version.created", target=version, number=version.number, hash=digest)

@@ -46,6 +46,7 @@ def experiment_create(
             name=name,
             question=question,
             dataset_version=dataset_version,
+            answer=dataset_version.answer,
             metrics=metrics,
             primary_metric=primary_metric,
             margin=margin,

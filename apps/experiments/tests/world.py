@@ -31,8 +31,8 @@ def pairs(count: int = 60) -> list[tuple[str, str]]:
 
 def version_of(team: Team, actor: User, *, count: int = 60, name: str = "Made up", seed: int = 7) -> DatasetVersion:
     dataset = dataset_create(actor=actor, team=team, name=name, split_seed=seed)
-    facts = {"answer_fields": ["street", "city", "zip"]}
-    return dataset_version_create(actor=actor, dataset=dataset, pairs=pairs(count), facts=facts)
+    answer = {"format": "json", "fields": ["street", "city", "zip"]}
+    return dataset_version_create(actor=actor, dataset=dataset, pairs=pairs(count), answer=answer)
 
 
 def experiment_of(version: DatasetVersion, actor: User, **changes: Any) -> Experiment:

@@ -249,7 +249,7 @@ def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
         actor=quickstart.actor,
         dataset=dataset,
         pairs=pairs[: text.get("limit", len(pairs))],
-        facts={"answer_fields": list(FIELDS), "answer_format": "json"},
+        answer={"format": "json", "fields": list(FIELDS)},
     )
 
 

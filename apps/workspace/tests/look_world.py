@@ -126,7 +126,7 @@ def _version(look: Look) -> DatasetVersion:
         actor=look.owner,
         dataset=dataset,
         pairs=[*pairs, pairs[0], ("", "{}")],
-        facts={"answer_fields": FIELDS, "answer_format": "json"},
+        answer={"format": "json", "fields": FIELDS},
     )
 
 

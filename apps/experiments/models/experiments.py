@@ -1,91 +1,10 @@
-"""Datasets, prompts, experiments, candidates. Examples live in one Parquet file per dataset version, never in rows."""
+"""Experiments and their candidates."""
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import ScopedModel
-
-
-class Dataset(ScopedModel):
-    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="datasets")
-    name = models.CharField(max_length=160)
-    description = models.TextField(blank=True)
-    source = models.TextField(blank=True)
-    licence = models.CharField(max_length=120, blank=True)
-    # With the group key of a row this decides its split, in this and every later version.
-    split_seed = models.PositiveBigIntegerField()
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-
-    class Meta:
-        verbose_name = _("dataset")
-        ordering = ["-id"]
-        constraints = [models.UniqueConstraint(fields=["team", "name"], name="dataset_name")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class DatasetVersion(ScopedModel):
-    team_path = "dataset__team"
-
-    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
-    number = models.PositiveIntegerField()
-    content_hash = models.CharField(max_length=64)
-    artifact = models.CharField(max_length=300)
-    train_count = models.PositiveIntegerField()
-    validation_count = models.PositiveIntegerField()
-    test_count = models.PositiveIntegerField()
-    # Rows read, kept, and left out with the reason; how splits were made; which fields an answer has.
-    facts = models.JSONField(default=dict)
-
-    class Meta:
-        verbose_name = _("dataset version")
-        ordering = ["-number"]
-        constraints = [
-            models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_number"),
-            models.UniqueConstraint(fields=["dataset", "content_hash"], name="dataset_version_content"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.dataset.name} v{self.number}"
-
-    @property
-    def row_count(self) -> int:
-        return self.train_count + self.validation_count + self.test_count
-
-
-class Prompt(ScopedModel):
-    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="prompts")
-    name = models.CharField(max_length=160)
-
-    class Meta:
-        verbose_name = _("prompt")
-        constraints = [models.UniqueConstraint(fields=["team", "name"], name="prompt_name")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class PromptVersion(ScopedModel):
-    team_path = "prompt__team"
-
-    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="versions")
-    number = models.PositiveIntegerField()
-    # [{"role": ..., "content": Jinja template}]; demonstrations are [{"id", "input", "expected"}] from train only.
-    messages = models.JSONField()
-    demonstrations = models.JSONField(default=list)
-    content_hash = models.CharField(max_length=64)
-
-    class Meta:
-        verbose_name = _("prompt version")
-        constraints = [
-            models.UniqueConstraint(fields=["prompt", "number"], name="prompt_version_number"),
-            models.UniqueConstraint(fields=["prompt", "content_hash"], name="prompt_version_content"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.prompt.name} v{self.number}"
 
 
 class Experiment(ScopedModel):
@@ -101,7 +20,11 @@ class Experiment(ScopedModel):
     question = models.TextField()
     version_number = models.PositiveIntegerField(default=1)
     previous = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="next_versions")
-    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="experiments")
+    dataset_version = models.ForeignKey(
+        "experiments.DatasetVersion", on_delete=models.PROTECT, related_name="experiments"
+    )
+    # As DatasetVersion.answer when the experiment was made: later answers are read and scored by it.
+    answer = models.JSONField(default=dict)
     metrics = models.JSONField()
     primary_metric = models.CharField(max_length=60)
     reference = models.ForeignKey("Candidate", on_delete=models.PROTECT, null=True, related_name="+")
@@ -117,6 +40,7 @@ class Experiment(ScopedModel):
     finished_at = models.DateTimeField(null=True)
     conclusion_kind = models.CharField(max_length=40, blank=True)
     conclusion_text = models.TextField(blank=True)
+    notes = models.TextField(blank=True)
     report_artifact = models.CharField(max_length=300, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 
@@ -155,9 +79,13 @@ class Candidate(ScopedModel):
     trial = models.BooleanField(default=False)
     position = models.PositiveIntegerField(default=0)
     language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="candidates")
-    prompt_version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, null=True, related_name="candidates")
+    prompt_version = models.ForeignKey(
+        "experiments.PromptVersion", on_delete=models.PROTECT, null=True, related_name="candidates"
+    )
     # {"max_tokens": int, "temperature": float, "stop": [...]}
     parameters = models.JSONField(default=dict)
+    # Made after results on these test rows had been seen: it is shown, and stays out of family and recommendation.
+    late = models.BooleanField(default=False)
     frozen_at = models.DateTimeField(null=True)
 
     class Meta:
