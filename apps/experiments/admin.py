@@ -1,9 +1,19 @@
-"""Datasets, prompts, experiments and candidates. Versions and registered definitions never change."""
+"""Datasets, uploads, prompts, experiments and candidates. Versions and registered definitions never change."""
 
 from django.contrib import admin
 
-from apps.core.admin import ReadOnlyAdmin
-from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, Prompt, PromptVersion
+from apps.core.admin import JobAdmin, ReadOnlyAdmin
+from apps.experiments.models import (
+    Candidate,
+    Dataset,
+    DatasetImport,
+    DatasetVersion,
+    Experiment,
+    Prompt,
+    PromptLabel,
+    PromptVersion,
+    Upload,
+)
 
 
 @admin.register(Dataset)
@@ -22,6 +32,22 @@ class DatasetVersionAdmin(ReadOnlyAdmin):
     list_select_related = ("dataset",)
 
 
+@admin.register(Upload)
+class UploadAdmin(JobAdmin):
+    list_display = ("name", "team", "size_bytes", *JobAdmin.job_columns)
+    list_filter = (*JobAdmin.list_filter, "team")
+    search_fields = ("name", "sha256", "uid")
+    list_select_related = ("team",)
+
+
+@admin.register(DatasetImport)
+class DatasetImportAdmin(JobAdmin):
+    list_display = ("name", "team", "upload", *JobAdmin.job_columns)
+    list_filter = (*JobAdmin.list_filter, "team")
+    search_fields = ("name", "upload__name", "uid")
+    list_select_related = ("team", "upload")
+
+
 @admin.register(Prompt)
 class PromptAdmin(ReadOnlyAdmin):
     list_display = ("name", "team", "created_at")
@@ -36,6 +62,14 @@ class PromptVersionAdmin(ReadOnlyAdmin):
     list_filter = ("prompt__team",)
     search_fields = ("prompt__name", "content_hash", "uid")
     list_select_related = ("prompt",)
+
+
+@admin.register(PromptLabel)
+class PromptLabelAdmin(ReadOnlyAdmin):
+    list_display = ("name", "prompt", "version", "created_at")
+    list_filter = ("prompt__team",)
+    search_fields = ("name", "prompt__name", "uid")
+    list_select_related = ("prompt", "version__prompt")
 
 
 @admin.register(Experiment)
