@@ -1,12 +1,12 @@
-"""The quickstart's job."""
+"""The jobs that run experiments."""
 
 from django.contrib import admin
 
 from apps.core.admin import JobAdmin
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 
 
-@admin.register(Quickstart)
+@admin.register(ExperimentRun)
 class QuickstartAdmin(JobAdmin):
     list_display = ("__str__", "team", "experiment", *JobAdmin.job_columns)
     list_filter = (*JobAdmin.list_filter, "team")

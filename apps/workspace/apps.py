@@ -13,8 +13,8 @@ class WorkspaceConfig(AppConfig):
 
         register(
             JobKind(
-                model="workspace.Quickstart",
-                task="apps.workspace.tasks.quickstart_advance",
+                model="workspace.ExperimentRun",
+                task="apps.workspace.tasks.experiment_run_advance",
                 max_attempts=50,
                 phases=_phases,
             )

@@ -1,12 +1,12 @@
 """Queue entry points of this app."""
 
 from apps.core import jobs
-from apps.workspace.models import Quickstart
-from apps.workspace.quickstart.service import quickstart_work
+from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.service import experiment_run_work
 
 
-def quickstart_advance(pk: int) -> None:
+def experiment_run_advance(pk: int) -> None:
     """Claim the quickstart and advance it for one slice."""
-    quickstart = jobs.claim(Quickstart, pk)
+    quickstart = jobs.claim(ExperimentRun, pk)
     if quickstart is not None:
-        quickstart_work(actor=None, quickstart=quickstart)
+        experiment_run_work(actor=None, quickstart=quickstart)

@@ -32,6 +32,7 @@ VERBS: dict[str, Promise] = {
     "training_run.created": gettext_lazy("planned the training run %(name)s"),
     "training_run.started": gettext_lazy("started a training run"),
     "quickstart.started": gettext_lazy("started the quickstart"),
+    "experimentrun.started": gettext_lazy("started an experiment"),
     "evaluation.created": gettext_lazy("planned an evaluation on %(examples)s examples"),
     "evaluation.started": gettext_lazy("started an evaluation"),
     "evaluation.finished": gettext_lazy("finished an evaluation with %(outputs)s outputs"),
@@ -47,6 +48,9 @@ VERBS: dict[str, Promise] = {
     "trainingrun.resumed": gettext_lazy("resumed a training run"),
     "quickstart.cancelled": gettext_lazy("cancelled the quickstart"),
     "quickstart.paused": gettext_lazy("paused the quickstart"),
+    "experimentrun.cancelled": gettext_lazy("cancelled an experiment"),
+    "experimentrun.paused": gettext_lazy("paused an experiment"),
+    "experimentrun.resumed": gettext_lazy("resumed an experiment"),
     "quickstart.resumed": gettext_lazy("resumed the quickstart"),
 }
 

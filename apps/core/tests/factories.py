@@ -13,7 +13,7 @@ from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, Prompt, PromptVersion
 from apps.providers.models import LanguageModel
 from apps.training.models import ModelVersion, TrainingRun
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - signs in people who exist in test databases alone
 
@@ -216,9 +216,9 @@ class ScoreFactory(DjangoModelFactory[Score]):
     value = 1.0
 
 
-class QuickstartFactory(DjangoModelFactory[Quickstart]):
+class QuickstartFactory(DjangoModelFactory[ExperimentRun]):
     class Meta:
-        model = Quickstart
+        model = ExperimentRun
 
     team = factory.SubFactory(TeamFactory)
     actor = factory.SubFactory(UserFactory)

@@ -26,7 +26,7 @@ ACTIONS = {
     "billing.Reservation": {"sweep"},
     "evaluation.Evaluation": {"retry", "cancel"},
     "training.TrainingRun": {"retry", "cancel"},
-    "workspace.Quickstart": {"retry", "cancel"},
+    "workspace.ExperimentRun": {"retry", "cancel"},
 }
 LABELS = {model._meta.label: page for model, page in admin.site._registry.items()}
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(
     ("kind", "phase", "words"),
     [
-        ("workspace.Quickstart", "few_shot", "Test the few-shot prompt"),
-        ("workspace.Quickstart", "total", "All together"),
+        ("workspace.ExperimentRun", "few_shot", "Test the few-shot prompt"),
+        ("workspace.ExperimentRun", "total", "All together"),
         ("training.TrainingRun", "train", "Train"),
         ("evaluation.Evaluation", "generating", "Generating"),
         ("evaluation.Evaluation", "newer than this page", "newer than this page"),
@@ -29,7 +29,7 @@ def test_a_phase_is_called_what_its_kind_of_job_calls_it(kind: str, phase: str, 
 
 
 def test_every_step_and_every_phase_of_a_training_has_a_name() -> None:
-    named = [phase_text("workspace.Quickstart", step.name) for step in STEPS]
+    named = [phase_text("workspace.ExperimentRun", step.name) for step in STEPS]
     named += [phase_text("training.TrainingRun", name) for name in PHASES]
 
     assert set(named).isdisjoint({step.name for step in STEPS} | set(PHASES))

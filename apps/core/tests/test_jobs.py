@@ -20,7 +20,7 @@ from apps.core import jobs
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus, LiveEvent
 from apps.core.tests.factories import QuickstartFactory, TrainingRunFactory
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -28,13 +28,13 @@ STATES = list(JobStatus.values)
 A_MINUTE = datetime.timedelta(minutes=1)
 
 
-def job(team: Team, status: str = JobStatus.PLANNED, **fields: Any) -> Quickstart:
-    row: Quickstart = QuickstartFactory.create(team=team, status=status, **fields)
+def job(team: Team, status: str = JobStatus.PLANNED, **fields: Any) -> ExperimentRun:
+    row: ExperimentRun = QuickstartFactory.create(team=team, status=status, **fields)
     return row
 
 
-def stored(row: Quickstart) -> Quickstart:
-    return Quickstart.objects.get(pk=row.pk)
+def stored(row: ExperimentRun) -> ExperimentRun:
+    return ExperimentRun.objects.get(pk=row.pk)
 
 
 def sent() -> int:
@@ -42,12 +42,12 @@ def sent() -> int:
     return OrmQ.objects.count()
 
 
-def claimed(team: Team, **fields: Any) -> Quickstart:
+def claimed(team: Team, **fields: Any) -> ExperimentRun:
     row = job(team, JobStatus.QUEUED, queued_at=timezone.now())
-    taken = jobs.claim(Quickstart, row.pk)
+    taken = jobs.claim(ExperimentRun, row.pk)
     assert taken is not None
     if fields:
-        Quickstart.objects.filter(pk=row.pk).update(**fields)
+        ExperimentRun.objects.filter(pk=row.pk).update(**fields)
     return stored(row)
 
 
@@ -57,7 +57,7 @@ def claimed(team: Team, **fields: Any) -> Quickstart:
 def test_a_status_changes_only_as_the_table_says(team: Team) -> None:
     row = job(team)
     for start, to in itertools.product(STATES, STATES):
-        Quickstart.objects.filter(pk=row.pk).update(status=start)
+        ExperimentRun.objects.filter(pk=row.pk).update(status=start)
         LiveEvent.objects.all().delete()
         changed = jobs.transition(row, to=to)
         assert changed == (to in jobs.TRANSITIONS[start]), (start, to)
@@ -72,7 +72,7 @@ def test_what_has_succeeded_never_changes() -> None:
 
 def test_a_change_decides_by_the_stored_row_not_by_the_one_that_was_read(team: Team) -> None:
     row = job(team, JobStatus.QUEUED)
-    Quickstart.objects.filter(pk=row.pk).update(status=JobStatus.SUCCEEDED)
+    ExperimentRun.objects.filter(pk=row.pk).update(status=JobStatus.SUCCEEDED)
     assert not jobs.transition(row, to=JobStatus.CANCELLED)
     assert stored(row).status == JobStatus.SUCCEEDED
 
@@ -82,7 +82,7 @@ def test_a_change_decides_by_the_stored_row_not_by_the_one_that_was_read(team: T
 def test_no_order_of_events_leaves_the_table_or_gives_two_processes_one_row(team: Team, steps: list[str]) -> None:
     row = job(team)
     jobs.enqueue(row)
-    holders: list[Quickstart] = []
+    holders: list[ExperimentRun] = []
     before = JobStatus.QUEUED
     for step in steps:
         _do(step, row, holders)
@@ -99,13 +99,13 @@ def _reachable(status: str) -> set[str]:
     return set(one) | {further for first in one for further in jobs.TRANSITIONS[first]}
 
 
-def _do(step: str, row: Quickstart, holders: list[Quickstart]) -> None:
+def _do(step: str, row: ExperimentRun, holders: list[ExperimentRun]) -> None:
     if step == "claim":
-        taken = jobs.claim(Quickstart, row.pk)
+        taken = jobs.claim(ExperimentRun, row.pk)
         if taken is not None:
             holders.append(taken)
     elif step in {"hand_on", "finish", "fail"}:
-        work: dict[str, Callable[[Quickstart], object]] = {
+        work: dict[str, Callable[[ExperimentRun], object]] = {
             "hand_on": jobs.hand_on,
             "finish": jobs.finish,
             "fail": lambda holder: jobs.fail(holder, error="e", kept="k", next_step="n"),
@@ -113,7 +113,7 @@ def _do(step: str, row: Quickstart, holders: list[Quickstart]) -> None:
         for holder in holders:  # those that lost their claim try as well
             work[step](holder)
     elif step == "reap":
-        Quickstart.objects.filter(pk=row.pk).update(heartbeat_at=timezone.now() - A_MINUTE)
+        ExperimentRun.objects.filter(pk=row.pk).update(heartbeat_at=timezone.now() - A_MINUTE)
         jobs.reap()
     else:
         press = {"cancel": jobs.job_cancel, "pause": jobs.job_pause, "resume": jobs.job_resume}[step]
@@ -127,7 +127,7 @@ def _do(step: str, row: Quickstart, holders: list[Quickstart]) -> None:
 
 
 def claim_here(pk: int, folder: str) -> None:
-    taken = jobs.claim(Quickstart, pk)
+    taken = jobs.claim(ExperimentRun, pk)
     with open(f"{folder}/{os.getpid()}", "w") as file:
         file.write("won" if taken else "lost")
 
@@ -143,7 +143,7 @@ def test_of_processes_that_claim_at_once_one_wins(team: Team, tmp_path: Any) -> 
 
 def test_a_redelivered_message_finds_nothing_to_claim(team: Team) -> None:
     row = claimed(team)
-    assert jobs.claim(Quickstart, row.pk) is None
+    assert jobs.claim(ExperimentRun, row.pk) is None
     assert stored(row).attempt == 1
     assert stored(row).claim == row.claim
 
@@ -153,14 +153,14 @@ def test_a_claim_notes_when_work_began_first(team: Team) -> None:
     first = row.started_at
     assert first is not None
     jobs.hand_on(row)
-    again = jobs.claim(Quickstart, row.pk)
+    again = jobs.claim(ExperimentRun, row.pk)
     assert again is not None
     assert again.started_at == first
 
 
 @pytest.mark.parametrize("status", [state for state in STATES if state != JobStatus.QUEUED])
 def test_only_a_waiting_row_can_be_claimed(team: Team, status: str) -> None:
-    assert jobs.claim(Quickstart, job(team, status).pk) is None
+    assert jobs.claim(ExperimentRun, job(team, status).pk) is None
 
 
 def test_a_heartbeat_brings_progress_while_the_claim_holds(team: Team) -> None:
@@ -175,7 +175,7 @@ def test_a_heartbeat_brings_progress_while_the_claim_holds(team: Team) -> None:
 def test_a_process_that_lost_its_claim_changes_nothing_any_more(team: Team) -> None:
     old = claimed(team, heartbeat_at=timezone.now() - A_MINUTE)
     assert jobs.reap() == 1
-    new = jobs.claim(Quickstart, old.pk)
+    new = jobs.claim(ExperimentRun, old.pk)
     assert new is not None
     before = stored(old)
     assert not jobs.heartbeat(old, done=7)
@@ -189,7 +189,7 @@ def test_a_process_that_lost_its_claim_changes_nothing_any_more(team: Team) -> N
 @pytest.mark.parametrize("end", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED])
 def test_a_process_that_comes_back_to_life_does_not_revive_an_ended_row(team: Team, end: str) -> None:
     row = claimed(team)
-    Quickstart.objects.filter(pk=row.pk).update(status=end)  # as the reaper or a person ends it: the claim stays
+    ExperimentRun.objects.filter(pk=row.pk).update(status=end)  # as the reaper or a person ends it: the claim stays
     assert not jobs.hand_on(row)
     assert not jobs.give_back(row)
     assert stored(row).status == end
@@ -252,7 +252,7 @@ def test_a_row_whose_process_died_goes_on_with_another(team: Team) -> None:
     assert jobs.reap() == 1
     assert stored(row).status == JobStatus.QUEUED
     assert sent() == 1
-    again = jobs.claim(Quickstart, row.pk)
+    again = jobs.claim(ExperimentRun, row.pk)
     assert again is not None
     assert again.attempt == 2
 
@@ -290,9 +290,9 @@ def test_attempts_are_counted_until_the_row_fails(team: Team, caplog: pytest.Log
     jobs.enqueue(row)
     attempts = 0
     while stored(row).status != JobStatus.FAILED:
-        assert jobs.claim(Quickstart, row.pk) is not None
+        assert jobs.claim(ExperimentRun, row.pk) is not None
         attempts += 1
-        Quickstart.objects.filter(pk=row.pk).update(heartbeat_at=timezone.now() - A_MINUTE)
+        ExperimentRun.objects.filter(pk=row.pk).update(heartbeat_at=timezone.now() - A_MINUTE)
         jobs.reap()
         assert attempts <= 1000
     assert attempts == jobs.kind_of(row).max_attempts
@@ -301,7 +301,7 @@ def test_attempts_are_counted_until_the_row_fails(team: Team, caplog: pytest.Log
 def test_a_row_whose_message_was_lost_is_sent_again_and_not_before_its_time(team: Team) -> None:
     row = job(team, JobStatus.QUEUED, queued_at=timezone.now() - datetime.timedelta(seconds=20))
     assert jobs.reap() == 0
-    Quickstart.objects.filter(pk=row.pk).update(queued_at=timezone.now() - datetime.timedelta(seconds=40))
+    ExperimentRun.objects.filter(pk=row.pk).update(queued_at=timezone.now() - datetime.timedelta(seconds=40))
     assert jobs.reap() == 1
     assert sent() == 1
     assert jobs.reap() == 0

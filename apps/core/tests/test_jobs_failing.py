@@ -10,7 +10,7 @@ from apps.accounts.models import Team
 from apps.core import housekeeping, jobs
 from apps.core.models import JobStatus, LiveEvent
 from apps.core.tests.factories import EvaluationFactory, QuickstartFactory, TrainingRunFactory
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -61,7 +61,7 @@ def test_housekeeping_says_so_with_every_row_in_its_log(
         raise RuntimeError("the old process cannot be looked at")
 
     monkeypatch.setitem(
-        jobs._KINDS, "workspace.quickstart", jobs.JobKind("workspace.Quickstart", "nowhere", may_resume=fails)
+        jobs._KINDS, "workspace.experimentrun", jobs.JobKind("workspace.ExperimentRun", "nowhere", may_resume=fails)
     )
     monkeypatch.setattr(housekeeping, "_parts", {})
     housekeeping.register_housekeeping("jobs", "apps.core.jobs.reap")
@@ -74,7 +74,7 @@ def test_housekeeping_says_so_with_every_row_in_its_log(
 
 def test_a_job_whose_end_cannot_be_told_has_not_ended(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     row = QuickstartFactory.create(team=team, status=JobStatus.QUEUED, queued_at=timezone.now())
-    mine = jobs.claim(Quickstart, row.pk)
+    mine = jobs.claim(ExperimentRun, row.pk)
     assert mine is not None
     with monkeypatch.context() as patched:
         patched.setattr(jobs.live, "publish", lambda *_args: 1 / 0)

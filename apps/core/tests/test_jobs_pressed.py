@@ -15,7 +15,7 @@ from apps.core.errors import Conflict, NotAllowed
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.installation import wait_for
 from apps.core.tests.test_jobs import A_MINUTE, claimed, job, sent, stored
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -25,7 +25,7 @@ def test_cancelling_a_waiting_row_ends_it_at_once(team: Team, alice: User) -> No
     jobs.job_cancel(actor=alice, row=row)
     assert stored(row).status == JobStatus.CANCELLED
     assert stored(row).finished_at is not None
-    assert AuditEvent.objects.get().verb == "quickstart.cancelled"
+    assert AuditEvent.objects.get().verb == "experimentrun.cancelled"
 
 
 def test_cancelling_a_running_row_asks_its_process(team: Team, alice: User) -> None:
@@ -51,11 +51,14 @@ def test_a_cancel_ends_a_row_that_has_paused(team: Team, alice: User) -> None:
     assert jobs.finish(row, to=JobStatus.PAUSED)
     jobs.job_cancel(actor=alice, row=row)
     assert stored(row).status == JobStatus.CANCELLED
-    assert [event.verb for event in AuditEvent.objects.order_by("id")] == ["quickstart.paused", "quickstart.cancelled"]
+    assert [event.verb for event in AuditEvent.objects.order_by("id")] == [
+        "experimentrun.paused",
+        "experimentrun.cancelled",
+    ]
 
 
 def pause_when_told(pk: int, go: Path) -> None:
-    row = Quickstart.objects.get(pk=pk)
+    row = ExperimentRun.objects.get(pk=pk)
     go.with_name("ready").touch()
     while not go.exists():
         time.sleep(0.01)
@@ -68,8 +71,8 @@ def test_a_cancel_that_is_being_committed_while_the_job_pauses_is_not_lost(team:
     wait_for((tmp_path / "ready").exists, what="the job to have read its row")
     with transaction.atomic():
         # As job_cancel has it between its look at the running row and its commit.
-        Quickstart.objects.select_for_update().get(pk=row.pk)
-        Quickstart.objects.filter(pk=row.pk).update(cancel_requested=True)
+        ExperimentRun.objects.select_for_update().get(pk=row.pk)
+        ExperimentRun.objects.filter(pk=row.pk).update(cancel_requested=True)
         (tmp_path / "go").touch()
         process.join(1)
         assert process.is_alive()  # it waits for the row
@@ -81,8 +84,8 @@ def test_a_cancel_that_is_being_committed_while_the_job_pauses_is_not_lost(team:
 def test_a_process_that_lost_its_claim_cancels_nothing_by_pausing(team: Team) -> None:
     old = claimed(team, heartbeat_at=timezone.now() - A_MINUTE)
     assert jobs.reap() == 1
-    assert jobs.claim(Quickstart, old.pk) is not None
-    Quickstart.objects.filter(pk=old.pk).update(cancel_requested=True)
+    assert jobs.claim(ExperimentRun, old.pk) is not None
+    ExperimentRun.objects.filter(pk=old.pk).update(cancel_requested=True)
     assert not jobs.finish(old, to=JobStatus.PAUSED)
     assert stored(old).status == JobStatus.RUNNING
 
@@ -91,7 +94,7 @@ def test_a_row_that_ended_meanwhile_is_not_cancelled_and_nobody_is_said_to_have_
     team: Team, alice: User
 ) -> None:
     row = job(team, JobStatus.QUEUED)
-    Quickstart.objects.filter(pk=row.pk).update(status=JobStatus.SUCCEEDED)
+    ExperimentRun.objects.filter(pk=row.pk).update(status=JobStatus.SUCCEEDED)
     with pytest.raises(Conflict):
         jobs.job_cancel(actor=alice, row=row)
     assert not stored(row).cancel_requested
@@ -102,12 +105,12 @@ def test_a_paused_row_is_really_queued_and_sent_when_it_is_resumed(team: Team, a
     row = job(team, JobStatus.QUEUED)
     jobs.job_pause(actor=alice, row=row)
     assert stored(row).status == JobStatus.PAUSED
-    assert jobs.claim(Quickstart, row.pk) is None
+    assert jobs.claim(ExperimentRun, row.pk) is None
     jobs.job_resume(actor=alice, row=row)
     now = stored(row)
     assert (now.status, now.pause_requested, now.cancel_requested) == (JobStatus.QUEUED, False, False)
     assert sent() == 1
-    assert jobs.claim(Quickstart, row.pk) is not None
+    assert jobs.claim(ExperimentRun, row.pk) is not None
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PAUSED])
@@ -122,7 +125,7 @@ def test_a_second_press_of_resume_takes_nothing_from_the_process_that_works_alre
     row = job(team, JobStatus.PAUSED)
     second = stored(row)  # another page read it at the same time
     jobs.job_resume(actor=alice, row=row)
-    working = jobs.claim(Quickstart, row.pk)
+    working = jobs.claim(ExperimentRun, row.pk)
     assert working is not None
     with pytest.raises(Conflict):
         jobs.job_resume(actor=alice, row=second)

@@ -26,13 +26,13 @@ from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.demo import demo_team_ensure
 from apps.workspace.quickstart import steps
 from apps.workspace.quickstart.definition import read_definition
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from pathlib import Path
 """
 PLAN = f"""{SET_UP}
 team, user = demo_team_ensure()
 definition = read_definition(Path("DEFINITION"))
-quick = Quickstart(team=team, actor=user, definition=definition, definition_hash="x")
+quick = ExperimentRun(team=team, actor=user, definition=definition, definition_hash="x")
 spec = {{**definition["training"], **SPEC}}
 prompt = steps._prompt(quick, "tuned", definition["prompts"]["tuned"])
 run = training_run_create(actor=user, team=team, name="Tiny", base_model=steps._base_model(quick),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.core.models import JobModel, JobStatus
 from apps.evaluation.models import Evaluation
 from apps.experiments.services.baselines import NAMES
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, STEPS, TUNED
 
 _FINAL_OF = {"plain": (PLAIN,), "few_shot": (FEW_SHOT,), "tuned": (TUNED,), "baselines": tuple(NAMES.values())}
@@ -37,14 +37,14 @@ class StepProgress:
         return self.state not in ("done", "waiting")
 
 
-def progress_of(quickstart: Quickstart) -> list[StepProgress]:
+def progress_of(quickstart: ExperimentRun) -> list[StepProgress]:
     """Every step in order, with the progress of the jobs behind it."""
     times = quickstart.facts.get("steps", {})
     evaluations = _evaluations(quickstart)
     return [_step(quickstart, step.name, str(step.label), times.get(step.name, {}), evaluations) for step in STEPS]
 
 
-def _evaluations(quickstart: Quickstart) -> list[Evaluation]:
+def _evaluations(quickstart: ExperimentRun) -> list[Evaluation]:
     if quickstart.experiment_id is None:
         return []
     found = Evaluation.objects.filter(experiment_id=quickstart.experiment_id).select_related("candidate")
@@ -52,7 +52,7 @@ def _evaluations(quickstart: Quickstart) -> list[Evaluation]:
 
 
 def _step(
-    quickstart: Quickstart, name: str, label: str, times: dict[str, str], evaluations: list[Evaluation]
+    quickstart: ExperimentRun, name: str, label: str, times: dict[str, str], evaluations: list[Evaluation]
 ) -> StepProgress:
     jobs = _jobs_of(quickstart, name, evaluations)
     state = _state(quickstart, name, times)
@@ -71,7 +71,7 @@ def _step(
     )
 
 
-def _jobs_of(quickstart: Quickstart, name: str, evaluations: list[Evaluation]) -> list[JobModel]:
+def _jobs_of(quickstart: ExperimentRun, name: str, evaluations: list[Evaluation]) -> list[JobModel]:
     if name == "train":
         return [quickstart.training_run] if quickstart.training_run is not None else []
     if name == "choose":
@@ -80,14 +80,14 @@ def _jobs_of(quickstart: Quickstart, name: str, evaluations: list[Evaluation]) -
     return [item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL and item.candidate.name in wanted]
 
 
-def _total(quickstart: Quickstart, name: str, jobs: list[Any]) -> int:
+def _total(quickstart: ExperimentRun, name: str, jobs: list[Any]) -> int:
     if name == "choose":
         few_shot = quickstart.definition["prompts"]["few_shot"]
         return int(few_shot["sample"] * len(few_shot["draw_seeds"]))
     return sum(job.total for job in jobs)
 
 
-def _state(quickstart: Quickstart, name: str, times: dict[str, str]) -> str:
+def _state(quickstart: ExperimentRun, name: str, times: dict[str, str]) -> str:
     if "finished" in times:
         return "done"
     if "started" not in times:
@@ -95,7 +95,7 @@ def _state(quickstart: Quickstart, name: str, times: dict[str, str]) -> str:
     return _AT_REST.get(quickstart.status, "running")
 
 
-def _seconds(quickstart: Quickstart, times: dict[str, str]) -> float | None:
+def _seconds(quickstart: ExperimentRun, times: dict[str, str]) -> float | None:
     if "started" not in times:
         return None
     start = datetime.fromisoformat(times["started"])

@@ -14,7 +14,7 @@ from apps.core.db import is_database_away
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
 from apps.core.processes import stopping
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
 from apps.workspace.quickstart.steps import STEPS, Step, StepFailed
@@ -23,17 +23,17 @@ SLICE_SECONDS = 50
 POLL_SECONDS = 0.5
 
 
-def quickstart_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> Quickstart:
+def experiment_run_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> ExperimentRun:
     """Start the quickstart for a definition, or go on with the one that was started before."""
     with transaction.atomic():
         require(team, actor, "edit")
-        quickstart, created = Quickstart.objects.get_or_create(
+        quickstart, created = ExperimentRun.objects.get_or_create(
             team=team,
             definition_hash=definition_hash(definition),
             defaults={"actor": actor, "definition": definition, "total": len(STEPS)},
         )
         if created:
-            audit.record(actor=actor, verb="quickstart.started", target=quickstart)
+            audit.record(actor=actor, verb="experimentrun.started", target=quickstart)
     if quickstart.status == JobStatus.PLANNED:
         jobs.enqueue(quickstart)
     elif quickstart.status in jobs.STOPPED:
@@ -45,7 +45,7 @@ def quickstart_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> Qu
     return quickstart
 
 
-def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
+def experiment_run_work(*, actor: Any, quickstart: ExperimentRun) -> None:
     """Advance a claimed quickstart for one slice."""
     try:
         _advance(quickstart)
@@ -66,7 +66,7 @@ def quickstart_work(*, actor: Any, quickstart: Quickstart) -> None:
             raise
 
 
-def _advance(quickstart: Quickstart) -> None:
+def _advance(quickstart: ExperimentRun) -> None:
     deadline = time.monotonic() + SLICE_SECONDS
     while time.monotonic() < deadline and not stopping.requested():
         step = _next_step(quickstart)
@@ -91,28 +91,28 @@ def _advance(quickstart: Quickstart) -> None:
     jobs.hand_on(quickstart)
 
 
-def _stop_wanted(quickstart: Quickstart) -> JobStatus | None:
+def _stop_wanted(quickstart: ExperimentRun) -> JobStatus | None:
     """As what somebody wants the job to end. It does once nothing that it started is at work any more."""
-    flags = Quickstart.objects.values("cancel_requested", "pause_requested").get(pk=quickstart.pk)
+    flags = ExperimentRun.objects.values("cancel_requested", "pause_requested").get(pk=quickstart.pk)
     if flags["cancel_requested"]:
         return JobStatus.CANCELLED
     return JobStatus.PAUSED if flags["pause_requested"] else None
 
 
-def _steps(quickstart: Quickstart) -> dict[str, dict[str, str]]:
+def _steps(quickstart: ExperimentRun) -> dict[str, dict[str, str]]:
     steps: dict[str, dict[str, str]] = quickstart.facts.setdefault("steps", {})
     return steps
 
 
-def _next_step(quickstart: Quickstart) -> Step | None:
+def _next_step(quickstart: ExperimentRun) -> Step | None:
     return next((step for step in STEPS if "finished" not in _steps(quickstart).get(step.name, {})), None)
 
 
-def _done_count(quickstart: Quickstart) -> int:
+def _done_count(quickstart: ExperimentRun) -> int:
     return sum("finished" in times for times in _steps(quickstart).values())
 
 
-def _mark(quickstart: Quickstart, step: Step, what: str) -> None:
+def _mark(quickstart: ExperimentRun, step: Step, what: str) -> None:
     """Note the time of a step's start and end; the seconds of a phase span interruptions."""
     times = _steps(quickstart).setdefault(step.name, {})
     if what in times:
@@ -126,6 +126,6 @@ def _mark(quickstart: Quickstart, step: Step, what: str) -> None:
         first = datetime.fromisoformat(_steps(quickstart)[STEPS[0].name]["started"])
         quickstart.seconds["total"] = (timezone.now() - first).total_seconds()
     # A process that slept while another took over must not write its older notes over the newer ones.
-    Quickstart.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING).update(
+    ExperimentRun.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING).update(
         facts=quickstart.facts, seconds=quickstart.seconds
     )

@@ -40,7 +40,7 @@ from apps.providers.services import language_model_create
 from apps.training.models import TrainingRun
 from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.engine.addresses import FIELDS, read_labelled
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.facts import library_versions, training_facts
 
 PLAIN, FEW_SHOT, TUNED = "Base model, plain prompt", "Base model, few-shot prompt", "Fine-tuned model"
@@ -52,20 +52,20 @@ class Step:
 
     name: str
     label: str | Promise
-    run: Callable[[Quickstart], bool]
+    run: Callable[[ExperimentRun], bool]
 
 
 class StepFailed(ApplicationError):
     """A job that the quickstart waits for has failed; its own sentence says why."""
 
 
-def import_data(quickstart: Quickstart) -> bool:
+def import_data(quickstart: ExperimentRun) -> bool:
     """The labelled addresses as an immutable dataset version with locked splits."""
     _dataset_version(quickstart)
     return True
 
 
-def define(quickstart: Quickstart) -> bool:
+def define(quickstart: ExperimentRun) -> bool:
     """The experiment with its metrics, margin and significance level, and one trial candidate per draw."""
     if quickstart.experiment is None:
         _experiment_create(quickstart)
@@ -81,7 +81,7 @@ def define(quickstart: Quickstart) -> bool:
     return True
 
 
-def _experiment_create(quickstart: Quickstart) -> None:
+def _experiment_create(quickstart: ExperimentRun) -> None:
     """With the note of it: a kill between the two would leave an experiment that nobody goes on with."""
     text = quickstart.definition["experiment"]
     version = _dataset_version(quickstart)
@@ -101,16 +101,16 @@ def _experiment_create(quickstart: Quickstart) -> None:
         _note(quickstart, "experiment", experiment)
 
 
-def _note(quickstart: Quickstart, name: str, made: Experiment | TrainingRun) -> None:
+def _note(quickstart: ExperimentRun, name: str, made: Experiment | TrainingRun) -> None:
     """Keep what was made, inside its transaction. A process that slept while another took over must not: what it made
     is undone with the exception."""
-    mine = Quickstart.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING)
+    mine = ExperimentRun.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING)
     if not mine.filter(**{f"{name}__isnull": True}).update(**{name: made}):
         raise StepFailed(_("Another process has taken over this job."), code="claim_lost")
     setattr(quickstart, name, made)
 
 
-def choose_demonstrations(quickstart: Quickstart) -> bool:
+def choose_demonstrations(quickstart: ExperimentRun) -> bool:
     """Each draw on the same sample of validation, one after the other."""
     few_shot = quickstart.definition["prompts"]["few_shot"]
     for seed in few_shot["draw_seeds"]:
@@ -125,7 +125,7 @@ def choose_demonstrations(quickstart: Quickstart) -> bool:
     return True
 
 
-def register_decision(quickstart: Quickstart) -> bool:
+def register_decision(quickstart: ExperimentRun) -> bool:
     """All contenders, the planned training run, the reference and the family: written before the first test score."""
     experiment = _experiment(quickstart)
     if experiment.state != Experiment.State.DRAFT:
@@ -147,7 +147,7 @@ def register_decision(quickstart: Quickstart) -> bool:
     return True
 
 
-def _training_run_create(quickstart: Quickstart, prompt: PromptVersion) -> TrainingRun:
+def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> TrainingRun:
     """The run with the note of it, as for the experiment."""
     base, version = _base_model(quickstart), _dataset_version(quickstart)
     with transaction.atomic():
@@ -164,31 +164,31 @@ def _training_run_create(quickstart: Quickstart, prompt: PromptVersion) -> Train
     return run
 
 
-def evaluate_baselines(quickstart: Quickstart) -> bool:
+def evaluate_baselines(quickstart: ExperimentRun) -> bool:
     done = [_final_is_done(quickstart, name) for name in NAMES.values()]  # starts all before it waits for any
     return all(done)
 
 
-def evaluate_plain(quickstart: Quickstart) -> bool:
+def evaluate_plain(quickstart: ExperimentRun) -> bool:
     return _final_is_done(quickstart, PLAIN)
 
 
-def evaluate_few_shot(quickstart: Quickstart) -> bool:
+def evaluate_few_shot(quickstart: ExperimentRun) -> bool:
     return _final_is_done(quickstart, FEW_SHOT)
 
 
-def train(quickstart: Quickstart) -> bool:
+def train(quickstart: ExperimentRun) -> bool:
     run = quickstart.training_run
     assert run is not None
     training_run_start(actor=quickstart.actor, run=run)
     return _job_state_is_done(run)
 
 
-def evaluate_tuned(quickstart: Quickstart) -> bool:
+def evaluate_tuned(quickstart: ExperimentRun) -> bool:
     return _final_is_done(quickstart, TUNED)
 
 
-def write_report(quickstart: Quickstart) -> bool:
+def write_report(quickstart: ExperimentRun) -> bool:
     reservations_sweep()
     if experiment_cost(_experiment(quickstart)).held_nanousd:
         return False  # a call of a process that died: its money is booked or given back before the books are closed
@@ -220,12 +220,12 @@ STEPS = (
 PHASES: dict[str, str | Promise] = {step.name: step.label for step in STEPS} | {"total": gettext_lazy("All together")}
 
 
-def _experiment(quickstart: Quickstart) -> Experiment:
+def _experiment(quickstart: ExperimentRun) -> Experiment:
     assert quickstart.experiment is not None
     return quickstart.experiment
 
 
-def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
+def _dataset_version(quickstart: ExperimentRun) -> DatasetVersion:
     if quickstart.experiment is not None:
         return quickstart.experiment.dataset_version
     text = quickstart.definition["dataset"]
@@ -253,7 +253,7 @@ def _dataset_version(quickstart: Quickstart) -> DatasetVersion:
     )
 
 
-def _base_model(quickstart: Quickstart) -> LanguageModel:
+def _base_model(quickstart: ExperimentRun) -> LanguageModel:
     text = quickstart.definition["model"]
     known = LanguageModel.objects.filter(team=quickstart.team, served_name=text["served_name"]).first()
     if known is not None:
@@ -279,7 +279,7 @@ def _base_model(quickstart: Quickstart) -> LanguageModel:
 
 
 def _prompt(
-    quickstart: Quickstart, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
+    quickstart: ExperimentRun, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
 ) -> PromptVersion:
     system = [Message(role="system", content=text["system"].strip())] if "system" in text else []
     spec = PromptSpec(messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations)
@@ -292,7 +292,7 @@ def _prompt(
     )
 
 
-def _few_shot_prompt(quickstart: Quickstart, seed: int) -> PromptVersion:
+def _few_shot_prompt(quickstart: ExperimentRun, seed: int) -> PromptVersion:
     text = quickstart.definition["prompts"]["few_shot"]
     train = sorted(rows.train_rows(_dataset_version(quickstart)), key=lambda row: row.id)
     drawn = random.Random(seed).sample(train, text["k"])  # noqa: S311 - a recorded draw, not a secret
@@ -311,7 +311,7 @@ def _chosen_draw(experiment: Experiment, seeds: list[int]) -> int:
 
 
 def _candidate(
-    quickstart: Quickstart,
+    quickstart: ExperimentRun,
     *,
     name: str,
     kind: str,
@@ -333,7 +333,7 @@ def _candidate(
     )
 
 
-def _final_is_done(quickstart: Quickstart, name: str) -> bool:
+def _final_is_done(quickstart: ExperimentRun, name: str) -> bool:
     experiment = _experiment(quickstart)
     evaluation = final_evaluation_create(
         actor=quickstart.actor,
@@ -347,7 +347,7 @@ def _final_is_done(quickstart: Quickstart, name: str) -> bool:
     return True
 
 
-def _job_is_done(quickstart: Quickstart, evaluation: Evaluation) -> bool:
+def _job_is_done(quickstart: ExperimentRun, evaluation: Evaluation) -> bool:
     evaluation_start(actor=quickstart.actor, evaluation=evaluation)
     return _job_state_is_done(evaluation)
 

@@ -19,7 +19,7 @@ ACTIVE = (JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSED)
 RELATED = {
     "evaluation.evaluation": ("candidate", "experiment"),
     "training.trainingrun": (),
-    "workspace.quickstart": ("experiment",),
+    "workspace.experimentrun": ("experiment",),
 }
 
 
@@ -125,8 +125,8 @@ def _row(job: Any, *, team: Team, role: str | None) -> JobRow:
 def _title(job: Any) -> str:
     if job._meta.label_lower == "evaluation.evaluation":
         return _("%(candidate)s on %(split)s") % {"candidate": job.candidate.name, "split": job.get_split_display()}
-    if job._meta.label_lower == "workspace.quickstart":
-        return job.experiment.name if job.experiment else _("Quickstart")
+    if job._meta.label_lower == "workspace.experimentrun":
+        return job.experiment.name if job.experiment else _("Experiment run")
     return str(job)
 
 

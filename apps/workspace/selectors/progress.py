@@ -11,7 +11,7 @@ from apps.core.formats import count_text
 from apps.core.job_actions import JobPart, job_part
 from apps.experiments.models import Experiment
 from apps.experiments.selectors import experiment as experiment_for
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.progress import StepProgress, progress_of
 
 _SHOWN_STATE = {"done": "succeeded"}
@@ -31,7 +31,7 @@ def progress_facts(*, user: Any, team: Team, role: str | None, uid: Any) -> Prog
     """Progress of the quickstart that made an experiment; `row` is None for one that was made otherwise."""
     experiment = experiment_for(user=user, team=team, uid=uid)
     quickstart = (
-        Quickstart.objects.for_user(user)
+        ExperimentRun.objects.for_user(user)
         .filter(team=team, experiment=experiment)
         .select_related("experiment", "training_run")
         .first()
@@ -48,7 +48,7 @@ def progress_facts(*, user: Any, team: Team, role: str | None, uid: Any) -> Prog
     )
 
 
-def _stage(step: StepProgress, quickstart: Quickstart, team: Team) -> dict[str, Any]:
+def _stage(step: StepProgress, quickstart: ExperimentRun, team: Team) -> dict[str, Any]:
     url = ""
     if step.name == "train" and quickstart.training_run is not None:
         url = reverse("training_run", args=[team.slug, quickstart.training_run.uid])

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from apps.core.formats import duration_range_text
 from apps.core.jobs import ENDED
 from apps.core.models import JobStatus
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.progress import StepProgress, progress_of
 
 POLL_SECONDS = 1.0
@@ -67,21 +67,21 @@ def state_text(step: StepProgress) -> str:
 
 
 def follow(
-    quickstart: Quickstart, *, console: Console, still_wanted: Callable[[], bool], until_paused: bool = False
-) -> Quickstart:
+    quickstart: ExperimentRun, *, console: Console, still_wanted: Callable[[], bool], until_paused: bool = False
+) -> ExperimentRun:
     """Show progress until the job has ended, was paused if that counts, or `still_wanted` says no. The fresh row."""
     show: Any = _Bars(console) if console.is_terminal else _Lines(console)
     with show:
         while True:
             close_old_connections()
-            quickstart = Quickstart.objects.select_related("experiment", "training_run").get(pk=quickstart.pk)
+            quickstart = ExperimentRun.objects.select_related("experiment", "training_run").get(pk=quickstart.pk)
             show.update(progress_of(quickstart))
             if quickstart.status in ENDED or (until_paused and is_paused(quickstart)) or not still_wanted():
                 return quickstart
             time.sleep(POLL_SECONDS)
 
 
-def is_paused(quickstart: Quickstart) -> bool:
+def is_paused(quickstart: ExperimentRun) -> bool:
     """Whether somebody paused it, or a job that it waits for: it then waits for somebody to resume that."""
     return JobStatus.PAUSED in {quickstart.status, *(part.status for part in quickstart.parts())}
 

@@ -9,7 +9,7 @@ from apps.experiments.services.experiments import candidate_add, experiment_crea
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.quickstart.steps import FEW_SHOT, STEPS
 from apps.workspace.tests.look_rows import evaluate, job_columns, step_times
@@ -36,7 +36,7 @@ def choosing_experiment(*, owner: User, team: Team, version: DatasetVersion, mod
     )
     for number, (share, skill) in enumerate(DRAWS, start=1):
         _try(experiment, owner, model, number=number, share=share, skill=skill)
-    Quickstart.objects.create(
+    ExperimentRun.objects.create(
         team=team,
         actor=owner,
         definition=read_definition(),

@@ -26,7 +26,7 @@ from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create, language_model_ready
 from apps.training.models import Checkpoint, MetricPoint, ModelVersion, SampleOutput, TrainingRun
 from apps.training.services.runs import training_run_create
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.tests.look_choosing import choosing_experiment
@@ -207,7 +207,7 @@ def _training(look: Look, base: LanguageModel) -> TrainingRun:
 
 def _quickstart(look: Look, state: str) -> None:
     status = {"running": JobStatus.RUNNING, "full": JobStatus.SUCCEEDED, "failed": JobStatus.FAILED}[state]
-    Quickstart.objects.create(
+    ExperimentRun.objects.create(
         team=look.team,
         actor=look.owner,
         definition=read_definition(),

@@ -13,11 +13,11 @@ from apps.core.models import AuditEvent, JobModel, JobStatus
 from apps.evaluation.models import Evaluation
 from apps.evaluation.tasks import evaluation_slice
 from apps.training.models import TrainingRun
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart import service, steps
 from apps.workspace.quickstart.progress import progress_of
-from apps.workspace.quickstart.service import quickstart_start
-from apps.workspace.tasks import quickstart_advance
+from apps.workspace.quickstart.service import experiment_run_start
+from apps.workspace.tasks import experiment_run_advance
 from apps.workspace.tests.test_quickstart import Spy, definition, demo, spy, walk
 
 __all__ = ["definition", "demo", "spy"]
@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def quickstart(definition: dict[str, Any], demo: tuple[Team, User], client: Client, spy: Spy) -> Quickstart:
+def quickstart(definition: dict[str, Any], demo: tuple[Team, User], client: Client, spy: Spy) -> ExperimentRun:
     """The main job of the signed-in owner, which waits for the first trial on validation."""
     team, user = demo
     client.force_login(user)
-    started = quickstart_start(actor=user, team=team, definition=definition)
+    started = experiment_run_start(actor=user, team=team, definition=definition)
     for _ in range(50):
         if Evaluation.objects.filter(status=JobStatus.QUEUED).exists():
             return stored(started)
@@ -37,9 +37,9 @@ def quickstart(definition: dict[str, Any], demo: tuple[Team, User], client: Clie
     raise AssertionError("no trial was started")
 
 
-def advanced(quickstart: Quickstart) -> Quickstart:
+def advanced(quickstart: ExperimentRun) -> ExperimentRun:
     """After one more slice of its worker."""
-    quickstart_advance(quickstart.pk)
+    experiment_run_advance(quickstart.pk)
     return stored(quickstart)
 
 
@@ -49,7 +49,7 @@ def stored(row: Any) -> Any:
 
 def press(client: Client, action: str, row: JobModel) -> str:
     """Send the button's form; what the page says to it."""
-    team = row.team if isinstance(row, Quickstart | TrainingRun) else row.experiment.team  # type: ignore[attr-defined]
+    team = row.team if isinstance(row, ExperimentRun | TrainingRun) else row.experiment.team  # type: ignore[attr-defined]
     answer = client.post(reverse(f"job_{action}", args=[team.slug, row._meta.model_name, row.uid]), follow=True)
     assert answer.status_code == 200
     (message,) = answer.context["messages"]
@@ -63,26 +63,26 @@ def working(model: type[Any]) -> Any:
     return row
 
 
-def in_training(quickstart: Quickstart) -> TrainingRun:
+def in_training(quickstart: ExperimentRun) -> TrainingRun:
     """Everything before it is done, and a host has taken the training run."""
     for _ in range(200):
         if TrainingRun.objects.filter(status=JobStatus.QUEUED).exists():
             run: TrainingRun = working(TrainingRun)
             return run
-        quickstart_advance(quickstart.pk)
+        experiment_run_advance(quickstart.pk)
         for evaluation in Evaluation.objects.filter(status=JobStatus.QUEUED):
             evaluation_slice(evaluation.pk)
     raise AssertionError("the training was not started")
 
 
-def progress_page(client: Client, quickstart: Quickstart, part: str, **headers: str) -> str:
+def progress_page(client: Client, quickstart: ExperimentRun, part: str, **headers: str) -> str:
     address = reverse("quickstart_progress", args=[quickstart.team.slug, quickstart.experiment.uid])  # type: ignore[union-attr]
     answer = client.get(f"{address}?part={part}", HTTP_HX_REQUEST="true", **headers)  # type: ignore[arg-type]
     return str(answer.content.decode())
 
 
 def test_retry_goes_on_after_a_job_that_it_waited_for_was_cancelled(
-    quickstart: Quickstart, client: Client, spy: Spy, tmp_path: Path
+    quickstart: ExperimentRun, client: Client, spy: Spy, tmp_path: Path
 ) -> None:
     press(client, "cancel", Evaluation.objects.get(status=JobStatus.QUEUED))
     failed = advanced(quickstart)
@@ -97,7 +97,7 @@ def test_retry_goes_on_after_a_job_that_it_waited_for_was_cancelled(
 
 
 def test_retry_goes_on_after_the_training_failed(
-    quickstart: Quickstart, client: Client, spy: Spy, tmp_path: Path
+    quickstart: ExperimentRun, client: Client, spy: Spy, tmp_path: Path
 ) -> None:
     run = in_training(quickstart)
     jobs.fail(run, error="The training process ended.", kept="", next_step="")
@@ -115,7 +115,7 @@ def test_retry_goes_on_after_the_training_failed(
     [("cancel", "cancel_requested", "cancelled", "Cancelling"), ("pause", "pause_requested", "paused", "Pausing")],
 )
 def test_it_ends_after_the_training_that_it_has_started(
-    quickstart: Quickstart, client: Client, spy: Spy, tmp_path: Path, action: str, wish: str, end: str, shown: str
+    quickstart: ExperimentRun, client: Client, spy: Spy, tmp_path: Path, action: str, wish: str, end: str, shown: str
 ) -> None:
     run = in_training(quickstart)
 
@@ -139,7 +139,7 @@ def test_it_ends_after_the_training_that_it_has_started(
 
 
 def test_cancel_stops_a_running_evaluation_and_keeps_what_it_has_stored(
-    quickstart: Quickstart, client: Client, spy: Spy, tmp_path: Path
+    quickstart: ExperimentRun, client: Client, spy: Spy, tmp_path: Path
 ) -> None:
     evaluation = working(Evaluation)
 
@@ -151,13 +151,13 @@ def test_cancel_stops_a_running_evaluation_and_keeps_what_it_has_stored(
     assert "This job was cancelled. Every finished step is kept." in progress_page(client, quickstart, "job")
     pressed = AuditEvent.objects.filter(verb__endswith=".cancelled").order_by("id")
     assert [(event.verb, event.actor) for event in pressed] == [
-        ("quickstart.cancelled", quickstart.actor),
+        ("experimentrun.cancelled", quickstart.actor),
         ("evaluation.cancelled", quickstart.actor),
     ]
 
 
 def test_a_waiting_evaluation_is_cancelled_at_once_and_so_is_the_main_job(
-    quickstart: Quickstart, client: Client
+    quickstart: ExperimentRun, client: Client
 ) -> None:
     press(client, "cancel", quickstart)
 
@@ -165,43 +165,45 @@ def test_a_waiting_evaluation_is_cancelled_at_once_and_so_is_the_main_job(
     assert Evaluation.objects.get().status == JobStatus.CANCELLED
 
 
-def test_what_it_starts_while_somebody_cancels_is_cancelled_too(quickstart: Quickstart, client: Client) -> None:
+def test_what_it_starts_while_somebody_cancels_is_cancelled_too(quickstart: ExperimentRun, client: Client) -> None:
     evaluation = working(Evaluation)
     # As a cancel that was committed before this evaluation was started.
-    Quickstart.objects.filter(pk=quickstart.pk).update(cancel_requested=True)
+    ExperimentRun.objects.filter(pk=quickstart.pk).update(cancel_requested=True)
 
     assert advanced(quickstart).status == JobStatus.QUEUED
     assert stored(evaluation).cancel_requested
 
 
 def test_a_step_that_meets_a_job_stopped_with_it_does_not_call_itself_failed(
-    quickstart: Quickstart, monkeypatch: pytest.MonkeyPatch
+    quickstart: ExperimentRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cancelled_meanwhile(row: Quickstart) -> bool:
+    def cancelled_meanwhile(row: ExperimentRun) -> bool:
         jobs.job_cancel(actor=None, row=stored(row))
         raise steps.StepFailed("It was cancelled.")
 
     step = steps.Step("import", "Import", cancelled_meanwhile)
     monkeypatch.setattr(service, "STEPS", (step,))
-    Quickstart.objects.filter(pk=quickstart.pk).update(facts={})
+    ExperimentRun.objects.filter(pk=quickstart.pk).update(facts={})
 
     advanced(quickstart)
 
     assert advanced(quickstart).status == JobStatus.CANCELLED
 
 
-def test_retry_waits_until_what_was_stopped_has_stopped(quickstart: Quickstart, client: Client) -> None:
+def test_retry_waits_until_what_was_stopped_has_stopped(quickstart: ExperimentRun, client: Client) -> None:
     evaluation = working(Evaluation)
     jobs.job_cancel(actor=None, row=evaluation)
-    Quickstart.objects.filter(pk=quickstart.pk).update(status=JobStatus.CANCELLED, cancel_requested=True)
+    ExperimentRun.objects.filter(pk=quickstart.pk).update(status=JobStatus.CANCELLED, cancel_requested=True)
 
     assert press(client, "resume", stored(quickstart)).endswith("is still stopping. Try again in a moment.")
 
     assert stored(quickstart).status == JobStatus.CANCELLED
-    assert not AuditEvent.objects.filter(verb="quickstart.resumed").exists()
+    assert not AuditEvent.objects.filter(verb="experimentrun.resumed").exists()
 
 
-def test_a_button_of_a_part_leads_back_to_the_page_that_shows_the_part(quickstart: Quickstart, client: Client) -> None:
+def test_a_button_of_a_part_leads_back_to_the_page_that_shows_the_part(
+    quickstart: ExperimentRun, client: Client
+) -> None:
     experiment = reverse("experiment", args=[quickstart.team.slug, quickstart.experiment.uid])  # type: ignore[union-attr]
 
     part = progress_page(client, quickstart, "job", HTTP_HX_CURRENT_URL=f"http://testserver{experiment}")
@@ -209,7 +211,7 @@ def test_a_button_of_a_part_leads_back_to_the_page_that_shows_the_part(quickstar
     assert f'name="next" value="{experiment}"' in part
     assert "stop with it" in part
     answer = client.post(
-        reverse("job_cancel", args=[quickstart.team.slug, "quickstart", quickstart.uid]), {"next": experiment}
+        reverse("job_cancel", args=[quickstart.team.slug, "experimentrun", quickstart.uid]), {"next": experiment}
     )
     assert answer.headers["Location"] == experiment
 
@@ -220,13 +222,13 @@ def test_a_failed_import_is_told_on_the_home_page_with_what_to_press(
     team, user = demo
     client.force_login(user)
     (tmp_path / "assets" / "made-up.xml").unlink()
-    quickstart = quickstart_start(actor=user, team=team, definition=definition)
+    quickstart = experiment_run_start(actor=user, team=team, definition=definition)
     with pytest.raises(FileNotFoundError):
-        quickstart_advance(quickstart.pk)
+        experiment_run_advance(quickstart.pk)
     assert stored(quickstart).experiment is None
 
     home = client.get(reverse("home", args=[team.slug])).content.decode()
 
     assert "FileNotFoundError" in home
     assert "Press Retry job" in home
-    assert reverse("job_resume", args=[team.slug, "quickstart", quickstart.uid]) in home
+    assert reverse("job_resume", args=[team.slug, "experimentrun", quickstart.uid]) in home

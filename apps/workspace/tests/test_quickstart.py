@@ -24,12 +24,12 @@ from apps.training.models import ModelVersion, TrainingRun
 from apps.training.services.registry import model_version_register
 from apps.training.tests.runs import finished, result_folder
 from apps.workspace.demo import demo_team_ensure
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart import service, steps
 from apps.workspace.quickstart.definition import COMMITTED, definition_hash, read_definition
 from apps.workspace.quickstart.progress import progress_of
-from apps.workspace.quickstart.service import quickstart_start
-from apps.workspace.tasks import quickstart_advance
+from apps.workspace.quickstart.service import experiment_run_start
+from apps.workspace.tasks import experiment_run_advance
 from scripts import kill_test
 from scripts.kill_lib import small
 
@@ -96,10 +96,10 @@ def train(run: TrainingRun, folder: Path) -> None:
     model_version_register(actor=None, run=claimed, result=result_folder(folder), finished=finished())
 
 
-def walk(quickstart: Quickstart, folder: Path, spy: Spy) -> Quickstart:
+def walk(quickstart: ExperimentRun, folder: Path, spy: Spy) -> ExperimentRun:
     """Do what the workers would, one message after the other."""
     for turn in range(300):
-        quickstart_advance(quickstart.pk)
+        experiment_run_advance(quickstart.pk)
         spy.registered = Experiment.objects.filter(registered_at__isnull=False).exists()
         for evaluation in Evaluation.objects.filter(status=JobStatus.QUEUED):
             evaluation_tasks.evaluation_slice(evaluation.pk)
@@ -117,7 +117,7 @@ def test_the_whole_path_shows_no_test_row_to_training_demonstrations_or_any_choi
     definition: dict[str, Any], demo: tuple[Team, User], spy: Spy, tmp_path: Path
 ) -> None:
     team, user = demo
-    quickstart = quickstart_start(actor=user, team=team, definition=definition)
+    quickstart = experiment_run_start(actor=user, team=team, definition=definition)
     ended = walk(quickstart, tmp_path, spy)
     assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
 
@@ -177,21 +177,21 @@ def test_started_again_it_goes_on_and_then_gives_the_same_report(
     definition: dict[str, Any], demo: tuple[Team, User], spy: Spy, tmp_path: Path
 ) -> None:
     team, user = demo
-    quickstart = quickstart_start(actor=user, team=team, definition=definition)
+    quickstart = experiment_run_start(actor=user, team=team, definition=definition)
     for _ in range(4):
-        quickstart_advance(quickstart.pk)
+        experiment_run_advance(quickstart.pk)
     jobs.job_cancel(actor=user, row=quickstart)
     for evaluation in Evaluation.objects.filter(status=JobStatus.QUEUED):
         jobs.job_cancel(actor=user, row=evaluation)
-    quickstart_advance(quickstart.pk)
-    assert Quickstart.objects.get().status == JobStatus.CANCELLED
-    again = quickstart_start(actor=user, team=team, definition=definition)
+    experiment_run_advance(quickstart.pk)
+    assert ExperimentRun.objects.get().status == JobStatus.CANCELLED
+    again = experiment_run_start(actor=user, team=team, definition=definition)
     assert again == quickstart
     first = walk(again, tmp_path, spy)
     assert first.status == JobStatus.SUCCEEDED, first.error
     calls = len(spy.before_registration) + len(spy.after_registration)
     report = Experiment.objects.get().report_artifact
-    assert quickstart_start(actor=user, team=team, definition=definition).status == JobStatus.SUCCEEDED
+    assert experiment_run_start(actor=user, team=team, definition=definition).status == JobStatus.SUCCEEDED
     assert Experiment.objects.get().report_artifact == report
     assert len(spy.before_registration) + len(spy.after_registration) == calls
     assert (Experiment.objects.count(), TrainingRun.objects.count(), Dataset.objects.count()) == (1, 1, 1)
@@ -203,7 +203,7 @@ def test_a_step_that_fails_says_why_and_what_was_kept(
 ) -> None:
     (artifact_folder / "models" / "tiny-random" / "hf").rename(tmp_path / "elsewhere")
     team, user = demo
-    ended = walk(quickstart_start(actor=user, team=team, definition=definition), tmp_path, spy)
+    ended = walk(experiment_run_start(actor=user, team=team, definition=definition), tmp_path, spy)
     assert ended.status == JobStatus.FAILED
     assert "The base model is missing" in ended.error
     assert ended.error_kept == "Every finished step is kept."
@@ -217,12 +217,12 @@ def test_a_process_that_was_taken_over_does_not_write_its_old_notes(
     definition: dict[str, Any], demo: tuple[Team, User]
 ) -> None:
     team, user = demo
-    quickstart_start(actor=user, team=team, definition=definition)
-    held = jobs.claim(Quickstart, Quickstart.objects.get().pk)
+    experiment_run_start(actor=user, team=team, definition=definition)
+    held = jobs.claim(ExperimentRun, ExperimentRun.objects.get().pk)
     assert held is not None
-    Quickstart.objects.update(claim="another", facts={"steps": {"import": {"started": "x", "finished": "y"}}})
+    ExperimentRun.objects.update(claim="another", facts={"steps": {"import": {"started": "x", "finished": "y"}}})
     service._mark(held, steps.STEPS[0], "started")
-    assert Quickstart.objects.get().facts["steps"]["import"]["finished"] == "y"
+    assert ExperimentRun.objects.get().facts["steps"]["import"]["finished"] == "y"
 
 
 @pytest.mark.django_db
@@ -230,7 +230,7 @@ def test_a_dataset_of_the_same_name_with_another_seed_is_not_used_in_silence(
     definition: dict[str, Any], demo: tuple[Team, User]
 ) -> None:
     team, user = demo
-    quickstart = Quickstart(team=team, actor=user, definition=definition)
+    quickstart = ExperimentRun(team=team, actor=user, definition=definition)
     steps._dataset_version(quickstart)
     quickstart.definition = {**definition, "dataset": {**definition["dataset"], "split_seed": 2}}
     with pytest.raises(ApplicationError, match="exists with split seed 1"):

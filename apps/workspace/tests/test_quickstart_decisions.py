@@ -19,11 +19,11 @@ from apps.experiments.selectors import contenders
 from apps.experiments.services.experiments import registration_hash
 from apps.providers.engine.clients.base import GenerateRequest, GenerateResult
 from apps.training.models import TrainingRun
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart import service, steps
 from apps.workspace.quickstart.facts import peak_memory
-from apps.workspace.quickstart.service import quickstart_start
-from apps.workspace.tasks import quickstart_advance
+from apps.workspace.quickstart.service import experiment_run_start
+from apps.workspace.tasks import experiment_run_advance
 from apps.workspace.tests.test_quickstart import Spy, definition, demo, spy, walk
 
 __all__ = ["definition", "demo", "spy"]
@@ -67,10 +67,10 @@ def test_the_prompt_of_the_best_draw_is_the_one_that_is_registered(
     definition: dict[str, Any], demo: tuple[Team, User], spy: Spy
 ) -> None:
     team, user = demo
-    quickstart = quickstart_start(actor=user, team=team, definition=definition)
+    quickstart = experiment_run_start(actor=user, team=team, definition=definition)
     taught = False
     for _ in range(100):
-        quickstart_advance(quickstart.pk)
+        experiment_run_advance(quickstart.pk)
         for evaluation in Evaluation.objects.filter(status=JobStatus.QUEUED, purpose=Evaluation.Purpose.CHOICE):
             if not taught:
                 teach(spy, 2)
@@ -88,33 +88,35 @@ def test_the_prompt_of_the_best_draw_is_the_one_that_is_registered(
 
 
 @pytest.fixture
-def asleep(definition: dict[str, Any], demo: tuple[Team, User]) -> Quickstart:
+def asleep(definition: dict[str, Any], demo: tuple[Team, User]) -> ExperimentRun:
     """The job as a process holds it that slept while another took over."""
     team, user = demo
-    held: Quickstart = jobs.claim(Quickstart, quickstart_start(actor=user, team=team, definition=definition).pk)
-    Quickstart.objects.filter(pk=held.pk).update(claim="another")
+    held: ExperimentRun = jobs.claim(
+        ExperimentRun, experiment_run_start(actor=user, team=team, definition=definition).pk
+    )
+    ExperimentRun.objects.filter(pk=held.pk).update(claim="another")
     return held
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.both_databases
-def test_a_process_that_was_taken_over_makes_no_second_experiment_or_training_run(asleep: Quickstart) -> None:
+def test_a_process_that_was_taken_over_makes_no_second_experiment_or_training_run(asleep: ExperimentRun) -> None:
     with pytest.raises(steps.StepFailed, match="has taken over"):
         steps.define(asleep)
     assert not Experiment.objects.exists()
     assert asleep.experiment is None
 
-    awake = Quickstart.objects.get()
+    awake = ExperimentRun.objects.get()
     steps.define(awake)
-    assert Quickstart.objects.get().experiment == Experiment.objects.get()
+    assert ExperimentRun.objects.get().experiment == Experiment.objects.get()
     asleep.refresh_from_db(fields=["experiment"])
     with pytest.raises(steps.StepFailed, match="has taken over"):
         steps._training_run_create(asleep, _any_prompt(awake))
     assert not TrainingRun.objects.exists()
-    assert steps._training_run_create(awake, _any_prompt(awake)) == Quickstart.objects.get().training_run
+    assert steps._training_run_create(awake, _any_prompt(awake)) == ExperimentRun.objects.get().training_run
 
 
-def _any_prompt(quickstart: Quickstart) -> Any:
+def _any_prompt(quickstart: ExperimentRun) -> Any:
     return steps._prompt(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
 
 
@@ -123,7 +125,7 @@ def test_what_was_registered_with_the_plan_of_a_training_holds_when_the_model_is
     definition: dict[str, Any], demo: tuple[Team, User], spy: Spy, tmp_path: Path
 ) -> None:
     team, user = demo
-    ended = walk(quickstart_start(actor=user, team=team, definition=definition), tmp_path, spy)
+    ended = walk(experiment_run_start(actor=user, team=team, definition=definition), tmp_path, spy)
     assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
     experiment = Experiment.objects.get()
     assert hash_now(experiment) == experiment.registration_hash
@@ -166,9 +168,9 @@ def test_a_later_start_does_not_forget_the_peak_of_an_earlier_one(
     definition: dict[str, Any], demo: tuple[Team, User], tmp_path: Path
 ) -> None:
     team, user = demo
-    held = jobs.claim(Quickstart, quickstart_start(actor=user, team=team, definition=definition).pk)
+    held = jobs.claim(ExperimentRun, experiment_run_start(actor=user, team=team, definition=definition).pk)
     assert held is not None
     for step, peak in zip(steps.STEPS, (3000.0, 400.0), strict=False):
         sampled(tmp_path, peak)
         service._mark(held, step, "started")
-    assert Quickstart.objects.get().facts["memory_mib"] == {"peak_pss": 3000.0}
+    assert ExperimentRun.objects.get().facts["memory_mib"] == {"peak_pss": 3000.0}

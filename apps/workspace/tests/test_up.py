@@ -17,7 +17,7 @@ from apps.core.processes import supervisor
 from apps.core.tests.factories import EvaluationFactory, ExperimentFactory, QuickstartFactory, TrainingRunFactory
 from apps.core.tests.installation import Installation, free_port
 from apps.workspace.management.commands import up
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.terminal import following
 from apps.workspace.terminal.console import terminal_console
 
@@ -66,7 +66,7 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "given_up", lambda: [])
 
 
-def follow(quickstart: Quickstart, *, headless: bool = True) -> tuple[bool, str]:
+def follow(quickstart: ExperimentRun, *, headless: bool = True) -> tuple[bool, str]:
     output = io.StringIO()
     succeeded = up._follow(quickstart, terminal_console(output), threading.Event(), headless=headless)
     return succeeded, output.getvalue()

@@ -24,9 +24,9 @@ from apps.core.models import JobStatus
 from apps.core.processes import supervisor
 from apps.evaluation.selectors import report_document
 from apps.workspace.demo import demo_team_ensure
-from apps.workspace.models import Quickstart
+from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import COMMITTED, read_definition
-from apps.workspace.quickstart.service import quickstart_start
+from apps.workspace.quickstart.service import experiment_run_start
 from apps.workspace.terminal.console import terminal_console
 from apps.workspace.terminal.following import follow, is_paused
 from apps.workspace.terminal.report import print_report
@@ -71,7 +71,7 @@ class Command(TranslatedCommand):
             quickstart = None
             if not options["no_quickstart"]:
                 definition = read_definition(options["definition"], second_seed=options["second_seed"])
-                quickstart = quickstart_start(actor=user, team=team, definition=definition)
+                quickstart = experiment_run_start(actor=user, team=team, definition=definition)
             page = _page(team, quickstart, stopped)
             link = _link(state.url, user, page)
             said = _("Open this page (the link works once, for 15 minutes): %(link)s") % {"link": link}
@@ -98,13 +98,13 @@ def _stopped_by_signals() -> threading.Event:
     return stopped
 
 
-def _page(team: Any, quickstart: Quickstart | None, stopped: threading.Event) -> str:
+def _page(team: Any, quickstart: ExperimentRun | None, stopped: threading.Event) -> str:
     """The experiment's page, which exists a few seconds after the start; the team's home until then."""
     deadline = time.monotonic() + EXPERIMENT_WAIT_SECONDS
     while quickstart is not None and quickstart.experiment is None and time.monotonic() < deadline:
         if stopped.wait(0.2):
             break
-        quickstart = Quickstart.objects.select_related("experiment").get(pk=quickstart.pk)
+        quickstart = ExperimentRun.objects.select_related("experiment").get(pk=quickstart.pk)
     if quickstart is None or quickstart.experiment is None:
         return reverse("home", kwargs={"team": team.slug})
     return reverse("experiment", kwargs={"team": team.slug, "uid": quickstart.experiment.uid})
@@ -153,7 +153,7 @@ def _link(url: str, user: Any, page: str) -> str:
     return f"{url}{reverse('sign_in_link', kwargs={'token': token})}?next={page}"
 
 
-def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event, *, headless: bool) -> bool:
+def _follow(quickstart: ExperimentRun, console: Console, stopped: threading.Event, *, headless: bool) -> bool:
     """Show the job until it ends; print and write its report. False unless it truly succeeded."""
 
     def still_wanted() -> bool:
@@ -175,7 +175,7 @@ def _follow(quickstart: Quickstart, console: Console, stopped: threading.Event, 
     return True
 
 
-def _why_without_report(quickstart: Quickstart) -> str:
+def _why_without_report(quickstart: ExperimentRun) -> str:
     """Why the wait ended, and what to do."""
     given_up = supervisor.given_up()
     if quickstart.status not in ENDED and given_up:
