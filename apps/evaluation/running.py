@@ -133,7 +133,7 @@ class Slice:
     def _messages(self, example: Example) -> tuple[Message, ...]:
         if self.plan.prompt is None:
             return (Message(role="user", content=example.input),)
-        return render_messages(self.plan.prompt, example.input)
+        return render_messages(self.plan.prompt, example.input, example.columns)
 
     def _call(self, messages: tuple[Message, ...], example: Example, repeat: int) -> MeteredCall:
         evaluation, model, parameters = self.evaluation, self.plan.model, self.plan.parameters

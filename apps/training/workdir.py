@@ -52,7 +52,8 @@ def _spec(run: TrainingRun, validation: tuple[Example, ...], folder: Path) -> di
 def _as_lines(examples: tuple[Example, ...], prompt: PromptSpec) -> str:
     lines = []
     for row in examples:
-        messages = [{"role": turn.role, "content": turn.content} for turn in render_messages(prompt, row.input)]
+        turns = render_messages(prompt, row.input, row.columns)
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         lines.append(json.dumps({"id": row.id, "messages": messages, "answer": row.expected}, ensure_ascii=False))
     return "\n".join(lines) + "\n"
 

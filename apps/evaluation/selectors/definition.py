@@ -55,7 +55,8 @@ def candidate_definitions(experiment: Experiment) -> list[CandidateDefinition]:
         messages: tuple[Message, ...] = ()
         if version is not None:
             try:
-                messages = render_messages(prompt_spec(version), sample.input if sample else "")
+                shown = (sample.input, sample.columns) if sample else ("", {})
+                messages = render_messages(prompt_spec(version), *shown)
             except PromptError as error:
                 messages = (Message(role="user", content=translated(error)),)
         count = len(version.demonstrations) if version is not None else 0

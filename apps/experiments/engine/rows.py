@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +23,14 @@ BRIDGE = gettext_noop("almost the same as earlier rows in different splits")
 
 @dataclass(frozen=True)
 class Example:
-    """One row: `id` is the hash of input and expected answer, `group_key` decides the split."""
+    """One row: `id` is the hash of input and expected answer, `group_key` decides the split, `columns` are kept."""
 
     id: str
     input: str
     expected: str
     group_key: str
     split: Split
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
