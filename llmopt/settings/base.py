@@ -238,6 +238,11 @@ TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
 # What one hour of this machine is assumed to cost until the team says otherwise, in nano-dollars (0.10 USD).
 LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
 
+# Files that people send. A scanner that is required and gives no verdict means that nothing is accepted.
+UPLOAD_MAX_BYTES: int = env.int("LLMOPT_UPLOAD_MAX_BYTES", default=50 * 1024 * 1024)
+CLAMAV_SOCKET: str = env("LLMOPT_CLAMAV_SOCKET", default="")
+CLAMAV_REQUIRED: bool = env.bool("LLMOPT_CLAMAV_REQUIRED", default=False)
+
 JOB_HEARTBEAT_SECONDS = 3
 JOB_DEAD_AFTER_SECONDS = 20
 JOB_REQUEUE_AFTER_SECONDS = 30

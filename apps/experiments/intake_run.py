@@ -1,0 +1,146 @@
+"""Running the intake engine on a quarantined file: in a process of its own, with its progress on the job's row."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from apps.core import jobs, live
+from apps.core.engine.messages import Sentence
+from apps.core.errors import translated
+from apps.core.formats import duration_text, size_text
+from apps.core.models import JobModel, JobStatus
+from apps.core.processes import stopping
+from apps.core.storable import storable_json
+from apps.core.uploads.child import Ended, Limits, run_confined
+
+log = logging.getLogger(__name__)
+
+ENGINE = "apps.experiments.engine.intake"
+_MIB = 1024 * 1024
+INSPECT_LIMITS = Limits(memory_bytes=2048 * _MIB, cpu_seconds=60, file_bytes=32 * _MIB, wall_seconds=90.0)
+# Below the time that the queue gives a task.
+STAGE_LIMITS = Limits(memory_bytes=3072 * _MIB, cpu_seconds=200, file_bytes=512 * _MIB, wall_seconds=210.0)
+RESULT_BYTES = 16 * _MIB
+
+# refused: the file is at fault, and `reason` says how. stopped: somebody asked for it, or the worker must end.
+Outcome = Literal["done", "refused", "stopped", "broken"]
+
+
+@dataclass(frozen=True)
+class IntakeEnd:
+    outcome: Outcome
+    result: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def run_intake(
+    job: JobModel, verb: Literal["inspect", "stage"], *, spec: Mapping[str, Any], folder: Path, limits: Limits
+) -> IntakeEnd:
+    """Have the engine work on `folder` as `spec` says, and read what it found. The row is kept alive meanwhile."""
+    (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    watch = _Watch(job, folder / "events.jsonl")
+    ended = run_confined([ENGINE, verb, str(folder)], folder=folder, limits=limits, beat=watch.beat)
+    if ended.how == "stopped":
+        return IntakeEnd("stopped")
+    if ended.how != "exited":
+        return IntakeEnd("refused", reason=_limit_text(ended, limits))
+    result = _result(folder / "result.json")
+    said = result.get("error")
+    if said is not None:
+        return IntakeEnd("refused", result, _said(said))
+    if ended.status != 0 or not result:
+        log.error(
+            "the intake engine failed", extra={"uid": str(job.uid), "status": ended.status, "output": ended.output}
+        )
+        return IntakeEnd(
+            "broken", reason=(ended.output.strip().splitlines() or [f"exit status {ended.status}"])[-1][:300]
+        )
+    return IntakeEnd("done", result)
+
+
+def job_stopped(job: JobModel) -> None:
+    """End or hand back a job whose engine was told to stop. A claim that is lost is somebody else's by now."""
+    job.refresh_from_db(fields=["cancel_requested", "pause_requested"])
+    if job.cancel_requested or job.pause_requested:
+        jobs.finish(job, to=JobStatus.CANCELLED if job.cancel_requested else JobStatus.PAUSED)
+    else:
+        jobs.give_back(job)
+
+
+class _Watch:
+    """Carries progress from the engine's events to the row, and wishes from the row to the engine."""
+
+    def __init__(self, job: JobModel, events: Path) -> None:
+        self._job = job
+        self._events = events
+        self._read_to = 0
+        self._beaten_at = 0.0
+
+    def beat(self) -> bool:
+        """False when the process has to end: the claim is lost, somebody asked for it, or the worker stops."""
+        if stopping.requested():
+            return False
+        progress = self._progress()
+        now = time.monotonic()
+        if not progress and now - self._beaten_at < settings.JOB_HEARTBEAT_SECONDS:
+            return True
+        self._beaten_at = now
+        if not jobs.heartbeat(self._job, **progress):
+            return False
+        if progress:
+            live.publish(self._job, "progress")
+        self._job.refresh_from_db(fields=["cancel_requested", "pause_requested"])
+        return not (self._job.cancel_requested or self._job.pause_requested)
+
+    def _progress(self) -> dict[str, Any]:
+        """The row's fields as the newest whole line of the events has them."""
+        try:
+            with self._events.open("rb") as file:
+                file.seek(self._read_to)
+                new = file.read(_MIB)
+        except FileNotFoundError:
+            return {}
+        whole = new.rpartition(b"\n")[0]
+        if not whole:
+            return {}
+        self._read_to += len(whole) + 1
+        event = json.loads(whole.splitlines()[-1])
+        return {
+            "phase": str(event.get("phase", ""))[:80],
+            "done": int(event.get("done") or 0),
+            "total": int(event.get("total") or 0),
+        }
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """What the engine wrote, in a form that every database can hold; nothing when it wrote nothing."""
+    if not path.exists() or path.stat().st_size > RESULT_BYTES:
+        return {}
+    result: dict[str, Any] = storable_json(json.loads(path.read_bytes()))
+    return result
+
+
+def _said(error: Any) -> str:
+    """The engine's sentence, in the language of this process."""
+    return translated(Sentence.from_json(error)) if isinstance(error, dict) else str(error)
+
+
+def _limit_text(ended: Ended, limits: Limits) -> str:
+    if ended.how == "memory":
+        return _("Reading the file takes more than %(size)s of memory. Split it into smaller files.") % {
+            "size": size_text(limits.memory_bytes)
+        }
+    if ended.how == "size":
+        return _("What the file holds is larger than %(size)s when it is written out. Split it into smaller files.") % {
+            "size": size_text(limits.file_bytes)
+        }
+    return _("Reading the file takes longer than %(time)s. Split it into smaller files.") % {
+        "time": duration_text(min(limits.wall_seconds, limits.cpu_seconds))
+    }
