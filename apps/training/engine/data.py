@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,6 +140,17 @@ def epoch_groups(
         inside = sorted(order[begin : begin + window], key=lambda index: (lengths[index], index))
         groups += [inside[i : i + rows_per_step] for i in range(0, len(inside), rows_per_step)]
     return [groups[i] for i in generator.permutation(len(groups)).tolist()]
+
+
+def choose_examples(ids: Sequence[str], count: int, *, seed: int) -> frozenset[str]:
+    """``count`` of the ids, chosen by their hashes with the seed, so that the order of the rows plays no part.
+
+    A larger count keeps what a smaller one has chosen.
+    """
+    if count <= 0 or count >= len(ids):
+        return frozenset(ids)
+    order = sorted(ids, key=lambda row_id: hashlib.blake2b(f"{seed}:{row_id}".encode(), digest_size=16).digest())
+    return frozenset(order[:count])
 
 
 def split(rows: Sequence[EncodedRow], size: int) -> list[list[EncodedRow]]:

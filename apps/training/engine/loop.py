@@ -133,15 +133,10 @@ def _one_step(run: Training, rows: Sequence[EncodedRow]) -> None:
     rate = learning_rate(spec, step=run.position.step, total=job.total_steps)
     for options in run.optimizer.param_groups:
         options["lr"] = rate
-    total_weight = sum(row.weight * row.trained_tokens for row in rows)
-    loss = 0.0
-    for part in split(rows, spec.batch_size):
-        batch = make_batch(part, pad_id=job.tokenizer.pad_id)
-        nll, _right = token_losses(run.model, batch, plain_head=run.plain_head, precision=run.choice.precision)
-        part_loss = (nll * batch.weights).sum() / max(total_weight, 1e-12)
-        part_loss.backward()
-        loss += float(part_loss.detach())
-    norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), spec.max_grad_norm, foreach=False)
+    loss, norm, total_weight = gradients(
+        run.model, rows, parameters=run.parameters, spec=spec, pad_id=job.tokenizer.pad_id, plain_head=run.plain_head,
+        precision=run.choice.precision,
+    )  # fmt: skip
     if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
         template = gettext_noop(
             "The loss is not a finite number at step %(step)s. A lower learning_rate usually helps."
@@ -153,6 +148,25 @@ def _one_step(run: Training, rows: Sequence[EncodedRow]) -> None:
     seconds = run.clock() - begin
     _advance(run, rows, seconds)
     _tell(run, loss=loss, rate=rate)
+
+
+def gradients(
+    model: Any, rows: Sequence[EncodedRow], *, parameters: dict[str, torch.nn.Parameter], spec: TrainingSpec,
+    pad_id: int, plain_head: bool, precision: str,
+) -> tuple[float, torch.Tensor, float]:  # fmt: skip
+    """Clipped gradients of one group of rows: its loss, the norm before clipping, and the weight behind the loss."""
+    import torch
+
+    total_weight = sum(row.weight * row.trained_tokens for row in rows)
+    loss = 0.0
+    for part in split(rows, spec.batch_size):
+        batch = make_batch(part, pad_id=pad_id)
+        nll, _right = token_losses(model, batch, plain_head=plain_head, precision=precision)
+        part_loss = (nll * batch.weights).sum() / max(total_weight, 1e-12)
+        part_loss.backward()
+        loss += float(part_loss.detach())
+    norm = torch.nn.utils.clip_grad_norm_(parameters.values(), spec.max_grad_norm, foreach=False)
+    return loss, norm, total_weight
 
 
 def learning_rate(spec: TrainingSpec, *, step: int, total: int) -> float:

@@ -91,6 +91,14 @@ def peak_memory_mib() -> int:
     return _status_mib("VmHWM")
 
 
+def reset_peak_memory() -> None:
+    """Let ``peak_memory_mib`` count from now on, where the system allows it; else it goes on from the start."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
 def free_memory() -> None:
     """Return unused memory to the system (glibc keeps it otherwise): what comes next may need it."""
     import ctypes

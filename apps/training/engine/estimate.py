@@ -1,0 +1,168 @@
+"""From a few measured steps to the time and the memory of a whole run: arithmetic alone, no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apps.core.engine.messages import Sentence, gettext_noop
+from apps.training.engine.rowcheck import Refusal
+from apps.training.engine.spec import TrainingSpec
+
+# The range around a prediction: measured against whole runs of a 135 million parameter model on two cores.
+LOW, HIGH = 0.9, 1.15
+# Over the most memory that was measured or follows from it.
+MEMORY_MARGIN = 1.1
+# Merging, converting and certifying, seconds per million parameters (measured with the same runs), and their start.
+TAIL_SECONDS, TAIL_SECONDS_PER_MILLION = 3.0, 0.15
+_BYTES_PER_SECOND = 150e6
+_MIB = 2**20
+# What backpropagation keeps with the adapter in the upper half of the layers, as a share of all layers (measured: 0.6).
+_UPPER_HALF_SHARE = 0.65
+
+
+@dataclass(frozen=True, slots=True)
+class StepSize:
+    """``cells``: positions computed in one optimizer step, padding included; ``pass_cells``: in its largest pass."""
+
+    cells: int
+    pass_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedStep:
+    percentile: int
+    size: StepSize
+    seconds: float
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Seconds of everything that is not a step: start and load, one validation row, one batch of samples."""
+
+    start: float
+    timing: float
+    validation_row: float
+    sample: float
+    parameters: int
+    trainable: int
+
+
+def step_sizes(groups: Sequence[Sequence[int]], lengths: Sequence[int], batch_size: int) -> list[StepSize]:
+    """The size of each optimizer step, smallest first."""
+    sizes = []
+    for group in groups:
+        passes = [group[begin : begin + batch_size] for begin in range(0, len(group), batch_size)]
+        cells = [max(lengths[index] for index in part) * len(part) for part in passes]
+        sizes.append(StepSize(sum(cells), max(cells)))
+    return sorted(sizes, key=lambda size: (size.cells, size.pass_cells))
+
+
+def step_seconds(timed: Sequence[TimedStep], cells: float) -> float:
+    """Seconds of a step of ``cells`` positions: the least-squares line through the timed ones, never falling."""
+    xs, ys = [step.size.cells for step in timed], [step.seconds for step in timed]
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    spread = sum((x - mean_x) ** 2 for x in xs)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread if spread else 0.0
+    if slope <= 0 or mean_y - slope * mean_x < 0:
+        return mean_y * cells / mean_x  # too noisy, or too alike, for a line: in proportion
+    return mean_y + slope * (cells - mean_x)
+
+
+def run_seconds(
+    spec: TrainingSpec, timed: Sequence[TimedStep], sizes: Sequence[StepSize], around: Around, *, validation_rows: int
+) -> dict[str, float]:
+    """Predicted seconds of a run by part, from the start of its process to its end."""
+    train = spec.epochs * sum(step_seconds(timed, size.cells) for size in sizes)
+    during = min(spec.evaluate_rows or validation_rows, validation_rows)
+    final = min(spec.final_evaluate_rows or validation_rows, validation_rows)
+    checks = 1 + train / spec.evaluate_every_seconds
+    # The samples' first answers are the base model's; the last ones are written after the last step.
+    samples = 2 + train / spec.sample_every_seconds
+    saves = 1 + (train / spec.checkpoint_every_seconds if spec.checkpoint_every_seconds else 0.0)
+    return {
+        "start": around.start + around.timing,
+        "train": train,
+        "validate": around.validation_row * (checks * during + final),
+        "sample": around.sample * samples,
+        # Weights and the optimizer's two moments, in float32.
+        "checkpoint": saves * 12 * around.trainable / _BYTES_PER_SECOND,
+        "export": TAIL_SECONDS + TAIL_SECONDS_PER_MILLION * around.parameters / 1e6,
+    }
+
+
+def examples_within(parts: dict[str, float], *, rows: int, limit_seconds: float) -> int:
+    """How many training examples fit into the time, at the upper end of the prediction; 0 when not even the start."""
+    per_row = sum(parts[name] for name in ("train", "validate", "sample", "checkpoint")) / rows
+    left = limit_seconds / HIGH - parts["start"] - parts["export"]
+    return max(0, min(rows, int(left / per_row)))
+
+
+def memory_line(timed: Sequence[TimedStep], *, load_peak_mib: float) -> tuple[float, float]:
+    """(MiB at no cells, MiB per cell of a pass) of the steps; a flat line where the peaks do not grow."""
+    first, last = timed[0], timed[-1]
+    apart = last.size.pass_cells - first.size.pass_cells
+    slope = max(0.0, (last.peak_mib - first.peak_mib) / apart) if apart > 0 else 0.0
+    return max(load_peak_mib * 0.5, last.peak_mib - slope * last.size.pass_cells), slope
+
+
+def memory_needed(timed: Sequence[TimedStep], largest: int, *, load_peak_mib: float) -> float:
+    """MiB of the run with its margin: the measured peak, or what its largest pass needs where that is more."""
+    base, slope = memory_line(timed, load_peak_mib=load_peak_mib)
+    highest = max(step.peak_mib for step in timed)
+    return MEMORY_MARGIN * max(load_peak_mib, highest, base + slope * largest)
+
+
+def weights_mib(spec: TrainingSpec, parameters: int) -> float:
+    """The least that a run needs: weights in float32, and for full fine-tuning gradients and two moments as well."""
+    return parameters * 4 * (4 if spec.method == "full" else 1) / _MIB
+
+
+def memory_refusal(
+    spec: TrainingSpec, *, needed: float, available: float, parameters: int, largest: int,
+    line: tuple[float, float] | None = None,
+) -> Refusal:  # fmt: skip
+    """Not enough memory, with the batch size, preset, method or size of base model that would fit."""
+    says = Sentence(
+        gettext_noop("Not enough memory: this run needs about %(needed)s MiB and %(available)s MiB are free."),
+        needed=round(needed),
+        available=round(available),
+    )
+    fits = _smaller_batch(spec, available, largest, line) or _quick_preset(spec, available, largest, line)
+    if fits is None and spec.method == "full":
+        fits = Sentence(gettext_noop("LoRA instead of full fine-tuning needs less than half of it."))
+    if fits is None:
+        most = int(parameters * available / needed / 1e6)
+        fits = Sentence(
+            gettext_noop(
+                "A base model of at most about %(most)s million parameters would fit; this one has %(count)s."
+            ),
+            most=most,
+            count=round(parameters / 1e6),
+        )
+    return Refusal("memory", says, fits)
+
+
+def _smaller_batch(
+    spec: TrainingSpec, available: float, largest: int, line: tuple[float, float] | None
+) -> Sentence | None:
+    if line is None:
+        return None
+    size = spec.batch_size // 2
+    while size:
+        if MEMORY_MARGIN * (line[0] + line[1] * largest * size / spec.batch_size) <= available:
+            template = gettext_noop("%(size)s rows a pass instead of %(now)s would fit, and learn the same.")
+            return Sentence(template, size=size, now=spec.batch_size)
+        size //= 2
+    return None
+
+
+def _quick_preset(
+    spec: TrainingSpec, available: float, largest: int, line: tuple[float, float] | None
+) -> Sentence | None:
+    if line is None or spec.method != "lora" or spec.lora.layers != "all":
+        return None
+    if MEMORY_MARGIN * (line[0] + _UPPER_HALF_SHARE * line[1] * largest / spec.batch_size) > available:
+        return None
+    return Sentence(gettext_noop("The preset quick, which trains the upper half of the layers, would fit."))
