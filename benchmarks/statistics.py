@@ -69,9 +69,11 @@ def _report(facts: Any) -> float:
 
 def _counts(facts: Any) -> list[list[tuple[int, int, int, int]]]:
     """(true positives, predicted, gold, cost) of every example, per candidate, as plain numbers."""
+    from apps.evaluation.engine.metrics import scoring_for
     from apps.evaluation.engine.units import candidate_units
 
-    found = [candidate_units(candidate, facts.examples) for candidate in facts.candidates]
+    scoring = scoring_for(facts.experiment.answer)
+    found = [candidate_units(candidate, facts.examples, scoring) for candidate in facts.candidates]
     return [
         [
             (*counts, cost)

@@ -29,7 +29,7 @@ def difference_chart(board: Board) -> Chart | None:
     if not found:
         return None
     experiment = board.document["experiment"]
-    label = metric_label(experiment["primary_metric"])
+    label = metric_label(experiment["primary_metric"], board.answer)
     found.sort(key=lambda row: -row["difference"])
     return Chart(
         title=_difference_finding(found, experiment["reference"], label),
@@ -49,7 +49,7 @@ def cost_chart(board: Board) -> Chart | None:
     rows = [row for row in board.rows if row.primary.value is not None and (row.cost.value or 0) > 0]
     if len(rows) < 2:
         return None
-    label = metric_label(board.primary)
+    label = metric_label(board.primary, board.answer)
     return Chart(
         title=_cost_finding(rows, label),
         subtitle=_("%(metric)s against what 1,000 requests cost") % {"metric": label},

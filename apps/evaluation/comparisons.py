@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from apps.core.formats import number_text
 from apps.evaluation.charts import exploratory_comparisons, primary_comparisons
 from apps.evaluation.engine.sentences import KIND_PHRASES, more_data_sentence
-from apps.evaluation.figures import metric_label, p_text
+from apps.evaluation.figures import Answer, answer_of, metric_label, p_text
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,27 @@ class ComparisonRow:
 
 def comparison_rows(document: Mapping[str, Any]) -> list[ComparisonRow]:
     """The decision family on the primary metric, the closest to the reference first; those without figures last."""
-    margin = document.get("experiment", {}).get("margin", 0.0)
+    margin, answer = _margin(document), answer_of(document)
     found = primary_comparisons(document)
     found.sort(key=lambda row: (row["difference"] is None, -(row["difference"] or 0.0)))
-    return [_row(row, margin, "p_adjusted") for row in found]
+    return [_row(row, margin, answer, "p_adjusted") for row in found]
 
 
 def exploratory_rows(document: Mapping[str, Any]) -> list[ComparisonRow]:
     """Every other comparison that has figures."""
-    margin = document.get("experiment", {}).get("margin", 0.0)
-    rows = [_row(row, margin, "p_bh") for row in exploratory_comparisons(document)]
+    margin, answer = _margin(document), answer_of(document)
+    rows = [_row(row, margin, answer, "p_bh") for row in exploratory_comparisons(document)]
     return [row for row in rows if row.known]
 
 
-def _row(row: Mapping[str, Any], margin: float, adjusted: str) -> ComparisonRow:
+def _margin(document: Mapping[str, Any]) -> float:
+    return float(document.get("experiment", {}).get("margin", 0.0))
+
+
+def _row(row: Mapping[str, Any], margin: float, answer: Answer, adjusted: str) -> ComparisonRow:
     known = row["difference"] is not None
     return ComparisonRow(
-        metric=metric_label(row["metric"]),
+        metric=metric_label(row["metric"], answer),
         candidate=row["candidate"],
         reference=row["reference"],
         difference=number_text(row["difference"], 3, signed=True),

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.core.formats import MISSING, money_text, number_text, percent_text
-from apps.evaluation.engine.metrics import METRICS
+from apps.evaluation.engine.metrics import scoring_for
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Shown:
 NOTHING = Shown(MISSING)
 _PERCENT = "\u00a0%"
 Text = Callable[[float], str]
+# What an answer is, as `Experiment.answer`.
+Answer = Mapping[str, Any]
 
 
 def shown(estimate: Mapping[str, Any] | None, text: Text, *, row_n: int | None = None) -> Shown:
@@ -88,19 +90,43 @@ def p_text(value: float | None) -> str:
     return f"<\u00a0{number_text(0.001, 3)}" if value < 0.001 else number_text(value, 3)
 
 
-def metric_label(name: str) -> str:
+def metric_label(name: str, answer: Answer) -> str:
     """The metric's name in the reader's language, with a capital."""
-    text = _(METRICS[name].label) if name in METRICS else name.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    metric = scoring_for(answer).metrics.get(name)
+    text = _(metric.label) if metric is not None else name.replace("_", " ")
+    # "chrF" is a name of its own; "field F1" is not.
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text
 
 
-def metric_help(name: str) -> str:
-    return _(METRICS[name].help) if name in METRICS else ""
+def metric_help(name: str, answer: Answer) -> str:
+    """How the metric is computed; what it means hangs on what an answer is."""
+    metric = scoring_for(answer).metrics.get(name)
+    return _(metric.help) % metric.help_values if metric is not None else ""
 
 
-def metric_text(name: str) -> Text:
+def metric_text(name: str, answer: Answer) -> Text:
     """How this metric's values are written: a rate as a percentage, a score with three decimals."""
-    return share_text if name in METRICS and METRICS[name].kind == "binary" else score_text
+    metric = scoring_for(answer).metrics.get(name)
+    return share_text if metric is not None and metric.kind == "binary" else score_text
+
+
+def invalid_text(answer: Answer) -> str:
+    """What is wrong with an answer that its format does not allow."""
+    match scoring_for(answer).format:
+        case "label":
+            return _("None of the labels")
+        case "number":
+            return _("Not a number")
+        case "text":
+            return _("Empty")
+        case _:
+            return _("Not valid JSON")
+
+
+def answer_of(document: Mapping[str, Any]) -> Answer:
+    """What an answer is in a report or a leaderboard; those without a word about it have JSON answers."""
+    answer: Answer = document.get("experiment", {}).get("answer", {})
+    return answer
 
 
 def interval_figures(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

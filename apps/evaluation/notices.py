@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.selectors.board import Board
 from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
 from apps.experiments.models import Experiment
@@ -76,6 +77,12 @@ def _failed(experiment: Experiment) -> Iterator[Notice]:
 
 
 def _truncated(experiment: Experiment) -> Iterator[Notice]:
+    cut_off = {
+        "json": _("An answer that is cut off counts as it stands; most often it is no valid JSON and scores as wrong."),
+        "label": _("An answer that is cut off counts as it stands; most often it is none of the labels and so wrong."),
+        "number": _("An answer that is cut off counts as it stands; most often it is no number and so wrong."),
+        "text": _("An answer that is cut off counts as it stands."),
+    }
     for name, count in truncated_counts(experiment).items():
         yield Notice(
             ngettext(
@@ -84,7 +91,7 @@ def _truncated(experiment: Experiment) -> Iterator[Notice]:
                 count,
             )
             % {"count": count, "name": name},
-            _("An answer that is cut off counts as it stands; most often it is no valid JSON and scores as wrong."),
+            cut_off[scoring_for(experiment.answer).format],
         )
 
 

@@ -21,8 +21,8 @@ from apps.evaluation.engine.facts import (
     OutputFacts,
     ReportFacts,
 )
-from apps.evaluation.engine.measures import corpus_f1, metric_estimate, unit_means
-from apps.evaluation.engine.metrics import METRICS, Metric
+from apps.evaluation.engine.measures import metric_estimate, metric_value
+from apps.evaluation.engine.metrics import Metric, scoring_for
 from apps.evaluation.engine.stats.bootstrap import Resampler
 from apps.evaluation.engine.stats.result import Estimate
 from apps.evaluation.engine.units import CandidateUnits, candidate_units
@@ -93,6 +93,7 @@ def _experiment_facts(experiment: Experiment) -> ExperimentFacts:
         registration_hash=experiment.registration_hash,
         looks=len(looks),
         other_looks=sum(looked_for != experiment.pk for looked_for in looks),
+        answer=experiment.answer,
     )
 
 
@@ -217,9 +218,7 @@ def validation_value(evaluation: Evaluation) -> float:
             )
             % {"candidate": evaluation.candidate.name, "dropped": units.dropped, "total": len(units.available)}
         )
-    if metric.kind == "corpus_f1":
-        return corpus_f1(units, metric)
-    return float(unit_means(units, metric)[units.available].mean())
+    return metric_value(metric, units)
 
 
 def validation_estimate(evaluation: Evaluation) -> Estimate:
@@ -235,5 +234,6 @@ def _validation_units(evaluation: Evaluation) -> tuple[CandidateUnits, Metric]:
         raise ValueError(f"{evaluation} is no finished evaluation on validation")
     by_id = rows.rows_for_evaluation(evaluation)
     examples = tuple(ExampleFacts(id=row.id, input=row.input, expected=row.expected) for row in by_id.values())
-    units = candidate_units(_candidate_facts(evaluation.candidate, evaluation), examples)
-    return units, METRICS[evaluation.experiment.primary_metric]
+    scoring = scoring_for(evaluation.experiment.answer)
+    units = candidate_units(_candidate_facts(evaluation.candidate, evaluation), examples, scoring)
+    return units, scoring.metrics[evaluation.experiment.primary_metric]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apps.evaluation.engine.measures import DROPPED_SHARE, corpus_f1, f1_replicates, unit_means
-from apps.evaluation.engine.metrics import METRICS, Metric
+from apps.evaluation.engine.measures import DROPPED_SHARE, corpus_replicates, corpus_value, unit_means
+from apps.evaluation.engine.metrics import Metric
 from apps.evaluation.engine.stats.bootstrap import (
     METHOD,
     REFERENCE,
@@ -50,9 +50,9 @@ def compare(
     candidate, reference = _paired(candidate, reference)
     if candidate.n == 0:
         return PairedResult(None, 0, None, None, None, METHOD, TEST, REFERENCE)
-    if metric.kind == "corpus_f1":
+    if metric.kind == "corpus":
         return _compare_corpus(metric, candidate, reference, alpha, resampler)
-    if candidate.repeats == reference.repeats == 1:
+    if metric.kind == "binary" and candidate.repeats == reference.repeats == 1:
         return _compare_binary(metric, candidate, reference, alpha)
     differences = unit_means(candidate, metric) - unit_means(reference, metric)
     used = differences[candidate.available]
@@ -92,7 +92,7 @@ def compare_family(
     units: Mapping[str, CandidateUnits],
     *,
     family: Sequence[tuple[str, str]],
-    metrics: Sequence[str],
+    metrics: Sequence[Metric],
     primary: str,
     alpha: float,
     resampler: Resampler,
@@ -103,8 +103,8 @@ def compare_family(
     shown while the job runs is never more confident than the final one would allow.
     """
     found = [
-        _comparison(METRICS[name], pair, units, name != primary, alpha, resampler)
-        for name in metrics
+        _comparison(metric, pair, units, metric.name != primary, alpha, resampler)
+        for metric in metrics
         for pair in family
     ]
     decided = [item for item in found if not item.exploratory]
@@ -165,10 +165,10 @@ def _compare_corpus(
     metric: Metric, candidate: CandidateUnits, reference: CandidateUnits, alpha: float, resampler: Resampler
 ) -> PairedResult:
     return bootstrap_difference(
-        candidate=corpus_f1(candidate, metric),
-        reference=corpus_f1(reference, metric),
-        candidate_replicates=f1_replicates(metric, candidate, resampler),
-        reference_replicates=f1_replicates(metric, reference, resampler),
+        candidate=corpus_value(metric, candidate),
+        reference=corpus_value(metric, reference),
+        candidate_replicates=corpus_replicates(metric, candidate, resampler),
+        reference_replicates=corpus_replicates(metric, reference, resampler),
         n=candidate.n,
         alpha=alpha,
     )

@@ -68,6 +68,7 @@ class ExperimentFacts:
     """The question as it was written before the first score. `family` holds (candidate, reference) pairs.
 
     `looks`: how often the test rows of its dataset were looked at so far; `other_looks` of them by other experiments.
+    `answer`: what an answer is, as `Experiment.answer`; it decides what the metrics mean. Empty: JSON.
     """
 
     uid: str
@@ -81,6 +82,7 @@ class ExperimentFacts:
     registration_hash: str = ""
     looks: int = 0
     other_looks: int = 0
+    answer: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,14 @@
 """Figures of one candidate: every metric, the cost, the latency."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from apps.evaluation.engine.metrics import METRICS, Metric
-from apps.evaluation.engine.metrics.field_f1 import micro_f1
+from apps.evaluation.engine.metrics import Metric
 from apps.evaluation.engine.stats.bootstrap import (
     METHOD,
     REFERENCE,
     Floats,
     Resampler,
     bootstrap_estimate,
-    micro_f1_of,
     ratio_of,
 )
 from apps.evaluation.engine.stats.paired_mean import mean_t
@@ -25,40 +21,38 @@ from apps.evaluation.engine.units import CandidateUnits
 DROPPED_SHARE = 0.02
 
 
-def candidate_metrics(
-    units: CandidateUnits, *, metrics: Sequence[str], alpha: float, resampler: Resampler
-) -> dict[str, Estimate]:
-    """Every metric by name, with its interval at 1 − alpha and n units."""
-    return {name: metric_estimate(METRICS[name], units, alpha=alpha, resampler=resampler) for name in metrics}
-
-
 def metric_estimate(metric: Metric, units: CandidateUnits, *, alpha: float, resampler: Resampler) -> Estimate:
-    """Corpus F1: bootstrap of units. Binary with one repeat: Wilson. Binary with repeats: t over unit means."""
-    counts = units.counts[metric.name]
-    if metric.kind == "corpus_f1":
+    """Corpus: bootstrap of units. Binary with one repeat: Wilson. A mean, or a binary one repeated: t of unit means."""
+    if metric.kind == "corpus":
         if units.n == 0:
             return Estimate(None, 0, None, None, METHOD, REFERENCE)
-        replicates = f1_replicates(metric, units, resampler)
-        return bootstrap_estimate(estimate=corpus_f1(units, metric), replicates=replicates, n=units.n, alpha=alpha)
-    if units.repeats == 1:
-        return wilson(successes=int(counts[:, 0].sum()), n=units.n, alpha=alpha)
+        replicates = corpus_replicates(metric, units, resampler)
+        return bootstrap_estimate(estimate=corpus_value(metric, units), replicates=replicates, n=units.n, alpha=alpha)
+    if metric.kind == "binary" and units.repeats == 1:
+        return wilson(successes=int(units.counts[metric.name][:, 0].sum()), n=units.n, alpha=alpha)
     return mean_t(unit_means(units, metric)[units.available], alpha=alpha)
 
 
-def corpus_f1(units: CandidateUnits, metric: Metric) -> float:
-    """Micro-F1 over the available units."""
-    tp, predicted, gold = (int(total) for total in units.counts[metric.name].sum(axis=0))
-    return micro_f1(tp, predicted, gold)
+def metric_value(metric: Metric, units: CandidateUnits) -> float:
+    """The value alone, over the available units, of which there must be one."""
+    if metric.kind == "corpus":
+        return corpus_value(metric, units)
+    return float(unit_means(units, metric)[units.available].mean())
 
 
-def f1_replicates(metric: Metric, units: CandidateUnits, resampler: Resampler) -> Floats:
-    """Micro-F1 of each resample; NaN where none of its units has a figure, which is no perfect answer."""
+def corpus_value(metric: Metric, units: CandidateUnits) -> float:
+    """A corpus metric of the sums over the available units."""
+    return metric.value(units.counts[metric.name].sum(axis=0))
+
+
+def corpus_replicates(metric: Metric, units: CandidateUnits, resampler: Resampler) -> Floats:
+    """A corpus metric of each resample; NaN where none of its units has a figure, which is no perfect answer."""
     totals = resampler.totals(np.column_stack([units.counts[metric.name], units.available]))
-    return np.where(totals[:, 3] > 0, micro_f1_of(totals), np.nan)
+    return np.where(totals[:, -1] > 0, metric.corpus(totals[:, :-1]), np.nan)
 
 
 def unit_means(units: CandidateUnits, metric: Metric) -> Floats:
-    """Mean over repeats of a binary metric, per unit; 0 for a unit that is not available."""
+    """Mean over repeats of a binary metric or a mean, per unit; 0 for a unit that is not available."""
     counts = units.counts[metric.name].astype(np.float64)
     return counts[:, 0] / np.maximum(counts[:, 1], 1)
 

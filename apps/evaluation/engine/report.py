@@ -20,13 +20,13 @@ from apps.evaluation.engine.facts import (
     FAILED,
     CandidateFacts,
     DatasetFacts,
-    ExampleFacts,
     ExperimentFacts,
     OutputFacts,
     ReportFacts,
 )
 from apps.evaluation.engine.measures import cost_estimate, estimate_json, latency_json, metric_json
-from apps.evaluation.engine.metrics import METRICS
+from apps.evaluation.engine.metrics import Metric, Scoring, scoring_for
+from apps.evaluation.engine.schemes import MULTIPLICITY, resampling_scheme
 from apps.evaluation.engine.sentences import (
     Conclusion,
     Wording,
@@ -43,24 +43,6 @@ from apps.evaluation.engine.units import CandidateUnits, candidate_units, output
 
 SCHEMA = "llmopt.report/1"
 BASELINE = "baseline"
-
-SCHEME = (
-    "draws = numpy.random.Generator(numpy.random.PCG64(seed)).integers(0, n, size=(resamples, n)), n = number of"
-    " examples, in the order of `examples`; row r of draws is resample r. The same draws serve every candidate, metric,"
-    " cost and comparison. Repeats of an example are pooled. A unit that failed for infrastructure keeps its place and"
-    " adds nothing. Field F1 of a resample = 2*TP / (predicted + gold) of the sums over its units, 1 if both are 0;"
-    " cost = 1000 * (sum of cost / number of priced outputs), an output being priced if its cost is not null and"
-    " infrastructure did not fail, a cached one at what its text cost when it was made, and one that never came from"
-    " the candidate's own failure only if something was booked for it. A resample without a unit that has a figure, or"
-    " without a priced output, is undefined and left out of interval and p. Interval = numpy.quantile (linear) at"
-    " alpha/2 and 1 - alpha/2. Difference = candidate - reference within each resample;"
-    " p = (1 + #{|d* - d| >= |d|}) / (number of defined resamples + 1), numbers that differ by rounding alone (1e-12)"
-    " counted as equal."
-)
-MULTIPLICITY = (
-    "p_adjusted: Holm over the declared family on the primary metric, a missing comparison counted with p = 1."
-    " p_bh: Benjamini-Hochberg over all exploratory comparisons of the report."
-)
 
 
 class MoreExamples(TypedDict):
@@ -98,7 +80,7 @@ def build_report(facts: ReportFacts, translate: Translate = identity) -> dict[st
         "dataset": dataset_json(facts.dataset),
         "examples": [{"id": row.id, "input": row.input, "expected": row.expected} for row in facts.examples],
         "candidates": [
-            candidate_row(candidate, facts, analysis) | {"outputs": output_rows(candidate, facts.examples)}
+            candidate_row(candidate, facts, analysis) | {"outputs": output_rows(candidate, facts)}
             for candidate in facts.candidates
         ],
         "comparisons": [comparison_row(item, facts, analysis) for item in analysis.comparisons],
@@ -123,7 +105,8 @@ def experiment_json(experiment: ExperimentFacts) -> dict[str, object]:
         "alpha": experiment.alpha,
         "reference": experiment.reference,
         "family": [list(pair) for pair in experiment.family],
-        "metrics": {name: METRICS[name].signature for name in experiment.metrics},
+        "answer": dict(experiment.answer) or {"format": "json"},
+        "metrics": {metric.name: metric.signature for metric in _metrics(experiment)},
         "registration_hash": experiment.registration_hash,
         "looks": {"total": experiment.looks, "by_other_experiments": experiment.other_looks},
     }
@@ -145,7 +128,7 @@ def bootstrap_json(facts: ReportFacts) -> dict[str, object]:
         "generator": GENERATOR,
         "seed": facts.bootstrap_seed,
         "n": len(facts.examples),
-        "scheme": SCHEME,
+        "scheme": resampling_scheme(scoring_for(facts.experiment.answer)),
         "multiplicity": MULTIPLICITY,
     }
 
@@ -156,11 +139,12 @@ def analyse(facts: ReportFacts, translate: Translate = identity) -> Analysis:
     experiment = facts.experiment
     resampler = Resampler(len(facts.examples), facts.bootstrap_seed, facts.resamples)
     done = [candidate for candidate in facts.candidates if candidate.state == DONE]
-    units = {candidate.name: candidate_units(candidate, facts.examples) for candidate in done}
+    scoring = scoring_for(experiment.answer)
+    units = {candidate.name: candidate_units(candidate, facts.examples, scoring) for candidate in done}
     comparisons = compare_family(
         units,
         family=experiment.family,
-        metrics=experiment.metrics,
+        metrics=_metrics(experiment),
         primary=experiment.primary_metric,
         alpha=experiment.alpha,
         resampler=resampler,
@@ -179,7 +163,7 @@ def analyse(facts: ReportFacts, translate: Translate = identity) -> Analysis:
         reference=experiment.reference,
         margin=experiment.margin,
         alpha=experiment.alpha,
-        primary_metric=experiment.primary_metric,
+        metrics=scoring.metrics,
         baselines=frozenset(candidate.name for candidate in done if candidate.kind == BASELINE),
         translate=translate,
     )
@@ -216,8 +200,8 @@ def candidate_row(candidate: CandidateFacts, facts: ReportFacts, analysis: Analy
     cost = cost_estimate(units, alpha=alpha, resampler=resampler)
     return row | {
         "metrics": {
-            name: metric_json(METRICS[name], units, alpha=alpha, resampler=resampler)
-            for name in facts.experiment.metrics
+            metric.name: metric_json(metric, units, alpha=alpha, resampler=resampler)
+            for metric in _metrics(facts.experiment)
         },
         "cost_nanousd_per_1000": cost.estimate,
         "cost": estimate_json(cost),
@@ -228,12 +212,13 @@ def candidate_row(candidate: CandidateFacts, facts: ReportFacts, analysis: Analy
     }
 
 
-def output_rows(candidate: CandidateFacts, examples: Sequence[ExampleFacts]) -> list[dict[str, object]]:
+def output_rows(candidate: CandidateFacts, facts: ReportFacts) -> list[dict[str, object]]:
     """A candidate's outputs, in the order of examples and repeats; `valid` is null where infrastructure failed."""
-    expected = {example.id: example.expected for example in examples}
-    order = {example.id: position for position, example in enumerate(examples)}
+    scoring = scoring_for(facts.experiment.answer)
+    expected = {example.id: example.expected for example in facts.examples}
+    order = {example.id: position for position, example in enumerate(facts.examples)}
     outputs = sorted(candidate.outputs, key=lambda output: (order[output.example], output.repeat))
-    return [_output_row(output, expected[output.example]) for output in outputs]
+    return [_output_row(output, expected[output.example], scoring) for output in outputs]
 
 
 def comparison_row(item: Comparison, facts: ReportFacts, analysis: Analysis) -> dict[str, object]:
@@ -306,6 +291,12 @@ def condition_notes(facts: ReportFacts, analysis: Analysis) -> list[str]:
     return notes
 
 
+def _metrics(experiment: ExperimentFacts) -> list[Metric]:
+    """The metrics of the experiment in its order, as its answers' format defines them."""
+    known = scoring_for(experiment.answer).metrics
+    return [known[name] for name in experiment.metrics]
+
+
 def _check(facts: ReportFacts) -> None:
     if not facts.examples:
         raise ValueError("a report needs at least one test example")
@@ -314,7 +305,7 @@ def _check(facts: ReportFacts) -> None:
     if repeated:
         raise ValueError(f"names of candidates must be unique, repeated: {', '.join(repeated)}")
     experiment = facts.experiment
-    unknown = [name for name in (*experiment.metrics, experiment.primary_metric) if name not in METRICS]
+    unknown = set(experiment.metrics) - scoring_for(experiment.answer).metrics.keys()
     if unknown or experiment.primary_metric not in experiment.metrics:
         raise ValueError(f"the primary metric must be among the known metrics, got {experiment.metrics}")
     strangers = sorted({name for pair in experiment.family for name in pair} - set(names))
@@ -324,8 +315,8 @@ def _check(facts: ReportFacts) -> None:
         raise ValueError("a pair of the family occurs twice")
 
 
-def _output_row(output: OutputFacts, expected: str) -> dict[str, object]:
-    score = output_score(expected, output)
+def _output_row(output: OutputFacts, expected: str, scoring: Scoring) -> dict[str, object]:
+    score = output_score(scoring, expected, output)
     return {
         "example": output.example,
         "repeat": output.repeat,

@@ -16,7 +16,7 @@ from apps.evaluation.engine.conclusion import (
     kind_of,
     level_constants,
 )
-from apps.evaluation.engine.metrics import METRICS
+from apps.evaluation.engine.metrics import Metric
 from apps.evaluation.engine.units import CandidateUnits
 
 KIND_PHRASES: dict[str, str] = {
@@ -115,12 +115,12 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Wording:
-    """What every sentence needs to know: the question's constants, who is a baseline, and the language."""
+    """What every sentence needs to know: the question's constants, its metrics, who is a baseline, and the language."""
 
     reference: str
     margin: float
     alpha: float
-    primary_metric: str
+    metrics: Mapping[str, Metric]
     baselines: frozenset[str]
     translate: Translate
 
@@ -151,7 +151,7 @@ class Wording:
         return self.say(
             INTERVAL,
             difference=shown(-result.estimate if lead else result.estimate),
-            metric=self.translate(METRICS[comparison.metric].label),
+            metric=self.translate(self.metrics[comparison.metric].label),
             level=f"{100 * (1 - self.alpha):g}",
             low=shown(low),
             high=shown(high),

@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from apps.evaluation.engine.facts import INFRASTRUCTURE, CandidateFacts, ExampleFacts, OutputFacts
-from apps.evaluation.engine.metrics import METRICS, AnswerScore, Metric, score_answer
+from apps.evaluation.engine.metrics import Metric, Scored, Scoring
 
-Counts = npt.NDArray[np.int64]
+# Whole numbers, but fractions for a metric whose values are means.
+Counts = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 # What a provider calls the end of an answer that reached its token limit.
 CUT_OFF = "length"
 
+
 # Scoring is a pure function of two strings, and a live leaderboard asks for the same ones again and again.
 # Clearing it is how a benchmark pays for scoring again.
-remembered_score = lru_cache(maxsize=20_000)(score_answer)
+@lru_cache(maxsize=20_000)
+def remembered_score(scoring: Scoring, expected: str, text: str | None) -> Scored:
+    """The score of one output under the metrics of its format."""
+    return scoring.score(expected, text)
 
 
 @dataclass(frozen=True)
@@ -60,27 +66,27 @@ class CandidateUnits:
         return replace(self, counts=counts, available=np.ones_like(self.available))
 
 
-def output_score(expected: str, output: OutputFacts) -> AnswerScore | None:
+def output_score(scoring: Scoring, expected: str, output: OutputFacts) -> Scored | None:
     """The score of one output; None when infrastructure failed and there is nothing to score."""
-    return None if output.error == INFRASTRUCTURE else remembered_score(expected, output.text)
+    return None if output.error == INFRASTRUCTURE else remembered_score(scoring, expected, output.text)
 
 
-def candidate_units(candidate: CandidateFacts, examples: Sequence[ExampleFacts]) -> CandidateUnits:
+def candidate_units(candidate: CandidateFacts, examples: Sequence[ExampleFacts], scoring: Scoring) -> CandidateUnits:
     """Score every output. Raises ValueError for an output of an unknown example or given twice."""
     outputs = _by_example(candidate, examples)
     repeats = max((len(found) for found in outputs.values()), default=1) or 1
-    scored = [_unit_scores(example, outputs[example.id], repeats) for example in examples]
+    scored = [_unit_scores(scoring, example, outputs[example.id], repeats) for example in examples]
     available = np.array([scores is not None for scores in scored], dtype=np.bool_)
-    gold = [remembered_score(example.expected, example.expected) for example in examples]
-    empty = [remembered_score(example.expected, None) for example in examples]
+    gold = [remembered_score(scoring, example.expected, example.expected) for example in examples]
+    empty = [remembered_score(scoring, example.expected, None) for example in examples]
     usable = [output for output in candidate.outputs if output.error != INFRASTRUCTURE]
     return CandidateUnits(
         name=candidate.name,
         repeats=repeats,
         available=available,
-        counts={name: _matrix(metric, scored) for name, metric in METRICS.items()},
-        perfect={name: _matrix(metric, [[score] for score in gold]) for name, metric in METRICS.items()},
-        worst={name: _matrix(metric, [[score] for score in empty]) for name, metric in METRICS.items()},
+        counts={name: _matrix(metric, scored) for name, metric in scoring.metrics.items()},
+        perfect={name: _matrix(metric, [[score] for score in gold]) for name, metric in scoring.metrics.items()},
+        worst={name: _matrix(metric, [[score] for score in empty]) for name, metric in scoring.metrics.items()},
         cost=np.array([_unit_cost(outputs[example.id]) for example in examples], dtype=np.int64).reshape(-1, 2),
         latency_ms=_unit_latencies([outputs[example.id] for example in examples]),
         constant=len(usable) > 1 and len({(output.text or "").strip() for output in usable}) == 1,
@@ -101,15 +107,16 @@ def _by_example(candidate: CandidateFacts, examples: Sequence[ExampleFacts]) -> 
     return grouped
 
 
-def _unit_scores(example: ExampleFacts, outputs: Sequence[OutputFacts], repeats: int) -> list[AnswerScore] | None:
-    scores = [score for output in outputs if (score := output_score(example.expected, output)) is not None]
+def _unit_scores(
+    scoring: Scoring, example: ExampleFacts, outputs: Sequence[OutputFacts], repeats: int
+) -> list[Scored] | None:
+    scores = [score for output in outputs if (score := output_score(scoring, example.expected, output)) is not None]
     return scores if len(scores) == repeats else None
 
 
-def _matrix(metric: Metric, units: Sequence[Sequence[AnswerScore] | None]) -> Counts:
-    width = 2 if metric.kind == "binary" else 3
-    rows = [np.sum([metric.counts(score) for score in unit], axis=0) if unit else (0,) * width for unit in units]
-    return np.array(rows, dtype=np.int64).reshape(len(units), width)
+def _matrix(metric: Metric, units: Sequence[Sequence[Scored] | None]) -> Counts:
+    rows = [np.sum([metric.counts(score) for score in unit], axis=0) if unit else (0,) * metric.width for unit in units]
+    return np.array(rows, dtype=metric.dtype).reshape(len(units), metric.width)
 
 
 def _unit_cost(outputs: Sequence[OutputFacts]) -> tuple[int, int]:

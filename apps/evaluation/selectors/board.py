@@ -59,6 +59,7 @@ class Board:
     document: dict[str, Any]
     primary: str
     other_metrics: list[str]
+    answer: Mapping[str, Any]
 
     @property
     def cost_assumed(self) -> bool:
@@ -99,7 +100,13 @@ def board(experiment: Experiment) -> Board:
     ]
     final = bool(conclusion.get("final"))
     rows.sort(key=lambda row: (not row.reference, -(row.primary.value or 0.0) if final else 0.0))
-    return Board(rows=rows, document=document, primary=experiment.primary_metric, other_metrics=others)
+    return Board(
+        rows=rows,
+        document=document,
+        primary=experiment.primary_metric,
+        other_metrics=others,
+        answer=experiment.answer,
+    )
 
 
 def _row(
@@ -122,7 +129,7 @@ def _row(
     if state != "done":
         return BoardRow(**row)
     metrics = figures["metrics"]
-    primary = shown(metrics.get(experiment.primary_metric), metric_text(experiment.primary_metric))
+    primary = shown(metrics.get(experiment.primary_metric), metric_text(experiment.primary_metric, experiment.answer))
     p50, p95 = interval_figures(figures)
     return BoardRow(
         **row,
@@ -130,7 +137,7 @@ def _row(
         cost_assumed=bool(figures.get("cost_assumed")),
         n=primary.n,
         primary=primary,
-        others=[shown(metrics.get(name), metric_text(name), row_n=primary.n) for name in others],
+        others=[shown(metrics.get(name), metric_text(name, experiment.answer), row_n=primary.n) for name in others],
         cost=shown(figures.get("cost"), cost_text, row_n=primary.n),
         p50=shown(p50, latency_text, row_n=primary.n),
         p95=shown(p95, latency_text, row_n=primary.n),

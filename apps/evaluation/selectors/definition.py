@@ -83,4 +83,6 @@ def trials(experiment: Experiment) -> list[Trial]:
 def _figure(evaluation: Evaluation) -> Shown:
     if evaluation.status != JobStatus.SUCCEEDED:
         return NOTHING
-    return shown(estimate_json(validation_estimate(evaluation)), metric_text(evaluation.experiment.primary_metric))
+    experiment = evaluation.experiment
+    text = metric_text(experiment.primary_metric, experiment.answer)
+    return shown(estimate_json(validation_estimate(evaluation)), text)

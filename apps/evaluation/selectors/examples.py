@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from apps.core.errors import NotFound
 from apps.core.models import JobStatus
 from apps.core.textdiff import FieldDifference, field_differences
+from apps.evaluation.figures import invalid_text
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.evaluation.selectors.documents import outputs_of
 from apps.experiments import rows
@@ -32,6 +33,7 @@ class Answer:
     scores: dict[str, Score]
     primary: float | None
     valid: bool | None
+    invalid_text: str
     differences: list[FieldDifference] | None
 
     @property
@@ -200,5 +202,6 @@ def _answer(experiment: Experiment, candidate: Any, output: Output | None, examp
         scores=scores,
         primary=primary.value if primary is not None else None,
         valid=bool(valid.value) if valid is not None and valid.value is not None else None,
+        invalid_text=invalid_text(experiment.answer),
         differences=field_differences(example.expected, output.text) if output is not None else None,
     )

@@ -7,9 +7,10 @@ from django.db import transaction
 from apps.billing.metering import MeteredResult
 from apps.core.storable import storable_text
 from apps.evaluation.engine.facts import INFRASTRUCTURE
-from apps.evaluation.engine.metrics import METRICS, score_answer
+from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.engine.rows import Example
+from apps.experiments.models import Experiment
 
 
 def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat: int, result: MeteredResult) -> None:
@@ -34,7 +35,7 @@ def output_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat
     )
     if not created:
         return
-    Score.objects.bulk_create(_scores(output, example, evaluation.experiment.metrics))
+    Score.objects.bulk_create(_scores(output, example, evaluation.experiment))
 
 
 def prompt_failure_store(*, actor: Any, evaluation: Evaluation, example: Example, repeat: int, reason: str) -> None:
@@ -44,26 +45,23 @@ def prompt_failure_store(*, actor: Any, evaluation: Evaluation, example: Example
         output_store(actor=actor, evaluation=evaluation, example=example, repeat=repeat, result=failure)
 
 
-def _scores(output: Output, example: Example, names: list[str]) -> list[Score]:
+def _scores(output: Output, example: Example, experiment: Experiment) -> list[Score]:
+    scoring = scoring_for(experiment.answer)
+    metrics = [scoring.metrics[name] for name in experiment.metrics]
     if output.error == INFRASTRUCTURE:
         reason = "no answer: infrastructure failed"
         return [
-            Score(output=output, metric=name, signature=METRICS[name].signature, unscored_reason=reason)
-            for name in names
+            Score(output=output, metric=metric.name, signature=metric.signature, unscored_reason=reason)
+            for metric in metrics
         ]
-    answer = score_answer(example.expected, output.text)
-    values = {
-        "exact_match": float(answer.exact),
-        "valid_rate": float(answer.valid),
-        "field_f1": 2 * answer.tp / total if (total := answer.predicted + answer.gold) else 1.0,
-    }
+    score = scoring.score(example.expected, output.text)
     return [
         Score(
             output=output,
-            metric=name,
-            signature=METRICS[name].signature,
-            value=values[name],
-            detail=answer.as_json() if name == "field_f1" else {},
+            metric=metric.name,
+            signature=metric.signature,
+            value=metric.value_of(score),
+            detail=score.as_json() if metric.name == scoring.primary else {},
         )
-        for name in names
+        for metric in metrics
     ]

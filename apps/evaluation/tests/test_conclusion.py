@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apps.evaluation.engine.compare import Comparison
 from apps.evaluation.engine.conclusion import Recommendation, conclusion_kind, is_claimed, kind_of, recommend
 from apps.evaluation.engine.facts import CandidateFacts, ExampleFacts, OutputFacts
+from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.engine.sentences import Conclusion, Wording, comparison_sentence, conclude, dollars
 from apps.evaluation.engine.stats.bootstrap import Resampler
 from apps.evaluation.engine.stats.result import PairedResult
@@ -38,7 +39,7 @@ def units(name: str, cost_nanousd: int | None, *, constant: bool = False, spread
         )
         for index, example in enumerate(EXAMPLES)
     )
-    return candidate_units(CandidateFacts(name, "prompted", "model", "prompt", outputs), EXAMPLES)
+    return candidate_units(CandidateFacts(name, "prompted", "model", "prompt", outputs), EXAMPLES, scoring_for({}))
 
 
 def decide(
@@ -67,7 +68,7 @@ def in_words(
 
 
 def wording(*, baselines: frozenset[str] = frozenset()) -> Wording:
-    return Wording("R", MARGIN, ALPHA, "field_f1", baselines, lambda message: message)
+    return Wording("R", MARGIN, ALPHA, scoring_for({}).metrics, baselines, lambda message: message)
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["conclusion"])
@@ -232,7 +233,7 @@ def test_a_difference_lost_to_the_correction_is_said_to_be_lost() -> None:
 
 
 def test_sentences_go_through_the_translation() -> None:
-    shouting = Wording("R", MARGIN, ALPHA, "field_f1", frozenset(), lambda message: f"[{message}]")
+    shouting = Wording("R", MARGIN, ALPHA, scoring_for({}).metrics, frozenset(), lambda message: f"[{message}]")
     sentence = comparison_sentence(comparison("C", -0.3, -0.2), shouting)
     assert sentence.startswith("[C against R: [worse by more")
     assert "[field F1]" in sentence

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from apps.evaluation.figures import metric_help, metric_label
 from apps.evaluation.selectors.board import Board
+from apps.experiments.models import Experiment
 
 Columns = list[dict[str, Any]]
 
@@ -23,17 +24,21 @@ def list_columns() -> Columns:
 
 
 def board_columns(board: Board, level: str) -> Columns:
+    primary = metric_label(board.primary, board.answer)
     interval = _("Below each figure: its %(level)s %% interval.") % {"level": level}
     metrics = [
         # The last column's tip would cost the width that the latencies need; its name says what it counts.
-        {"label": metric_label(name), "numeric": True}
-        | ({"help": f"{metric_help(name)} {interval}"} if name != "valid_rate" else {})
+        {"label": metric_label(name, board.answer), "numeric": True}
+        | ({"help": f"{metric_help(name, board.answer)} {interval}"} if name != "valid_rate" else {})
         for name in (board.primary, *board.other_metrics)
     ]
     return [
         {"label": _("Candidate")},
         metrics[0],
-        {"label": _("Interval of %(metric)s, 0 to 1") % {"metric": metric_label(board.primary)}, "hidden_label": True},
+        {
+            "label": _("Interval of %(metric)s, 0 to 1") % {"metric": primary},
+            "hidden_label": True,
+        },
         *metrics[1:],
         {
             "label": _("Cost per 1,000"),
@@ -88,10 +93,11 @@ def exploratory_columns() -> Columns:
     ]
 
 
-def trial_columns(primary: str) -> Columns:
+def trial_columns(experiment: Experiment) -> Columns:
+    label = metric_label(experiment.primary_metric, experiment.answer)
     return [
         {"label": _("Trial")},
-        {"label": metric_label(primary), "numeric": True, "help": _("Below it: its interval, bootstrap of examples.")},
+        {"label": label, "numeric": True, "help": _("Below it: its interval.")},
         {"label": _("n"), "numeric": True},
         {"label": _("State")},
     ]

@@ -38,7 +38,7 @@ def evaluation(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
             {"label": _("Input")},
             {"label": _("Expected")},
             {"label": _("Output")},
-            {"label": metric_label(experiment.primary_metric), "numeric": True},
+            {"label": metric_label(experiment.primary_metric, experiment.answer), "numeric": True},
             {"label": _("Latency"), "unit": "ms", "numeric": True},
             {"label": _("Cost"), "unit": "USD", "numeric": True},
         ],

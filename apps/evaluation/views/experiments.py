@@ -72,13 +72,13 @@ def _board(found: Experiment, board: Board) -> dict[str, Any]:
     # Before the candidates are registered, what happens is the choice of demonstrations.
     return {
         "trials": [] if board.rows else selectors.trials(found),
-        "trial_columns": columns.trial_columns(found.primary_metric),
+        "trial_columns": columns.trial_columns(found),
         "board": board,
         "board_columns": board_columns,
         # A row without figures fills everything beside its name.
         "figure_columns": len(board_columns) - 1,
         "level": level_of(found),
-        "primary_label": metric_label(found.primary_metric),
+        "primary_label": metric_label(found.primary_metric, found.answer),
     }
 
 
@@ -144,8 +144,8 @@ def setup(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 def _definition(found: Experiment) -> dict[str, Any]:
     return {
         "version": found.dataset_version,
-        "metrics": [metric_label(name) for name in found.metrics],
-        "primary_label": metric_label(found.primary_metric),
+        "metrics": [metric_label(name, found.answer) for name in found.metrics],
+        "primary_label": metric_label(found.primary_metric, found.answer),
         "level": level_of(found),
         "definitions": selectors.candidate_definitions(found),
         "candidate_columns": [
@@ -158,7 +158,7 @@ def _definition(found: Experiment) -> dict[str, Any]:
             {"label": _("Frozen")},
         ],
         "trials": selectors.trials(found),
-        "trial_columns": columns.trial_columns(found.primary_metric),
+        "trial_columns": columns.trial_columns(found),
         "hash_holds": selectors.definition_holds(found),
         "family_columns": [{"label": _("Candidate")}, {"label": _("Compared with")}],
     }

@@ -43,7 +43,7 @@ def output_list(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
                 for one in contenders(found)
             ),
         ],
-        "primary_label": metric_label(found.primary_metric),
+        "primary_label": metric_label(found.primary_metric, found.answer),
     }
     return render_page(request, "experiments/experiment_outputs.html", context)
 
@@ -59,7 +59,7 @@ def output(request: HttpRequest, team: Team, uid: str, example: str) -> HttpResp
         "answered": answered,
         "before": before,
         "after": after,
-        "primary_label": metric_label(found.primary_metric),
+        "primary_label": metric_label(found.primary_metric, found.answer),
     }
     context["crumbs"] = [
         *context["crumbs"],

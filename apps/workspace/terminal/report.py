@@ -7,7 +7,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from apps.core.formats import money_text, number_text
-from apps.evaluation.figures import metric_label
+from apps.evaluation.figures import answer_of, metric_label
 from apps.workspace.quickstart.steps import PHASES
 from apps.workspace.terminal.following import span_text
 
@@ -35,7 +35,7 @@ def _candidates(report: dict[str, Any], confidence: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(_("Candidate"))
     for name in report["experiment"]["metrics"]:
-        table.add_column(metric_label(name), justify="right")
+        table.add_column(metric_label(name, answer_of(report)), justify="right")
     for heading in ("n", _("USD per 1,000"), "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
     for row in report["candidates"]:
@@ -103,7 +103,7 @@ def _differences(report: dict[str, Any], confidence: str) -> Table:
         how = "Holm" if adjusted is not None else "BH"
         value = adjusted if adjusted is not None else item.get("p_bh")
         table.add_row(
-            metric_label(item["metric"]),
+            metric_label(item["metric"], answer_of(report)),
             item["candidate"],
             f"{item['difference']:+.3f}",
             f"[{item['low']:+.3f}, {item['high']:+.3f}]",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.evaluation.engine.metrics import score_answer
+from apps.evaluation.engine.metrics.json_answer import score_answer
 from apps.workspace.engine.addresses import FIELDS, as_answer, read_labelled
 
 # Written by hand from the documentation of the labels, not from the code.

@@ -6,9 +6,10 @@ string nor a number makes it invalid. A number compares by its literal text, so 
 """
 
 import json
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+
+from apps.evaluation.engine.metrics.text import fold, storable
 
 Field = tuple[str, str]
 
@@ -44,12 +45,7 @@ class AnswerScore:
             "gold": self.gold,
         }
         fields = {"matched": self.matched, "missed": self.missed, "extra": self.extra}
-        return counts | {name: [[_storable(k), _storable(v)] for k, v in pairs] for name, pairs in fields.items()}
-
-
-def fold(value: str) -> str:
-    """NFC, runs of white space as one space, none at the ends; case is kept."""
-    return " ".join(unicodedata.normalize("NFC", value).split())
+        return counts | {name: [[storable(k), storable(v)] for k, v in pairs] for name, pairs in fields.items()}
 
 
 def parse_answer(text: str | None) -> Counter[Field] | None:
@@ -107,10 +103,6 @@ def _folded(value: object) -> str:
 
 def _listed(pairs: Counter[Field]) -> tuple[Field, ...]:
     return tuple(pairs.elements())
-
-
-def _storable(text: str) -> str:
-    return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text)
 
 
 # Numbers arrive as their literal text: that is what they compare by, and it has no size limit.
