@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from apps.experiments.engine.text import normalise_input, text_hash
 
 if TYPE_CHECKING:
-    from datasketch import MinHash
+    from numpy.typing import NDArray
 
 THRESHOLD = 0.8
 PERMUTATIONS = 128
 SEED = 1
 # 32 bands of 4 propose a pair of similarity s with probability 1 − (1 − s⁴)³²: of the pairs at the threshold, all but
-# five in a hundred million. (The library's own choice for "0.7" misses one in eight.) The exact similarity decides.
+# five in a hundred million. (A library's own choice for "0.7" missed one in eight.) The exact similarity decides.
 BANDS, ROWS_PER_BAND = 32, 4
+# Shingles that are sketched at a time: what fits a core's cache.
+_SHINGLES_AT_ONCE = 1 << 15
+_SETS_KEPT = 20_000
+
+
+class Texts(Protocol):
+    """Normalised texts by position; a list, or a file that is too large to be one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
+class Union:
+    """Disjoint sets of positions."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+        self.joined = 0
+
+    def root(self, index: int) -> int:
+        parent = self._parent
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    def join(self, one: int, two: int) -> None:
+        one, two = self.root(one), self.root(two)
+        if one != two:
+            # The smaller position stays the root: the shape of the sets does not depend on the order of joins.
+            self._parent[max(one, two)] = min(one, two)
+            self.joined += 1
+
+    def sets(self) -> Iterator[list[int]]:
+        """Every set of more than one position, positions ascending."""
+        members: dict[int, list[int]] = {}
+        for index, parent in enumerate(self._parent):
+            if parent != index:
+                root = self.root(index)
+                members.setdefault(root, [root]).append(index)
+        return iter(members.values())
 
 
 def shingles(text: str) -> frozenset[str]:
     """Character trigrams of the normalised text; a text of under three characters is its own shingle."""
-    folded = normalise_input(text)
-    return frozenset(folded[i : i + 3] for i in range(len(folded) - 2)) or frozenset({folded})
+    return _shingles(normalise_input(text))
+
+
+def _shingles(folded: str) -> frozenset[str]:
+    return frozenset([folded[i : i + 3] for i in range(len(folded) - 2)]) or frozenset({folded})
 
 
 def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
@@ -35,39 +80,164 @@ def group_keys(inputs: Sequence[str]) -> list[str]:
     Clusters are the connected components of "trigram Jaccard similarity of at least 0.8" among the pairs that
     MinHash with locality-sensitive hashing proposes (Broder 1997). Order of the inputs does not matter.
     """
-    from datasketch import MinHashLSH
-
-    hashes = [text_hash(normalise_input(text)) for text in inputs]
-    first_of: dict[str, int] = {}
-    parent = list(range(len(inputs)))
-    for index, digest in enumerate(hashes):
-        parent[index] = first_of.setdefault(digest, index)
-    unique = sorted(first_of.values())
-    sets = {index: shingles(inputs[index]) for index in unique}
-    sketches = {index: _sketch(sets[index]) for index in unique}
-    lookup = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS_PER_BAND))
-    for index in unique:
-        for other in lookup.query(sketches[index]):
-            if jaccard(sets[index], sets[other]) >= THRESHOLD:
-                parent[_root(parent, index)] = _root(parent, other)
-        lookup.insert(index, sketches[index])
-    smallest: dict[int, str] = {}
-    for index in range(len(inputs)):
-        root = _root(parent, index)
-        smallest[root] = min(smallest.get(root, hashes[index]), hashes[index])
-    return [smallest[_root(parent, index)] for index in range(len(inputs))]
+    folded = [normalise_input(text) for text in inputs]
+    keys = [text_hash(text) for text in folded]
+    union = Union(len(folded))
+    join_similar(folded, union)
+    for members in union.sets():
+        smallest = min(keys[index] for index in members)
+        for index in members:
+            keys[index] = smallest
+    return keys
 
 
-def _sketch(items: frozenset[str]) -> MinHash:
-    from datasketch import MinHash
+def join_similar(
+    texts: Texts, union: Union, *, most_pairs: int | None = None, on_progress: Callable[[int], None] | None = None
+) -> int:
+    """Join the positions of texts that are near-duplicates. Returns how many proposed pairs were not compared.
 
-    sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED)
-    sketch.update_batch([item.encode() for item in items])
-    return sketch
+    Pairs that are joined already need no comparison. With more than `most_pairs` comparisons (20 per text and two
+    million by default), the rest of a large bucket is compared along its order only, and what was skipped is counted.
+    """
+    if len(texts) < 2:
+        return 0
+    bands = _bands(texts, on_progress)
+    budget = 2_000_000 + 20 * len(texts) if most_pairs is None else most_pairs
+    sets = _Sets(texts)
+    skipped = 0
+    for band in range(BANDS):
+        for bucket in _buckets(bands[band]):
+            if len(bucket) > 2:
+                bucket = _without_equal_roots(bucket, union)
+            budget, missed = _join_bucket(bucket, union, sets, budget)
+            skipped += missed
+    return skipped
 
 
-def _root(parent: list[int], index: int) -> int:
-    while parent[index] != index:
-        parent[index] = parent[parent[index]]
-        index = parent[index]
-    return index
+def _without_equal_roots(bucket: list[int], union: Union) -> list[int]:
+    """The bucket itself unless all of it is one set already."""
+    first = union.root(bucket[0])
+    return bucket if any(union.root(index) != first for index in bucket) else []
+
+
+def _join_bucket(bucket: list[int], union: Union, sets: _Sets, budget: int) -> tuple[int, int]:
+    """Compare every two members that are not in one set yet. Returns what is left of the budget, and pairs skipped."""
+    skipped = 0
+    for place, one in enumerate(bucket):
+        rest = bucket[place + 1 :]
+        if budget < len(rest):
+            skipped += max(0, len(rest) - 1)
+            rest = rest[:1]
+        for two in rest:
+            if union.root(one) != union.root(two):
+                budget -= 1
+                if sets.alike(one, two):
+                    union.join(one, two)
+    return budget, skipped
+
+
+class _Sets:
+    """The shingles of texts, the last few thousand kept."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._kept: dict[int, frozenset[str]] = {}
+
+    def _of(self, index: int) -> frozenset[str]:
+        found = self._kept.get(index)
+        if found is None:
+            if len(self._kept) >= _SETS_KEPT:
+                self._kept.clear()
+            found = self._kept[index] = _shingles(self._texts[index])
+        return found
+
+    def alike(self, one: int, two: int) -> bool:
+        left, right = self._of(one), self._of(two)
+        shorter, longer = sorted((len(left), len(right)))
+        if shorter < THRESHOLD * longer:
+            return False
+        shared = len(left & right)
+        return shared / (shorter + longer - shared) >= THRESHOLD
+
+
+def _buckets(band: NDArray[Any]) -> Iterator[list[int]]:
+    """Positions with the same value in a band, ascending, for each value that occurs more than once."""
+    import numpy as np
+
+    order = np.argsort(band, kind="stable")
+    ordered = band[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
+    sizes = np.diff(starts)
+    for place in np.flatnonzero(sizes > 1):
+        yield order[starts[place] : starts[place + 1]].tolist()
+
+
+def _bands(texts: Texts, on_progress: Callable[[int], None] | None) -> NDArray[Any]:
+    """One 64-bit value for each band and text: the four minima of the band, mixed."""
+    import numpy as np
+
+    generator = np.random.default_rng(SEED)
+    factors = generator.integers(1, 1 << 32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1)
+    offsets = generator.integers(0, 1 << 32, PERMUTATIONS, dtype=np.uint32)
+    bands = np.empty((BANDS, len(texts)), dtype=np.uint64)
+    done = 0
+    for batch in _batches(texts):
+        values, starts = _hashed_shingles(batch)
+        minima = np.empty((PERMUTATIONS, len(batch)), dtype=np.uint64)
+        work = np.empty_like(values)
+        for number in range(PERMUTATIONS):
+            np.multiply(values, factors[number], out=work)
+            np.add(work, offsets[number], out=work)
+            minima[number] = np.minimum.reduceat(work, starts)
+        mixed = np.zeros((BANDS, len(batch)), dtype=np.uint64)
+        for row in range(ROWS_PER_BAND):
+            mixed = _mix64(mixed ^ minima[row::ROWS_PER_BAND])
+        bands[:, done : done + len(batch)] = mixed
+        done += len(batch)
+        if on_progress:
+            on_progress(done)
+    return bands
+
+
+def _batches(texts: Texts) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for index in range(len(texts)):
+        text = texts[index]
+        batch.append(text)
+        size += len(text) + 1
+        if size >= _SHINGLES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _hashed_shingles(batch: list[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """32-bit hashes of all trigrams of the texts one after the other, and where those of each text begin.
+
+    A trigram's three code points of 21 bits fill 63 bits, so no two are confused before they are mixed.
+    """
+    import numpy as np
+
+    # A text of one or two characters is filled up to three with a code point that is none.
+    padded = [text if len(text) >= 3 else text + "\U0010ffff" * (3 - len(text)) for text in batch]
+    points = np.frombuffer("".join(padded).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    lengths = np.array([len(text) for text in padded])
+    ends = np.cumsum(lengths)
+    grams = points[:-2] | (points[1:-1] << np.uint64(21)) | (points[2:] << np.uint64(42))
+    inside = np.ones(len(points), dtype=bool)
+    inside[ends - 1] = False
+    inside[ends - 2] = False
+    starts = np.concatenate(([0], np.cumsum(lengths - 2)[:-1]))
+    return (_mix64(grams[inside[:-2]]) >> np.uint64(32)).astype(np.uint32), starts
+
+
+def _mix64(values: NDArray[Any]) -> NDArray[Any]:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    import numpy as np
+
+    values = (values + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -3,14 +3,16 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from apps.core.engine.messages import gettext_noop
-from apps.experiments.engine.near_duplicates import group_keys
-from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, split_of
-from apps.experiments.engine.text import fold_spaces, normalise_input, text_hash
+from apps.experiments.engine.groups import Earlier, regroup
+from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, splitter
+from apps.experiments.engine.text import fold_spaces, normalise_input, text_digest, text_hash
 
 # Reasons for leaving a row out. A version keeps them in English; pages translate them.
 NOT_UNICODE = gettext_noop("not Unicode text")
@@ -68,60 +70,78 @@ def assemble(
     key, and so its split, and a near-duplicate of one joins its group. A new row that is a near-duplicate of earlier
     rows in different splits would be a leak wherever it went, so it is left out too.
     """
-    kept: list[tuple[int, str, str]] = []
+    nothing: Mapping[str, str] = {}
+    rows = [(number, text, expected, nothing) for number, (text, expected) in enumerate(pairs, start=1)]
+    return assemble_rows(rows, seed=seed, probabilities=probabilities, earlier=earlier)
+
+
+def assemble_rows(
+    rows: Iterable[tuple[int, str, str, Mapping[str, str]]],
+    *,
+    seed: int,
+    probabilities: tuple[float, float, float] = DEFAULT_PROBABILITIES,
+    earlier: Iterable[Example] = (),
+) -> Assembled:
+    """`assemble` for rows (place, input, expected, kept columns)."""
+    kept: list[tuple[int, str, str, Mapping[str, str]]] = []
     left_out: list[LeftOut] = []
-    answers: dict[str, str] = {}
-    for row, (text, expected) in enumerate(pairs, start=1):
-        reason = _reason_against(text, expected, answers)
+    own: list[str] = []
+    seen = Seen()
+    for place, text, expected, columns in rows:
+        reason, digest = seen.check(text, expected)
         if reason:
-            left_out.append(LeftOut(row=row, reason=reason, input=text))
+            left_out.append(LeftOut(row=place, reason=reason, input=text))
         else:
-            answers[normalise_input(text)] = fold_spaces(expected)
-            kept.append((row, text, expected))
+            own.append(digest.hex())
+            kept.append((place, text, expected, columns))
 
-    def place(group: str) -> Split:
-        return split_of(seed=seed, group_key=group, probabilities=probabilities)
-
+    split = splitter(seed=seed, probabilities=probabilities)
+    before = list(earlier)
+    folded = [normalise_input(text) for _place, text, _expected, _columns in kept]
+    groups = regroup(
+        own,
+        [*folded, *(normalise_input(row.input) for row in before)],
+        split=split,
+        earlier=[Earlier(text_hash(normalise_input(row.input)), row.group_key) for row in before],
+        digests=own,
+    )
     examples = []
-    groups = _groups([text for _row, text, _expected in kept], list(earlier), place)
-    for (row, text, expected), group in zip(kept, groups, strict=True):
+    for index, (place, text, expected, columns) in enumerate(kept):
+        group = groups.keys.get(index, own[index])
         if group is None:
-            left_out.append(LeftOut(row=row, reason=BRIDGE, input=text))
+            left_out.append(LeftOut(row=place, reason=BRIDGE, input=text))
         else:
             id_ = text_hash(text, expected)
-            examples.append(Example(id=id_, input=text, expected=expected, group_key=group, split=place(group)))
+            examples.append(Example(id_, text, expected, group, split(group), columns))
     return Assembled(examples=tuple(examples), left_out=tuple(sorted(left_out, key=lambda item: item.row)))
 
 
-def _groups(texts: list[str], earlier: list[Example], place: Callable[[str], Split]) -> list[str | None]:
-    """The group key of each text; None where its near-duplicates of earlier versions stand in different splits."""
-    known = {text_hash(normalise_input(row.input)): row.group_key for row in earlier}
-    clusters = group_keys([*texts, *(row.input for row in earlier)])
-    settled: dict[str, set[str]] = {}
-    for row, cluster in zip(earlier, clusters[len(texts) :], strict=True):
-        settled.setdefault(cluster, set()).add(row.group_key)
-    groups: list[str | None] = []
-    for text, cluster in zip(texts, clusters, strict=False):
-        own, keys = known.get(text_hash(normalise_input(text))), settled.get(cluster, {cluster})
-        one_split = len({place(key) for key in keys}) == 1
-        groups.append(own or (min(keys) if one_split else None))
-    return groups
+class Seen:
+    """The inputs taken so far. Memory is the size of two hashes for each, however long the texts are."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, int] = {}
+        self._answers_count = 0
+
+    def check(self, text: str, expected: str) -> tuple[str, bytes]:
+        """Why the row must be left out, or "" after taking it; and the digest of its normalised input."""
+        if not (text.isascii() or is_unicode(text)) or not (expected.isascii() or is_unicode(expected)):
+            return NOT_UNICODE, b""
+        folded = normalise_input(text)
+        if not folded:
+            return NO_INPUT, b""
+        answer = fold_spaces(expected)
+        if not answer:
+            return NO_ANSWER, b""
+        digest = text_digest(folded)
+        earlier = self._answers.setdefault(digest, hash(answer))
+        if self._answers_count == len(self._answers):
+            return (DUPLICATE if earlier == hash(answer) else OTHER_ANSWER), digest
+        self._answers_count = len(self._answers)
+        return "", digest
 
 
-def _reason_against(text: str, expected: str, answers: dict[str, str]) -> str:
-    if not _is_unicode(text) or not _is_unicode(expected):
-        return NOT_UNICODE
-    if not text.strip():
-        return NO_INPUT
-    if not expected.strip():
-        return NO_ANSWER
-    earlier = answers.get(normalise_input(text))
-    if earlier is None:
-        return ""
-    return DUPLICATE if earlier == fold_spaces(expected) else OTHER_ANSWER
-
-
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """False for half of a surrogate pair, which no file and no database can hold."""
     try:
         text.encode()
@@ -131,36 +151,68 @@ def _is_unicode(text: str) -> bool:
 
 
 _COLUMNS = ("id", "input", "expected", "group_key", "split")
+# One more column of JSON text, in files whose rows keep columns beside their input.
+KEPT_COLUMNS = "columns"
+
+
+def columns_text(columns: Mapping[str, str]) -> str:
+    """The one way in which kept columns are written: JSON with sorted names; empty without any."""
+    return msgspec.json.encode(dict(columns), order="sorted").decode() if columns else ""
+
+
+class ContentHash:
+    """SHA-256 over every row in order: the identity of a version, whatever wrote its file."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, id_: str, text: str, expected: str, group_key: str, split: str, columns: str = "") -> None:
+        """`columns` as `columns_text` writes them. A row without any has the hash that it had before they existed."""
+        parts = (id_, text, expected, group_key, split, columns) if columns else (id_, text, expected, group_key, split)
+        self._digest.update(text_hash(*parts).encode())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 def content_hash(examples: Iterable[Example]) -> str:
-    """SHA-256 over every row in order: the identity of a version, whatever wrote its file."""
-    digest = hashlib.sha256()
-    for example in examples:
-        row = text_hash(example.id, example.input, example.expected, example.group_key, example.split)
-        digest.update(row.encode())
+    """The hash of a version with these rows."""
+    digest = ContentHash()
+    for row in examples:
+        digest.add(row.id, row.input, row.expected, row.group_key, row.split, columns_text(row.columns))
     return digest.hexdigest()
 
 
-def _schema() -> Any:
-    """Five columns of text. pyarrow is imported where it is used: most processes never read a dataset."""
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.string()) for name in _COLUMNS])
-
-
 def to_parquet(examples: Sequence[Example]) -> bytes:
+    """Five columns of text, and one more where rows keep columns. pyarrow is imported where it is used."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {name: [getattr(example, name) for example in examples] for name in _COLUMNS}
+    if any(example.columns for example in examples):
+        columns[KEPT_COLUMNS] = [columns_text(example.columns) for example in examples]
+    schema = pa.schema([(name, pa.string()) for name in columns])
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_schema()), sink, compression="zstd")
+    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
     return sink.getvalue()
 
 
 def from_parquet(data: bytes) -> tuple[Example, ...]:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(data), schema=_schema())
-    return tuple(Example(**row) for row in table.to_pylist())
+    file = pq.ParquetFile(io.BytesIO(data))
+    return tuple(examples_of(file.read(columns=columns_in(file))))
+
+
+def columns_in(file: Any) -> list[str]:
+    """The columns of a rows file that make an `Example`."""
+    return [*_COLUMNS, KEPT_COLUMNS] if KEPT_COLUMNS in file.schema_arrow.names else list(_COLUMNS)
+
+
+def examples_of(table: Any) -> Iterator[Example]:
+    """The rows of an Arrow table or batch with the columns of `columns_in`."""
+    values = [table.column(name).to_pylist() for name in _COLUMNS]
+    if KEPT_COLUMNS not in table.schema.names:
+        return map(Example, *values)
+    kept = [msgspec.json.decode(text) if text else {} for text in table.column(KEPT_COLUMNS).to_pylist()]
+    return map(Example, *values, kept)
