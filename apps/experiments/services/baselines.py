@@ -18,20 +18,27 @@ NAMES = {
     baselines.MOST_FREQUENT: "Most frequent answer",
     baselines.NEAREST: "Nearest training example",
     baselines.TOKEN_LOOKUP: "Token lookup",
+    baselines.TFIDF_LOGISTIC: "Logistic regression on words",
+    baselines.FIRST_SENTENCE: "First sentence",
 }
 
 
 def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, method: str) -> LanguageModel:
-    """The baseline `method` fitted on this version's training rows; fitted now if it was not before."""
+    """The baseline `method` fitted on this version's training rows; fitted now if it was not before.
+
+    It must be one of `baselines_for` what the version's answers are.
+    """
     require(team, actor, "edit")
     if dataset_version.owning_team_id != team.pk:
         raise ApplicationError(_("The dataset must belong to the model's team."), field="dataset_version")
+    if method not in baselines.baselines_for(dataset_version.answer):
+        raise ApplicationError(_("This baseline does not fit what the answers of the dataset are."), field="method")
     served_name = f"baseline:{method}:{dataset_version.content_hash[:16]}"
     existing = LanguageModel.objects.filter(team=team, served_name=served_name).first()
     if existing is not None:
         return existing
     pairs = [(row.input, row.expected) for row in rows.train_rows(dataset_version)]
-    artefact = _fit(method, pairs, dataset_version.answer.get("fields", []))
+    artefact = _fit(method, pairs, dataset_version)
     data = json.dumps(artefact, sort_keys=True, ensure_ascii=False).encode()
     name = put_bytes(f"baselines/{dataset_version.content_hash}/{method}.json", data)
     return language_model_create(
@@ -47,9 +54,11 @@ def baseline_model(*, actor: Any, team: Any, dataset_version: DatasetVersion, me
     )
 
 
-def _fit(method: str, pairs: list[tuple[str, str]], answer_fields: list[str]) -> baselines.Artefact:
-    if method == baselines.TOKEN_LOOKUP:
-        return baselines.fit_token_lookup(pairs, answer_fields)
-    return {baselines.MOST_FREQUENT: baselines.fit_most_frequent, baselines.NEAREST: baselines.fit_nearest}[method](
-        pairs
-    )
+def _fit(method: str, pairs: list[tuple[str, str]], dataset_version: DatasetVersion) -> baselines.Artefact:
+    try:
+        return baselines.fit(method, pairs, dataset_version.answer)
+    except ValueError as error:
+        raise ApplicationError(
+            _("The baseline %(name)s cannot be fitted to %(dataset)s: %(reason)s.")
+            % {"name": NAMES[method], "dataset": dataset_version, "reason": error}
+        ) from error

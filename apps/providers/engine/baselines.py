@@ -1,23 +1,64 @@
 """Free baselines: answers that need no model, fitted on training rows and stored as plain JSON.
 
-A row is (input, expected answer), the answer being a JSON object of strings. Every artefact is a dictionary of
-JSON values with a `kind`, so it can be hashed, stored and read without pickle.
+A row is (input, expected answer). Every artefact is a dictionary of JSON values with a `kind`, so it can be hashed,
+stored and read without pickle.
 """
 
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-Row = tuple[str, str]
-Artefact = dict[str, object]
+from apps.providers.engine.label_regression import Artefact, Row, fit_label_regression, label_predictor
+
+__all__ = ["Artefact", "Row"]
 
 MOST_FREQUENT = "most_frequent"
 NEAREST = "nearest"
 TOKEN_LOOKUP = "token_lookup"  # noqa: S105 - the name of a baseline, not a secret
 
+TFIDF_LOGISTIC = "tfidf_logistic"
+FIRST_SENTENCE = "first_sentence"
+
+_OF_EVERY_FORMAT = (MOST_FREQUENT, NEAREST)
+_OF_FORMAT = {
+    "json": (*_OF_EVERY_FORMAT, TOKEN_LOOKUP),
+    "label": (*_OF_EVERY_FORMAT, TFIDF_LOGISTIC),
+    "text": (*_OF_EVERY_FORMAT, FIRST_SENTENCE),
+    "number": _OF_EVERY_FORMAT,
+}
+# A sentence ends at such a mark before a space, at a full-width one anywhere, or with its line.
+_SENTENCE = re.compile(r".+?(?:[.!?\u2026]+(?=\s)|[\u3002\uff01\uff1f]|$)", re.MULTILINE)
+
 _LEFT_OUT = ""
 _VERSION = 1
+
+
+def baselines_for(answer: Mapping[str, object]) -> tuple[str, ...]:
+    """The methods that can be fitted to what an answer is, in the form of `DatasetVersion.answer`. Empty: JSON.
+
+    Raises ValueError for an unknown format.
+    """
+    format_ = str(answer.get("format", "json"))
+    if format_ not in _OF_FORMAT:
+        raise ValueError(f"an answer is one of {', '.join(_OF_FORMAT)}, not {format_!r}")
+    return _OF_FORMAT[format_]
+
+
+def fit(method: str, rows: Sequence[Row], answer: Mapping[str, object]) -> Artefact:
+    """The artefact of a method for these training rows. Raises ValueError for a method that is not for the answer."""
+    if method not in baselines_for(answer):
+        raise ValueError(f"{method!r} is no baseline for an answer of the format {answer.get('format', 'json')!r}")
+    if method == TOKEN_LOOKUP:
+        fields = answer.get("fields", [])
+        return fit_token_lookup(rows, [str(field) for field in fields] if isinstance(fields, Sequence) else [])
+    fitters: dict[str, Callable[[Sequence[Row]], Artefact]] = {
+        MOST_FREQUENT: fit_most_frequent,
+        NEAREST: fit_nearest,
+        TFIDF_LOGISTIC: fit_tfidf_logistic,
+        FIRST_SENTENCE: fit_first_sentence,
+    }
+    return fitters[method](rows)
 
 
 def fit_most_frequent(rows: Sequence[Row]) -> Artefact:
@@ -59,9 +100,25 @@ def fit_token_lookup(rows: Sequence[Row], fields: Sequence[str]) -> Artefact:
     }
 
 
+def fit_tfidf_logistic(rows: Sequence[Row]) -> Artefact:
+    """Logistic regression over TF-IDF of words and pairs of words: the label with the highest score."""
+    return {"kind": TFIDF_LOGISTIC, "version": _VERSION, **fit_label_regression(_required(rows))}
+
+
+def fit_first_sentence(rows: Sequence[Row]) -> Artefact:
+    """The first sentence of the input itself, or its first line; nothing is learned from the rows."""
+    return {"kind": FIRST_SENTENCE, "version": _VERSION}
+
+
 def predictor(artefact: Artefact) -> Callable[[str], str]:
     """A function input → answer, with everything that all inputs share prepared once."""
-    makers = {MOST_FREQUENT: _most_frequent_predictor, NEAREST: _nearest_predictor, TOKEN_LOOKUP: _lookup_predictor}
+    makers: dict[str, Callable[[Artefact], Callable[[str], str]]] = {
+        MOST_FREQUENT: _most_frequent_predictor,
+        NEAREST: _nearest_predictor,
+        TOKEN_LOOKUP: _lookup_predictor,
+        TFIDF_LOGISTIC: label_predictor,
+        FIRST_SENTENCE: lambda artefact: first_sentence,
+    }
     kind = artefact.get("kind")
     if not isinstance(kind, str) or kind not in makers or artefact.get("version") != _VERSION:
         raise ValueError(f"not a baseline of version {_VERSION}: kind {kind!r}, version {artefact.get('version')!r}")
@@ -71,6 +128,15 @@ def predictor(artefact: Artefact) -> Callable[[str], str]:
 def predict(artefact: Artefact, input_text: str) -> str:
     """The baseline's answer to one input. For many inputs take `predictor(artefact)` once."""
     return predictor(artefact)(input_text)
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop, question or exclamation mark that a space follows, else the first line with text.
+
+    An abbreviation with a full stop ends a sentence too: a baseline is simple.
+    """
+    found = _SENTENCE.search(text.strip())
+    return found.group().strip() if found else ""
 
 
 def _required(rows: Sequence[Row]) -> Sequence[Row]:

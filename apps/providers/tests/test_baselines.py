@@ -5,6 +5,9 @@ import json
 import pytest
 
 from apps.providers.engine.baselines import (
+    baselines_for,
+    first_sentence,
+    fit,
     fit_most_frequent,
     fit_nearest,
     fit_token_lookup,
@@ -88,3 +91,47 @@ def test_an_answer_with_an_unknown_field_is_refused() -> None:
 def test_something_that_is_no_baseline_is_refused() -> None:
     with pytest.raises(ValueError, match="not a baseline"):
         predictor({"kind": "oracle", "version": 1})
+
+
+@pytest.mark.parametrize("format_", ["json", "label", "text", "number"])
+def test_every_baseline_of_a_format_can_be_fitted_stored_and_asked(format_: str) -> None:
+    answer = {"format": format_, "fields": FIELDS}
+    methods = baselines_for(answer)
+    assert methods[:2] == ("most_frequent", "nearest")
+    for method in methods:
+        artefact = json.loads(json.dumps(fit(method, ROWS, answer)))
+        assert artefact["kind"] == method
+        assert predict(artefact, ROWS[1][0]) != ""
+
+
+def test_each_format_has_its_own_third_baseline_and_no_other() -> None:
+    thirds = {format_: baselines_for({"format": format_})[2:] for format_ in ("json", "label", "text", "number")}
+    assert thirds == {
+        "json": ("token_lookup",),
+        "label": ("tfidf_logistic",),
+        "text": ("first_sentence",),
+        "number": (),
+    }
+    # An answer that says nothing is older than the formats.
+    assert baselines_for({}) == baselines_for({"format": "json"})
+    with pytest.raises(ValueError, match="picture"):
+        baselines_for({"format": "picture"})
+    with pytest.raises(ValueError, match="token_lookup"):
+        fit("token_lookup", ROWS, {"format": "label", "labels": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("The train is late. It snows.", "The train is late."),
+        ("  Is it?! Yes.", "Is it?!"),
+        ("Version 2.5 is out\nSecond line.", "Version 2.5 is out"),
+        ("\n\n A line without an end", "A line without an end"),
+        ("\u96e8\u304c\u964d\u308b\u3002\u5bd2\u3044\u3002", "\u96e8\u304c\u964d\u308b\u3002"),
+        ("Wait\u2026 what?", "Wait\u2026"),
+        ("One.", "One."),
+        ("   ", ""),
+    ],
+)
+def test_the_first_sentence_ends_at_a_mark_before_a_space_or_with_its_line(text: str, sentence: str) -> None:
+    assert first_sentence(text) == sentence

@@ -34,6 +34,7 @@ from apps.experiments.services.baselines import NAMES, baseline_model
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
 from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
 from apps.experiments.services.prompts import prompt_version_create
+from apps.providers.engine.baselines import baselines_for
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create
@@ -132,9 +133,9 @@ def register_decision(quickstart: ExperimentRun) -> bool:
         return True
     version = experiment.dataset_version
     prompts = quickstart.definition["prompts"]
-    for method, name in NAMES.items():
+    for method in baselines_for(version.answer):
         model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
-        _candidate(quickstart, name=name, kind="baseline", model=model, prompt=None)
+        _candidate(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
     plain = _prompt(quickstart, "plain", prompts["plain"])
     chosen = _few_shot_prompt(quickstart, _chosen_draw(experiment, prompts["few_shot"]["draw_seeds"]))
     base = _base_model(quickstart)
@@ -165,7 +166,8 @@ def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> Tr
 
 
 def evaluate_baselines(quickstart: ExperimentRun) -> bool:
-    done = [_final_is_done(quickstart, name) for name in NAMES.values()]  # starts all before it waits for any
+    methods = baselines_for(_experiment(quickstart).answer)
+    done = [_final_is_done(quickstart, NAMES[method]) for method in methods]  # starts all before it waits for any
     return all(done)
 
 

@@ -21,6 +21,7 @@ from apps.experiments.services.baselines import NAMES, baseline_model
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
 from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
 from apps.experiments.services.prompts import prompt_version_create
+from apps.providers.engine.baselines import baselines_for
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create, language_model_ready
@@ -36,7 +37,8 @@ STATES = ("empty", "running", "full", "failed")
 TUNED = "Fine-tuned model"
 # How often each candidate's field is right in this fiction.
 SKILL = {"Base model, plain prompt": 0.05, "Base model, few-shot prompt": 0.45, TUNED: 0.9}
-SKILL |= dict(zip(NAMES.values(), (0.02, 0.35, 0.6), strict=True))
+BASELINES = {method: NAMES[method] for method in baselines_for({"format": "json"})}
+SKILL |= dict(zip(BASELINES.values(), (0.02, 0.35, 0.6), strict=True))
 
 
 @dataclass
@@ -158,7 +160,7 @@ def _experiment(look: Look) -> Experiment:
     )
     _folders("models/fictional-135m", "hf", "ct2")
     tuned = _training(look, base)
-    for method, name in NAMES.items():
+    for method, name in BASELINES.items():
         model = baseline_model(actor=look.owner, team=look.team, dataset_version=look.version, method=method)
         _candidate(look, experiment, name, "baseline", model, None)
     for name in ("Base model, plain prompt", "Base model, few-shot prompt"):
@@ -259,7 +261,7 @@ def _train(look: Look, *, share: float, status: str) -> None:
 
 def _running(look: Look) -> None:
     assert look.version is not None
-    for name in NAMES.values():
+    for name in BASELINES.values():
         _evaluate(look, name)
     _evaluate(look, "Base model, plain prompt", share=0.4, status=JobStatus.RUNNING)
     _train(look, share=0.5, status=JobStatus.RUNNING)
@@ -269,7 +271,7 @@ def _running(look: Look) -> None:
 
 
 def _failed(look: Look) -> None:
-    for name in NAMES.values():
+    for name in BASELINES.values():
         _evaluate(look, name)
     _evaluate(look, "Base model, plain prompt", share=0.4, status=JobStatus.FAILED)
     _train(look, share=0.5, status=JobStatus.FAILED)

@@ -1,4 +1,4 @@
-"""Baselines (most frequent answer, nearest example, token lookup) behind the same protocol as a model."""
+"""Free baselines behind the same protocol as a model."""
 
 from __future__ import annotations
 
