@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from apps.core.admin import ReadOnlyAdmin
-from apps.providers.models import LanguageModel
+from apps.providers.models import LanguageModel, ModelFetch
 
 
 @admin.register(LanguageModel)
@@ -12,3 +12,11 @@ class LanguageModelAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind", "team")
     search_fields = ("name", "served_name", "uid")
     list_select_related = ("team",)
+
+
+@admin.register(ModelFetch)
+class ModelFetchAdmin(ReadOnlyAdmin):
+    list_display = ("language_model", "team", "source", "status", "error_code", "created_at")
+    list_filter = ("status", "source", "team")
+    search_fields = ("language_model__name", "uid")
+    list_select_related = ("team", "language_model")

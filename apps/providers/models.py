@@ -1,9 +1,10 @@
 """Anything that can generate."""
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.models import ScopedModel
+from apps.core.models import JobModel, ScopedModel
 
 
 class LanguageModel(ScopedModel):
@@ -43,3 +44,33 @@ class LanguageModel(ScopedModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ModelFetch(JobModel):
+    """Bringing one model in: downloaded, copied from a folder of this machine, or out of a file that was sent."""
+
+    class Source(models.TextChoices):
+        HUB = "hub", _("Download")
+        FOLDER = "folder", _("Folder on this machine")
+        UPLOAD = "upload", _("Upload")
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="model_fetches")
+    # The planned model that this job makes ready.
+    language_model = models.OneToOneField(LanguageModel, on_delete=models.PROTECT, related_name="fetch")
+    source = models.CharField(max_length=8, choices=Source.choices)
+    # repository@revision, the folder's path, or the stored name of what was sent.
+    location = models.CharField(max_length=500)
+    # What an adapter is added to, where a person has chosen it.
+    base_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, null=True, related_name="+")
+    # Why it failed, in a word that the page of models asks for: `hub_unreachable` offers the folder.
+    error_code = models.CharField(max_length=40, blank=True)
+    host_pid = models.PositiveIntegerField(null=True)
+    host_started_ticks = models.PositiveBigIntegerField(null=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("model import")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.language_model.name

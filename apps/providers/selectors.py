@@ -7,12 +7,21 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 from django.db.models import QuerySet
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
 from apps.providers.models import LanguageModel
+
+PHASES: dict[str, Promise] = {
+    "download": gettext_lazy("Download"),
+    "unpack": gettext_lazy("Copy and check"),
+    "merge": gettext_lazy("Merge with the base"),
+    "convert": gettext_lazy("Convert for serving"),
+    "prove": gettext_lazy("Compare with transformers"),
+}
 
 
 def language_models(*, user: Any, team: Any) -> QuerySet[LanguageModel]:

@@ -243,6 +243,10 @@ UPLOAD_MAX_BYTES: int = env.int("LLMOPT_UPLOAD_MAX_BYTES", default=50 * 1024 * 1
 CLAMAV_SOCKET: str = env("LLMOPT_CLAMAV_SOCKET", default="")
 CLAMAV_REQUIRED: bool = env.bool("LLMOPT_CLAMAV_REQUIRED", default=False)
 
+# Where people may take models from on this machine, and how large a model may be that they send.
+MODEL_FOLDERS: list[str] = env.list("LLMOPT_MODEL_FOLDERS", default=[])
+MODEL_UPLOAD_MAX_BYTES: int = env.int("LLMOPT_MODEL_UPLOAD_MAX_BYTES", default=2 * 10**9)
+
 JOB_HEARTBEAT_SECONDS = 3
 JOB_DEAD_AFTER_SECONDS = 20
 JOB_REQUEUE_AFTER_SECONDS = 30

@@ -18,8 +18,17 @@ ACTIVE = (JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSED)
 # What a row's title and link need, so that a list costs one query per kind.
 RELATED = {
     "evaluation.evaluation": ("candidate", "experiment"),
+    "training.preflight": ("base_model", "dataset_version__dataset"),
+    "providers.modelfetch": ("language_model",),
     "training.trainingrun": (),
     "workspace.experimentrun": ("experiment",),
+}
+# Jobs that have a page of their own, and the name of its route.
+PAGES = {
+    "evaluation.evaluation": "evaluation",
+    "training.trainingrun": "training_run",
+    "experiments.upload": "upload",
+    "experiments.datasetimport": "dataset_import",
 }
 
 
@@ -133,8 +142,8 @@ def _title(job: Any) -> str:
 def _url(job: Any, team: Team) -> str:
     """The page of the object that the job works on; empty while there is none."""
     label = job._meta.label_lower
-    if label == "training.trainingrun":
-        return reverse("training_run", args=[team.slug, job.uid])
-    if label == "evaluation.evaluation":
-        return reverse("evaluation", args=[team.slug, job.uid])
+    if label == "providers.modelfetch":
+        return reverse("model", args=[team.slug, job.language_model.uid])
+    if label in PAGES:
+        return reverse(PAGES[label], args=[team.slug, job.uid])
     return reverse("experiment", args=[team.slug, job.experiment.uid]) if job.experiment is not None else ""
