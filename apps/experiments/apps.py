@@ -32,11 +32,15 @@ class ExperimentsConfig(AppConfig):
         register_housekeeping("uploads", "apps.core.uploads.quarantine.forget_old", every_seconds=DAY_SECONDS / 24)
 
 
+_READING: Mapping[str, str | Promise] = {
+    "reading": _("Reading the rows"),
+    "comparing": _("Comparing rows that are almost the same"),
+    "counting": _("Measuring lengths"),
+    "writing": _("Writing the rows down"),
+}
 UPLOAD_PHASES: Mapping[str, str | Promise] = {
     "type": _("Looking at what kind of file it is"),
     "scan": _("Scanning for viruses"),
-    "inspect": _("Reading the rows"),
+    **_READING,
 }
-IMPORT_PHASES: Mapping[str, str | Promise] = {
-    "stage": _("Checking every row"),
-}
+IMPORT_PHASES: Mapping[str, str | Promise] = {"answers": _("Looking at what an answer is"), **_READING}

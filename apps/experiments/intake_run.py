@@ -52,9 +52,8 @@ def run_intake(
     if ended.how != "exited":
         return IntakeEnd("refused", reason=_limit_text(ended, limits))
     result = _result(folder / "result.json")
-    said = result.get("error")
-    if said is not None:
-        return IntakeEnd("refused", result, _said(said))
+    if result.get("refused_sentence"):
+        return IntakeEnd("refused", result, translated(Sentence.from_json(result["refused_sentence"])))
     if ended.status != 0 or not result:
         log.error(
             "the intake engine failed", extra={"uid": str(job.uid), "status": ended.status, "output": ended.output}
@@ -125,11 +124,6 @@ def _result(path: Path) -> dict[str, Any]:
         return {}
     result: dict[str, Any] = storable_json(json.loads(path.read_bytes()))
     return result
-
-
-def _said(error: Any) -> str:
-    """The engine's sentence, in the language of this process."""
-    return translated(Sentence.from_json(error)) if isinstance(error, dict) else str(error)
 
 
 def _limit_text(ended: Ended, limits: Limits) -> str:

@@ -1,14 +1,15 @@
 """Reads of datasets, prompts and experiments."""
 
-from typing import Any
+from typing import IO, Any
 
 from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.access import fetch_for_user
+from apps.core.artifacts import local_folder
 from apps.core.errors import NotFound
 from apps.experiments.engine.prompts import PromptSpec, spec_from_json
-from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.models import Candidate, Dataset, DatasetImport, DatasetVersion, Experiment, PromptVersion, Upload
 
 
 def datasets(*, user: Any, team: Any) -> QuerySet[Dataset]:
@@ -26,6 +27,36 @@ def latest_dataset_version(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
     if latest is None:
         raise NotFound(_("This dataset has no version yet."))
     return latest
+
+
+def dataset(*, user: Any, team: Any, uid: Any, action: str = "view") -> Dataset:
+    return fetch_for_user(Dataset, user, action, team=team, uid=uid)
+
+
+def upload(*, user: Any, team: Any, uid: Any, action: str = "view") -> Upload:
+    return fetch_for_user(Upload, user, action, team=team, uid=uid)
+
+
+def dataset_import(*, user: Any, team: Any, uid: Any, action: str = "view") -> DatasetImport:
+    return fetch_for_user(DatasetImport, user, action, team=team, uid=uid)
+
+
+def dataset_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
+    """Public id and name of each dataset that a person may add to."""
+    rows = Dataset.objects.for_user(user, "edit").filter(team=team).order_by("name")
+    return [(str(uid), name) for uid, name in rows.values_list("uid", "name")]
+
+
+def staged_problems(dataset_import: DatasetImport) -> IO[bytes]:
+    """The file that lists every problem of an import; NotFound while nothing is staged."""
+    if not dataset_import.staged:
+        raise NotFound(_("The rows of this import have not been checked yet."))
+    return (local_folder(dataset_import.staged) / "problems.csv").open("rb")
+
+
+def imports_of(*, user: Any, upload: Upload) -> QuerySet[DatasetImport]:
+    """Imports of a file, newest first."""
+    return DatasetImport.objects.for_user(user).filter(upload=upload)
 
 
 def experiments_on(*, user: Any, version: DatasetVersion) -> QuerySet[Experiment]:

@@ -10,7 +10,16 @@ from apps.accounts.models import Membership, Team, User
 from apps.billing.models import Budget, Price
 from apps.core.roles import Role
 from apps.evaluation.models import Evaluation, Output, Score
-from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, Prompt, PromptVersion
+from apps.experiments.models import (
+    Candidate,
+    Dataset,
+    DatasetImport,
+    DatasetVersion,
+    Experiment,
+    Prompt,
+    PromptVersion,
+    Upload,
+)
 from apps.providers.models import LanguageModel
 from apps.training.models import ModelVersion, TrainingRun
 from apps.workspace.models import ExperimentRun
@@ -80,6 +89,29 @@ class DatasetVersionFactory(DjangoModelFactory[DatasetVersion]):
     train_count = 0
     validation_count = 0
     test_count = 0
+
+
+class UploadFactory(DjangoModelFactory[Upload]):
+    class Meta:
+        model = Upload
+
+    team = factory.SubFactory(TeamFactory)
+    created_by = factory.SubFactory(UserFactory)
+    name = factory.Sequence(lambda n: f"table-{n}.csv")
+    stored_name = factory.Sequence(lambda n: f"{n:032x}")
+    size_bytes = 1000
+    sha256 = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class DatasetImportFactory(DjangoModelFactory[DatasetImport]):
+    class Meta:
+        model = DatasetImport
+
+    upload = factory.SubFactory(UploadFactory)
+    team = factory.SelfAttribute("upload.team")
+    created_by = factory.SelfAttribute("upload.created_by")
+    name = factory.Sequence(lambda n: f"Imported {n}")
+    split_seed = 7
 
 
 class PromptFactory(DjangoModelFactory[Prompt]):

@@ -16,9 +16,12 @@ from apps.core.artifacts import put_bytes
 from apps.core.models import JobStatus
 from apps.core.tests import factories
 from apps.evaluation.services.evaluations import final_evaluation_create
-from apps.experiments.models import Experiment
+from apps.experiments.engine.prompts import PromptSpec
+from apps.experiments.models import Experiment, Prompt
 from apps.experiments.services.datasets import dataset_version_create
 from apps.experiments.services.experiments import experiment_register
+from apps.experiments.services.prompts import prompt_label_set, prompt_version_create
+from apps.providers.engine.messages import Message
 from apps.workspace.quickstart.definition import read_definition
 
 ADMIN = "admin/"
@@ -86,11 +89,18 @@ def make_world(team: Team, owner: User, member: User) -> World:
     run = factories.TrainingRunFactory.create(
         team=team, created_by=owner, dataset_version=version, status=JobStatus.RUNNING
     )
+    upload = factories.UploadFactory.create(team=team, created_by=owner, status=JobStatus.QUEUED)
+    staged = put_bytes("imports/world/problems.csv", b"line\r\n").rpartition("/")[0]
+    dataset_import = factories.DatasetImportFactory.create(upload=upload, staged=staged, status=JobStatus.SUCCEEDED)
     base = "t/<slug:team>/"
+    prompt = _prompt(team, owner)
     return World(
         team=team,
         uids={
             f"{base}datasets/": dataset.uid,
+            f"{base}uploads/": upload.uid,
+            f"{base}imports/": dataset_import.uid,
+            f"{base}prompts/": prompt.uid,
             f"{base}models/": candidate.language_model.uid,
             f"{base}jobs/": evaluation.uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
@@ -103,6 +113,14 @@ def make_world(team: Team, owner: User, member: User) -> World:
         version_number=version.number,
         example_id=example_id,
     )
+
+
+def _prompt(team: Team, owner: User) -> Prompt:
+    """A prompt with a first version that a label points at."""
+    spec = PromptSpec(messages=(Message("user", "{{ input }}"),))
+    version = prompt_version_create(actor=owner, team=team, name="Plain", spec=spec)
+    prompt_label_set(actor=owner, prompt=version.prompt, name="production", version=version)
+    return version.prompt
 
 
 def _unlike_any_other(n: int) -> str:

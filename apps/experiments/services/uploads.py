@@ -46,7 +46,7 @@ def upload_create(*, actor: Any, team: Any, received: Quarantined) -> Upload:
     return upload
 
 
-def upload_refused_at_once(*, actor: Any, team: Any, name: str, reason: str) -> None:
+def upload_refuse(*, actor: Any, team: Any, name: str, reason: str) -> None:
     """Record that a file was refused while it was still arriving."""
     with transaction.atomic():
         require(team, actor, "edit")

@@ -1,0 +1,104 @@
+"""The shape of what people say about the data that they bring."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.experiments.mapping import as_mapping, columns_of, is_chat
+
+ANSWER_FORMATS = [
+    ("text", _("Text")),
+    ("label", _("One of these labels")),
+    ("json", _("JSON with these keys")),
+    ("number", _("A number")),
+]
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(label=_("File"), allow_empty_file=True)
+
+    def __init__(self, *args: Any, help_text: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["file"].help_text = help_text
+        self.fields["file"].widget.attrs["accept"] = ".csv,.tsv,.tab,.txt,.jsonl,.ndjson,.json"
+
+
+class ImportForm(forms.Form):
+    """What the columns of one inspected file mean, what an answer looks like, and which dataset gets the rows."""
+
+    input = forms.ChoiceField(label=_("Input"), help_text=_("What the model is given."))
+    expected = forms.ChoiceField(label=_("Expected answer"), help_text=_("What a right answer is."))
+    group = forms.ChoiceField(
+        label=_("Group"),
+        required=False,
+        help_text=_("Rows with the same value stay in one split: rows of one customer or one document, for instance."),
+    )
+    keep = forms.MultipleChoiceField(
+        label=_("Other columns to keep"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    format = forms.ChoiceField(label=_("An answer is"), choices=ANSWER_FORMATS, widget=forms.RadioSelect)
+    labels = forms.CharField(
+        label=_("Labels, one on each line"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("For labels. Empty: every answer that the column has."),
+    )
+    keys = forms.CharField(
+        label=_("Keys, one on each line"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("For JSON. Empty: every key that the answers have."),
+    )
+    tolerance = forms.FloatField(
+        label=_("Tolerance"),
+        required=False,
+        min_value=0,
+        help_text=_("For numbers: how far from the expected number an answer still counts as right."),
+    )
+    dataset = forms.ChoiceField(label=_("Add to"), required=False)
+    name = forms.CharField(
+        label=_("Name of the new dataset"),
+        required=False,
+        max_length=160,
+        help_text=_("Needed when the rows become a new dataset."),
+    )
+
+    def __init__(
+        self, *args: Any, inspection: Mapping[str, Any], datasets: list[tuple[str, str]], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.inspection = inspection
+        columns = [(name, name) for name in columns_of(inspection)]
+        self._choose("dataset", [("", _("A new dataset")), *datasets])
+        self._choose("group", [("", _("None")), *columns])
+        if is_chat(inspection):
+            for name in ("input", "expected", "keep"):
+                del self.fields[name]
+        else:
+            self._choose("input", columns)
+            self._choose("expected", columns)
+            self._choose("keep", columns)
+
+    def _choose(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = super().clean() or {}
+        if chosen.get("input") and chosen.get("input") == chosen.get("expected"):
+            self.add_error("expected", _("Input and expected answer must be two columns."))
+        if not chosen.get("dataset") and not chosen.get("name", "").strip():
+            self.add_error("name", _("Give the new dataset a name, or choose a dataset to add the rows to."))
+        return chosen
+
+    def mapping(self) -> dict[str, Any]:
+        return as_mapping(self.inspection, self.cleaned_data)
+
+
+class DatasetForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=160)
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    source = forms.CharField(label=_("Source"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    licence = forms.CharField(label=_("Licence"), required=False, max_length=120)

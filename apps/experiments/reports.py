@@ -1,0 +1,117 @@
+"""What a page says about an inspected file and about a checked import, computed from what the engine wrote."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.core.formats import count_text, number_text
+from apps.experiments.engine.resolution import FEW_TEST_ROWS, half_width
+from apps.experiments.models import DatasetImport, Upload
+
+FORMATS = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSONL", "json": "JSON"}
+
+
+@dataclass(frozen=True)
+class InspectionFacts:
+    format: str
+    encoding: str
+    rows: int
+    usable: int
+    left_out: int
+    scanned: str
+    scan_missing: str
+
+
+def inspection_facts(upload: Upload) -> InspectionFacts:
+    """A file in figures, and whether a virus scanner has seen it."""
+    found = upload.inspection
+    scan = found.get("scan", {})
+    rows, usable = int(found.get("rows", 0)), int(found.get("usable", 0))
+    missing = {
+        "off": _("No virus scanner is configured here, so the file was not scanned."),
+        "down": _("The virus scanner gave no verdict, so the file was not scanned: %(detail)s")
+        % {"detail": scan.get("detail", "")},
+    }
+    return InspectionFacts(
+        format=FORMATS.get(found.get("format", ""), ""),
+        encoding=str(found.get("encoding", "")).upper(),
+        rows=rows,
+        usable=usable,
+        left_out=max(0, rows - usable),
+        scanned=_("ClamAV found nothing in it.") if scan.get("state") == "clean" else "",
+        scan_missing=missing.get(scan.get("state", ""), ""),
+    )
+
+
+@dataclass(frozen=True)
+class Reason:
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class ImportFacts:
+    rows_read: int
+    accepted: int
+    fixed: int
+    left_out: int
+    left_out_by_reason: list[Reason]
+    fixed_by_reason: list[Reason]
+    splits: list[tuple[str, int]]
+    problems: list[dict[str, Any]]
+    problem_count: int
+    few_test: str
+
+
+def import_facts(dataset_import: DatasetImport) -> ImportFacts:
+    """What became of every row."""
+    report = dataset_import.report
+    splits = report.get("splits", {})
+    left_out = report.get("left_out", {})
+    return ImportFacts(
+        rows_read=int(report.get("rows_read", 0)),
+        accepted=int(report.get("accepted", 0)),
+        fixed=int(report.get("fixed", 0)),
+        left_out=sum(left_out.values()),
+        left_out_by_reason=_reasons(left_out),
+        fixed_by_reason=_reasons(report.get("fixed_by_reason", {})),
+        splits=[
+            (_("Train"), int(splits.get("train", 0))),
+            (_("Validation"), int(splits.get("validation", 0))),
+            (_("Test"), int(splits.get("test", 0))),
+        ],
+        problems=list(report.get("problems", [])),
+        problem_count=sum(report.get("counts", {}).values()),
+        few_test=few_test_text(int(splits.get("test", 0))),
+    )
+
+
+def _reasons(counts: dict[str, int]) -> list[Reason]:
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return [Reason(_(reason), count) for reason, count in ordered]
+
+
+def few_test_text(n: int) -> str:
+    """What a test of `n` rows cannot show; empty when it is large enough."""
+    if n >= FEW_TEST_ROWS:
+        return ""
+    if n == 0:
+        return _("No row is in the test split, so no final test can be run. Add rows.")
+    return _(
+        "With %(n)s test rows, a model that is right on half of them has a 95 %% interval of %(points)s percentage"
+        " points to either side (Wilson, two-sided). A smaller difference will hardly show."
+    ) % {"n": count_text(n), "points": number_text(100 * half_width(n), 0)}
+
+
+def problem_columns() -> list[dict[str, Any]]:
+    return [
+        {"label": _("Line"), "numeric": True},
+        {"label": _("Column")},
+        {"label": _("What is wrong")},
+        {"label": _("What is done")},
+    ]
+
+
+def example_columns() -> list[dict[str, Any]]:
+    return [{"label": _("Input")}, {"label": _("Expected answer")}, {"label": _("Kept columns")}]

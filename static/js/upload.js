@@ -1,0 +1,74 @@
+// Sends the file of a form with its progress, and keeps the chosen file when there is an error. The form works without it.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector("form[data-upload]");
+  const input = form?.querySelector("input[type='file']");
+  const state = document.querySelector("[data-upload-state]");
+  if (!form || !input || !state) return;
+  const button = form.querySelector("button[type='submit']");
+
+  const show = (selector) => {
+    state.replaceChildren(document.querySelector(selector).content.cloneNode(true));
+  };
+
+  const fail = (message) => {
+    show("template[data-upload-error]");
+    state.querySelector(".note-title").textContent = message;
+    button.disabled = false;
+  };
+
+  const progressed = (event) => {
+    const bar = state.querySelector("progress");
+    if (!bar || !event.lengthComputable) return;
+    // It says 100 only when the answer is there.
+    const share = Math.min(99, Math.floor((100 * event.loaded) / event.total));
+    bar.value = share;
+    const count = state.querySelector(".progress-count");
+    if (count) count.textContent = `${share}\u00a0%`;
+  };
+
+  const answered = (request) => {
+    let answer = {};
+    try {
+      answer = JSON.parse(request.responseText);
+    } catch {
+      answer = {};
+    }
+    if (request.status < 400 && answer.location) window.location.assign(answer.location);
+    else fail(request.status === 413 ? form.dataset.tooLarge : (answer.error ?? form.dataset.failed));
+  };
+
+  const send = () => {
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action || window.location.href);
+    request.setRequestHeader("Accept", "application/json");
+    request.upload.addEventListener("progress", progressed);
+    request.addEventListener("load", () => answered(request));
+    request.addEventListener("error", () => fail(form.dataset.failed));
+    request.addEventListener("timeout", () => fail(form.dataset.failed));
+    show("template[data-upload-progress]");
+    button.disabled = true;
+    request.send(new FormData(form));
+  };
+
+  form.addEventListener("submit", (event) => {
+    const file = input.files[0];
+    if (!file) return;
+    event.preventDefault();
+    if (file.size > Number(form.dataset.maxBytes)) fail(form.dataset.tooLarge);
+    else send();
+  });
+
+  // A file may be dropped anywhere on the page; it is chosen, and sent when the button is pressed.
+  document.addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    const files = event.dataTransfer?.files;
+    if (!files?.length) return;
+    event.preventDefault();
+    input.files = files;
+    input.focus();
+  });
+});
