@@ -40,7 +40,7 @@ VERBS: dict[str, Promise] = {
     "datasetimport.cancelled": gettext_lazy("cancelled an import"),
     "datasetimport.paused": gettext_lazy("paused an import"),
     "datasetimport.resumed": gettext_lazy("resumed an import"),
-    "dataset.changed": gettext_lazy("changed the dataset %(name)s"),
+    "dataset_import.accepted": gettext_lazy("made version %(number)s of the dataset %(name)s from a file"),
     "prompt_version.created": gettext_lazy("added version %(number)s of the prompt %(name)s"),
     "experiment.created": gettext_lazy("set up the experiment %(name)s"),
     "candidate.added": gettext_lazy("added the candidate %(name)s"),

@@ -91,7 +91,8 @@ def make_world(team: Team, owner: User, member: User) -> World:
     )
     upload = factories.UploadFactory.create(team=team, created_by=owner, status=JobStatus.QUEUED)
     staged = put_bytes("imports/world/problems.csv", b"line\r\n").rpartition("/")[0]
-    dataset_import = factories.DatasetImportFactory.create(upload=upload, staged=staged, status=JobStatus.SUCCEEDED)
+    dataset_import = factories.DatasetImportFactory.create(upload=upload, staged=staged, status=JobStatus.QUEUED)
+    preflight = factories.PreflightFactory.create(team=team, created_by=owner, dataset_version=version)
     base = "t/<slug:team>/"
     prompt = _prompt(team, owner)
     return World(
@@ -106,6 +107,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,
+            f"{base}training/preflights/": preflight.uid,
             f"{base}evaluations/": evaluation.uid,
             "api/v1/experiments/": experiment.uid,
         },

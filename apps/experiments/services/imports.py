@@ -8,18 +8,24 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
-from apps.core import audit, jobs
+from apps.core import audit, jobs, live
 from apps.core.access import require
-from apps.core.artifacts import put_folder
+from apps.core.artifacts import local_folder, put_folder
 from apps.core.errors import ApplicationError, Conflict
 from apps.core.faults import fault_point
 from apps.core.models import JobStatus
 from apps.core.uploads.quarantine import quarantined_path, work_folder
 from apps.experiments import rows
-from apps.experiments.engine.rows import to_parquet
-from apps.experiments.intake_run import STAGE_LIMITS, IntakeEnd, job_stopped, run_intake
-from apps.experiments.models import Dataset, DatasetImport, Upload
+from apps.experiments.intake_run import INSPECT_LIMITS, STAGE_LIMITS, IntakeEnd, job_stopped, run_intake
+from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
+from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
+
+# What the engine needed, and nobody needs after it.
+WORKING_FILES = ("spec.json", "events.jsonl", "output.log", "earlier.parquet", "result.json")
+NOT_LABELS = _lazy("The answers are no small set of labels that repeat. Name the labels, or say an answer is text.")
+NOT_OBJECTS = _lazy("The answers are not JSON objects with strings and numbers. Say that an answer is something else.")
 
 
 def dataset_import_create(
@@ -83,7 +89,9 @@ def dataset_import_work(*, actor: Any, dataset_import: DatasetImport) -> None:
     fault_point("import-stage")
     folder = work_folder(dataset_import.uid.hex)
     spec = _spec(dataset_import, path, folder)
-    end = run_intake(dataset_import, "stage", spec=spec, folder=folder, limits=STAGE_LIMITS)
+    end = _answer_found(dataset_import, spec, folder)
+    if end is None:
+        end = run_intake(dataset_import, "stage", spec=spec, folder=folder, limits=STAGE_LIMITS)
     _conclude(actor, dataset_import, end, folder)
 
 
@@ -97,10 +105,27 @@ def _spec(dataset_import: DatasetImport, path: Path, folder: Path) -> dict[str, 
         "split_seed": dataset_import.split_seed,
     }
     if dataset_import.dataset is not None:
-        earlier = folder / "earlier.parquet"
-        earlier.write_bytes(to_parquet(rows.rows_of_every_version(dataset_import.dataset)))
-        spec["earlier"] = str(earlier)
+        earlier = rows.earlier_file(dataset_import.dataset, folder / "earlier.parquet")
+        spec["earlier"] = str(earlier) if earlier is not None else None
     return spec
+
+
+def _answer_found(dataset_import: DatasetImport, spec: dict[str, Any], folder: Path) -> IntakeEnd | None:
+    """Take the labels or keys that nobody named from the rows, into `spec` and the row. An end when there are none."""
+    answer = dataset_import.answer
+    named = {"label": "labels", "json": "fields"}.get(answer["format"])
+    if named is None or answer.get(named):
+        return None
+    looked = {**spec, "answer": None}
+    end = run_intake(dataset_import, "inspect", spec=looked, folder=folder, limits=INSPECT_LIMITS)
+    if end.outcome != "done":
+        return end
+    found = end.result["suggested"]["answer"]
+    if found["format"] != answer["format"]:
+        return IntakeEnd("refused", reason=str(NOT_LABELS if named == "labels" else NOT_OBJECTS))
+    DatasetImport.objects.filter(pk=dataset_import.pk).update(answer=found)
+    dataset_import.answer = spec["answer"] = found
+    return None
 
 
 def _conclude(actor: Any, dataset_import: DatasetImport, end: IntakeEnd, folder: Path) -> None:
@@ -126,8 +151,44 @@ def _conclude(actor: Any, dataset_import: DatasetImport, end: IntakeEnd, folder:
 
 def _keep(actor: Any, dataset_import: DatasetImport, end: IntakeEnd, folder: Path) -> None:
     """Move what was staged out of quarantine, and say what is in it."""
+    for name in WORKING_FILES:
+        (folder / name).unlink(missing_ok=True)
     staged = put_folder(folder, f"imports/{dataset_import.uid}")
     shutil.rmtree(folder, ignore_errors=True)
     with transaction.atomic():
         if jobs.finish(dataset_import, report=end.result, staged=staged, phase=""):
             audit.record(actor=actor, verb="dataset_import.staged", target=dataset_import, name=dataset_import.name)
+
+
+def dataset_import_accept(*, actor: Any, dataset_import: DatasetImport) -> DatasetVersion:
+    """Make the dataset version of what was staged; of one that was accepted before, the version that it became."""
+    with transaction.atomic():
+        require(dataset_import, actor, "edit")
+        row = DatasetImport.objects.select_for_update(of=("self",)).get(pk=dataset_import.pk)
+        if row.dataset_version is not None:
+            return row.dataset_version
+        if row.status != JobStatus.SUCCEEDED:
+            raise Conflict(_("The rows of this import have not been checked yet."))
+        _check_target(row.upload, row.name, row.dataset)
+        dataset = row.dataset or dataset_create(
+            actor=actor,
+            team=row.team,
+            name=row.name,
+            split_seed=row.split_seed,
+            source=_("Uploaded file %(name)s") % {"name": row.upload.name},
+        )
+        version = dataset_version_from_staged(
+            actor=actor,
+            dataset=dataset,
+            staged=local_folder(row.staged),
+            report=row.report,
+            answer=row.answer,
+            columns=row.report.get("columns", []),
+            parent=dataset.versions.order_by("-number").first(),
+            facts={"file": row.upload.name, "file_sha256": row.upload.sha256, "mapping": row.mapping},
+        )
+        if not DatasetImport.objects.filter(dataset_version=version).exists():
+            DatasetImport.objects.filter(pk=row.pk).update(dataset_version=version)
+        audit.record(actor=actor, verb="dataset_import.accepted", target=row, name=dataset.name, number=version.number)
+        live.publish(row, "status")
+    return version

@@ -30,5 +30,11 @@ def test_a_csv_becomes_checked_rows(bob_sends: Client, team: Team) -> None:
     made = staged(bob_sends, team, upload)
     assert made.status == JobStatus.SUCCEEDED, made.error
     assert sum(made.report["splits"].values()) == made.report["accepted"] == 120
-
-
+    answer = bob_sends.post(f"/t/{team.slug}/imports/{made.uid}/accept/")
+    made.refresh_from_db()
+    version = made.dataset_version
+    assert version is not None
+    assert answer.url == f"/t/{team.slug}/datasets/{version.dataset.uid}/v/1/"
+    assert version.row_count == 120
+    assert version.answer == {"format": "label", "labels": ["refund", "delivery", "praise"]}
+    assert bob_sends.get(answer.url).status_code == 200

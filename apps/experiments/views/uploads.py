@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
@@ -25,7 +26,7 @@ from apps.experiments.forms import ImportForm, UploadForm
 from apps.experiments.mapping import as_answer, examples, is_chat, suggested
 from apps.experiments.models import Upload
 from apps.experiments.reports import example_columns, import_facts, inspection_facts, problem_columns
-from apps.experiments.services.imports import dataset_import_create
+from apps.experiments.services import imports
 from apps.experiments.services.uploads import upload_create, upload_refuse
 
 PARTS = ("body",)
@@ -116,7 +117,7 @@ def _import_start(request: HttpRequest, team: Team, found: Upload) -> HttpRespon
     chosen = form.cleaned_data
     target = chosen["dataset"]
     try:
-        made = dataset_import_create(
+        made = imports.dataset_import_create(
             actor=request.user,
             upload=found,
             mapping=form.mapping(),
@@ -184,6 +185,22 @@ def dataset_import(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     return render_page(
         request, "experiments/dataset_import.html", {**context, **_job_context(request, team, found)}, parts=PARTS
     )
+
+
+@require_POST
+@team_page("view")
+def dataset_import_accept(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """Make the dataset version of what was staged."""
+    found = selectors.dataset_import(user=request.user, team=team, uid=uid, action="edit")
+    try:
+        version = imports.dataset_import_accept(actor=request.user, dataset_import=found)
+    except ApplicationError as error:
+        if error.status == 403:
+            raise
+        messages.error(request, error.message)
+        return redirect("dataset_import", team=team.slug, uid=uid)
+    messages.success(request, _("Version %(n)s is ready.") % {"n": version.number})
+    return redirect("dataset_version", team=team.slug, uid=version.dataset.uid, number=version.number)
 
 
 @require_safe
