@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.core.artifacts import get_bytes
 from apps.core.errors import NotAllowed
+from apps.experiments.engine.near_duplicates import group_keys
 from apps.experiments.engine.rows import Example, content_hash, from_parquet
 from apps.experiments.engine.text import normalise_input
 from apps.experiments.models import Dataset, DatasetVersion
@@ -66,6 +67,23 @@ def test_inputs_among(version: DatasetVersion, texts: Iterable[str]) -> int:
 def test_inputs_seen(version: DatasetVersion, *, fitted_on: DatasetVersion) -> int:
     """How many training or validation rows of `fitted_on` are test rows of `version`: none within one dataset."""
     return test_inputs_among(version, (row.input for row in _all(fitted_on) if row.split != "test"))
+
+
+def train_rows_like_test_rows(version: DatasetVersion, *, near: bool = True) -> tuple[str, ...]:
+    """Ids of training rows that share their group or input with a test row, with `near` also those almost the same.
+
+    None in a version that was made here: whoever trains asks all the same, since files can be changed by hand.
+    """
+    examples = _all(version)
+    train = [row for row in examples if row.split == "train"]
+    test = [row for row in examples if row.split == "test"]
+    inputs, groups = {normalise_input(row.input) for row in test}, {row.group_key for row in test}
+    shared = {row.id for row in train if row.group_key in groups or normalise_input(row.input) in inputs}
+    if near:
+        keys = group_keys([row.input for row in (*train, *test)])
+        hidden = set(keys[len(train) :])
+        shared |= {row.id for row, key in zip(train, keys, strict=False) if key in hidden}
+    return tuple(row.id for row in train if row.id in shared)
 
 
 def rows_for_evaluation(evaluation: Any) -> dict[str, Example]:

@@ -3,7 +3,15 @@
 from django.contrib import admin
 
 from apps.core.admin import JobAdmin, ReadOnlyAdmin
-from apps.training.models import Checkpoint, DeviceLease, MetricPoint, ModelVersion, SampleOutput, TrainingRun
+from apps.training.models import (
+    Checkpoint,
+    DeviceLease,
+    MetricPoint,
+    ModelVersion,
+    Preflight,
+    SampleOutput,
+    TrainingRun,
+)
 
 
 @admin.register(TrainingRun)
@@ -12,6 +20,14 @@ class TrainingRunAdmin(JobAdmin):
     list_filter = (*JobAdmin.list_filter, "team")
     search_fields = ("name", "uid")
     list_select_related = ("team",)
+
+
+@admin.register(Preflight)
+class PreflightAdmin(JobAdmin):
+    list_display = ("__str__", "team", "host_pid", *JobAdmin.job_columns)
+    list_filter = (*JobAdmin.list_filter, "team")
+    search_fields = ("base_model__name", "uid", "digest")
+    list_select_related = ("team", "base_model", "dataset_version__dataset")
 
 
 @admin.register(Checkpoint)
@@ -39,7 +55,7 @@ class SampleOutputAdmin(ReadOnlyAdmin):
 
 @admin.register(DeviceLease)
 class DeviceLeaseAdmin(ReadOnlyAdmin):
-    list_display = ("device", "run", "attempt", "expires_at")
+    list_display = ("device", "run", "preflight", "attempt", "expires_at")
     search_fields = ("device",)
     list_select_related = ("run",)
 

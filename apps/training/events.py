@@ -79,7 +79,13 @@ def _preflight(run: TrainingRun, event: Event, fields: Fields) -> Fields:
         f"{event['train_rows']} rows, {event['trained_tokens']} trained tokens, {event['total_steps']} steps,"
         f" {event['precision']} ({event['precision_reason']})"
     )
-    return {"result": {**fields.get("result", run.result), "preflight": event}, **_log(run, fields, event, text)}
+    changed = {"result": {**fields.get("result", run.result), "preflight": event}, **_log(run, fields, event, text)}
+    if run.predicted_low is None:
+        # Nobody measured before the start: what the engine says now, and the seconds that are behind it.
+        behind = sum(phase["seconds"] for phase in fields.get("phases", run.phases))
+        changed["predicted_low"] = behind + event["seconds_low"]
+        changed["predicted_high"] = behind + event["seconds_high"]
+    return changed
 
 
 def _progress(run: TrainingRun, event: Event, fields: Fields) -> Fields:

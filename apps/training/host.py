@@ -8,7 +8,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,9 @@ from apps.core.errors import Conflict
 from apps.core.models import JobStatus
 from apps.core.processes.tree import process_key
 from apps.training import workdir
+from apps.training.device import lease_release, lease_take
 from apps.training.events import failure_text, record_events
-from apps.training.models import DeviceLease, TrainingRun
+from apps.training.models import TrainingRun
 from apps.training.services.registry import StoredModelDamaged, model_version_register
 from apps.training.services.runs import training_run_failed, training_run_taken_up
 
@@ -42,7 +41,6 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 AWAY_SECONDS = 2.0
 LOCK_WAIT_SECONDS = 60
-LEASE = timedelta(seconds=60)
 ENGINE_RESTARTS = 3
 EXIT_FINISHED, EXIT_FAILED, EXIT_PAUSED, EXIT_CANCELLED = 0, 1, 10, 11
 
@@ -74,7 +72,7 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
         _give_back(run)
         return 3
     # Waiting for the lock takes time: another attempt may have been started meanwhile.
-    if not _is_current(run) or not _lease(run):
+    if not _is_current(run) or not lease_take(run):
         _give_back(run)
         os.close(lock)
         return 3
@@ -96,7 +94,7 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
         )
         return 1
     finally:
-        DeviceLease.objects.filter(run=run, attempt=attempt).update(run=None, expires_at=timezone.now())
+        lease_release(run)
         os.close(lock)
 
 
@@ -125,17 +123,6 @@ def _lock(folder: Path) -> int | None:
             return descriptor
     os.close(descriptor)
     return None
-
-
-def _lease(run: TrainingRun) -> bool:
-    """Take or renew this machine's device. False while another run trains on it."""
-    device = f"cpu:{socket.gethostname()}"
-    now = timezone.now()
-    DeviceLease.objects.get_or_create(device=device, defaults={"expires_at": now})
-    free = Q(expires_at__lte=now) | Q(run=None) | Q(run=run)
-    return bool(
-        DeviceLease.objects.filter(free, device=device).update(run=run, attempt=run.attempt, expires_at=now + LEASE)
-    )
 
 
 def _give_back(run: TrainingRun) -> None:
@@ -213,7 +200,7 @@ def _bring_in(host: Host) -> bool:
 
 def _keep_device(host: Host) -> None:
     """Renew the lease. A host that slept for longer than it lasts may find another run on the device: it gives way."""
-    if not _lease(host.run) and not host.leaving:
+    if not lease_take(host.run) and not host.leaving:
         log.warning("another run took the device; this one saves and waits", extra={"run": str(host.run.uid)})
         host.leaving = True
 

@@ -11,25 +11,26 @@ from django.conf import settings
 
 from apps.core.models import JobStatus
 from apps.core.processes.tree import ProcessKey, send_signal
-from apps.training.models import TrainingRun
+from apps.training.models import Preflight, TrainingRun
 
 
 def host_start(run: TrainingRun) -> int:
     """Start the host as a detached group leader, so that nothing that happens to this process reaches it."""
+    return _start("training_host", run)
+
+
+def preflight_start(preflight: Preflight) -> int:
+    """Start the host of a preflight in the same way: it takes longer than a worker may."""
+    return _start("training_preflight", preflight)
+
+
+def _start(command: str, job: TrainingRun | Preflight) -> int:
     logs = Path(settings.VAR_DIR) / "log"
     logs.mkdir(parents=True, exist_ok=True)
+    arguments = [command, str(job.pk), "--attempt", str(job.attempt), "--claim", job.claim]
     with (logs / "training-host.log").open("ab") as output:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "manage.py",
-                "training_host",
-                str(run.pk),
-                "--attempt",
-                str(run.attempt),
-                "--claim",
-                run.claim,
-            ],
+            [sys.executable, "manage.py", *arguments],
             cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -49,6 +50,12 @@ def host_may_resume(run: Any) -> bool:
     noted = (_noted(run.engine_pid, run.engine_started_ticks), _noted(run.host_pid, run.host_started_ticks))
     killed = [key for key in noted if key is not None and send_signal(key, signal.SIGKILL)]
     return not killed
+
+
+def preflight_may_resume(preflight: Any) -> bool:
+    """The same for a preflight, whose engine ends with its host."""
+    noted = _noted(preflight.host_pid, preflight.host_started_ticks)
+    return noted is None or not send_signal(noted, signal.SIGKILL)
 
 
 def hosts_ask_to_stop() -> list[ProcessKey]:

@@ -2,9 +2,37 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import JobModel, ScopedModel
+
+
+class Preflight(JobModel):
+    """What a run would take, measured before it starts. `digest` names the question: asked again, the same answer."""
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="preflights")
+    base_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="preflights")
+    dataset_version = models.ForeignKey(
+        "experiments.DatasetVersion", on_delete=models.PROTECT, related_name="preflights"
+    )
+    prompt_version = models.ForeignKey("experiments.PromptVersion", on_delete=models.PROTECT, related_name="preflights")
+    # As TrainingRun.spec and TrainingRun.limits.
+    spec = models.JSONField()
+    limits = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, db_index=True)
+    # measured.json of the engine, and what the host has found beside it.
+    result = models.JSONField(default=dict)
+    host_pid = models.PositiveIntegerField(null=True)
+    host_started_ticks = models.PositiveBigIntegerField(null=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("preflight")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return gettext("%(model)s on %(data)s") % {"model": self.base_model.name, "data": self.dataset_version}
 
 
 class TrainingRun(JobModel):
@@ -21,6 +49,13 @@ class TrainingRun(JobModel):
     )
     # What the engine is told (apps.training.engine.spec), without paths.
     spec = models.JSONField()
+    # Which rows: {"max_examples": int, "max_seconds": int, "leave_out_long": bool}; what is not limited is absent.
+    limits = models.JSONField(default=dict)
+    # What was measured before the start, and how many seconds of work it promised; of the engine's own preflight where
+    # nobody asked before.
+    preflight = models.ForeignKey(Preflight, on_delete=models.PROTECT, null=True, related_name="runs")
+    predicted_low = models.FloatField(null=True)
+    predicted_high = models.FloatField(null=True)
     host_pid = models.PositiveIntegerField(null=True)
     # Clock ticks since the machine started, as in apps.core.processes.tree: setting the clock does not move them.
     host_started_ticks = models.PositiveBigIntegerField(null=True)
@@ -97,10 +132,11 @@ class SampleOutput(models.Model):
 
 
 class DeviceLease(models.Model):
-    """One training at a time on one device of one machine."""
+    """One training or one preflight at a time on one device of one machine."""
 
     device = models.CharField(max_length=160, unique=True)
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, null=True, related_name="+")
+    preflight = models.ForeignKey(Preflight, on_delete=models.CASCADE, null=True, related_name="+")
     attempt = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField()
 

@@ -28,6 +28,11 @@ PHASES: dict[str, Promise] = {
     "convert": _("Convert for serving"),
     "certify": _("Compare with serving"),
 }
+PREFLIGHT_PHASES: dict[str, Promise] = {
+    "rows": _("Read the rows"),
+    "load": _("Load the model"),
+    "preflight": _("Time real steps"),
+}
 
 
 @dataclass(frozen=True)

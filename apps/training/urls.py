@@ -2,6 +2,14 @@
 
 from django.urls import path
 
-from apps.training import views
+from apps.training.views import new, runs, tokens
 
-urlpatterns = [path("training/<uuid:uid>/", views.training_run, name="training_run")]
+urlpatterns = [
+    path("training/", runs.training_runs, name="training_runs"),
+    path("training/new/", new.training_new, name="training_new"),
+    path("training/tokens/", tokens.training_tokens, name="training_tokens"),
+    path("training/preflights/<uuid:uid>/", new.training_preflight, name="training_preflight"),
+    path("training/preflights/<uuid:uid>/start/", new.preflight_start, name="preflight_start"),
+    path("training/preflights/<uuid:uid>/again/", new.preflight_again, name="preflight_again"),
+    path("training/<uuid:uid>/", runs.training_run, name="training_run"),
+]

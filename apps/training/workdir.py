@@ -7,13 +7,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from apps.core.artifacts import local_folder
 from apps.core.storable import storable_json
-from apps.experiments import rows
-from apps.experiments.engine.prompts import PromptSpec, render_messages
-from apps.experiments.engine.rows import Example
-from apps.experiments.selectors import prompt_spec
-from apps.training.models import TrainingRun
+from apps.training.engine.data import Row
+from apps.training.inputs import PlannedRows, base_folder, planned_rows
+from apps.training.models import Preflight, TrainingRun
+from apps.training.plan import Planned, plan_of
 
 SAMPLE_ROWS = 3
 
@@ -25,36 +23,42 @@ def run_dir(run: TrainingRun) -> Path:
 def prepare(run: TrainingRun) -> Path:
     """Write what the engine reads, once. The spec is written last: with it the directory is complete."""
     folder = run_dir(run)
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "spec.json").exists():
-        prompt = prompt_spec(run.prompt_version)
-        train = rows.train_rows(run.dataset_version)
-        validation = rows.validation_rows(run.dataset_version)
-        _write(folder / "train.jsonl", _as_lines(train, prompt))
-        _write(folder / "validation.jsonl", _as_lines(validation, prompt))
-        _write(folder / "spec.json", json.dumps(_spec(run, validation, folder), indent=2))
+        write_inputs(folder, plan_of(run))
     return folder
 
 
-def _spec(run: TrainingRun, validation: tuple[Example, ...], folder: Path) -> dict[str, object]:
-    base = local_folder(run.base_model.artifact) / "hf"
+def preflight_dir(preflight: Preflight) -> Path:
+    return Path(settings.VAR_DIR) / "preflights" / str(preflight.uid)
+
+
+def write_inputs(folder: Path, plan: Planned) -> PlannedRows:
+    """Rows and spec of a plan, as the engine reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = planned_rows(plan)
+    _write(folder / "train.jsonl", _as_lines(found.train))
+    _write(folder / "validation.jsonl", _as_lines(found.validation))
+    _write(folder / "spec.json", json.dumps(_spec(plan, found.validation, folder), indent=2))
+    return found
+
+
+def _spec(plan: Planned, validation: list[Row], folder: Path) -> dict[str, object]:
     return {
         "threads": settings.TRAINING_THREADS,
-        **run.spec,
+        **plan.spec,
         # Last, so that no run's own spec can name another folder. Relative, so that a run that was interrupted goes on
         # where the installation was moved to; the spec is written once, since a checkpoint holds its hash.
-        "base_model": os.path.relpath(base.resolve(), folder.resolve()),
-        "base_name": run.base_model.name,
+        "base_model": os.path.relpath(base_folder(plan.base_model).resolve(), folder.resolve()),
+        "base_name": plan.base_model.name,
         "sample_ids": [row.id for row in validation[:SAMPLE_ROWS]],
     }
 
 
-def _as_lines(examples: tuple[Example, ...], prompt: PromptSpec) -> str:
+def _as_lines(found: list[Row]) -> str:
     lines = []
-    for row in examples:
-        turns = render_messages(prompt, row.input, row.columns)
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        lines.append(json.dumps({"id": row.id, "messages": messages, "answer": row.expected}, ensure_ascii=False))
+    for row in found:
+        messages = [{"role": turn.role, "content": turn.content} for turn in row.messages]
+        lines.append(json.dumps({"id": row.id, "messages": messages, "answer": row.answer}, ensure_ascii=False))
     return "\n".join(lines) + "\n"
 
 

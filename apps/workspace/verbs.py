@@ -50,6 +50,7 @@ VERBS: dict[str, Promise] = {
     "language_model.ready": gettext_lazy("made a model ready"),
     "language_model.failed": gettext_lazy("could not make a model ready"),
     "language_model.planned_again": gettext_lazy("took up the making of a model again"),
+    "language_model.tried": gettext_lazy("tried a model"),
     "model_fetch.started": gettext_lazy("began to add the model %(name)s"),
     "model_fetch.finished": gettext_lazy("added a model"),
     "model_fetch.refused": gettext_lazy("could not add a model: %(error)s"),

@@ -21,7 +21,7 @@ from apps.experiments.models import (
     Upload,
 )
 from apps.providers.models import LanguageModel
-from apps.training.models import ModelVersion, TrainingRun
+from apps.training.models import ModelVersion, Preflight, TrainingRun
 from apps.workspace.models import ExperimentRun
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - signs in people who exist in test databases alone
@@ -214,6 +214,19 @@ class TrainingRunFactory(DjangoModelFactory[TrainingRun]):
     dataset_version = factory.SubFactory(DatasetVersionFactory, dataset__team=factory.SelfAttribute("...team"))
     prompt_version = factory.SubFactory(PromptVersionFactory, prompt__team=factory.SelfAttribute("...team"))
     spec = factory.LazyFunction(dict)
+    created_by = factory.SubFactory(UserFactory)
+
+
+class PreflightFactory(DjangoModelFactory[Preflight]):
+    class Meta:
+        model = Preflight
+
+    team = factory.SubFactory(TeamFactory)
+    base_model = factory.SubFactory(LanguageModelFactory, team=factory.SelfAttribute("..team"), artifact="models/base")
+    dataset_version = factory.SubFactory(DatasetVersionFactory, dataset__team=factory.SelfAttribute("...team"))
+    prompt_version = factory.SubFactory(PromptVersionFactory, prompt__team=factory.SelfAttribute("...team"))
+    spec = factory.LazyFunction(lambda: {"method": "lora", "epochs": 1})
+    digest = factory.Sequence(lambda n: f"{n:064x}")
     created_by = factory.SubFactory(UserFactory)
 
 

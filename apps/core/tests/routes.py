@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.accounts.models import Membership, Team, User
 from apps.accounts.services import sign_in_link_create
-from apps.core.artifacts import put_bytes
+from apps.core.artifacts import local_folder, put_bytes
 from apps.core.models import JobStatus
 from apps.core.tests import factories
 from apps.evaluation.services.evaluations import final_evaluation_create
@@ -22,6 +22,8 @@ from apps.experiments.services.datasets import dataset_version_create
 from apps.experiments.services.experiments import experiment_register
 from apps.experiments.services.prompts import prompt_label_set, prompt_version_create
 from apps.providers.engine.messages import Message
+from apps.providers.models import LanguageModel
+from apps.training.models import TrainingRun
 from apps.workspace.quickstart.definition import read_definition
 
 ADMIN = "admin/"
@@ -103,6 +105,10 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}imports/": dataset_import.uid,
             f"{base}prompts/": prompt.uid,
             f"{base}models/": candidate.language_model.uid,
+            **dict.fromkeys(
+                (f"{base}models/<uuid:uid>/{page}" for page in ("alias/", "adapter.zip", "merged.zip", "overlap/")),
+                _registered(run, team).uid,
+            ),
             f"{base}jobs/": evaluation.uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
@@ -123,6 +129,21 @@ def _prompt(team: Team, owner: User) -> Prompt:
     version = prompt_version_create(actor=owner, team=team, name="Plain", spec=spec)
     prompt_label_set(actor=owner, prompt=version.prompt, name="production", version=version)
     return version.prompt
+
+
+def _registered(run: TrainingRun, team: Team) -> LanguageModel:
+    """A trained model with folders to take away."""
+    version = factories.ModelVersionFactory.create(
+        run=factories.TrainingRunFactory.create(
+            team=team, dataset_version=run.dataset_version, created_by=run.created_by
+        )
+    )
+    model: LanguageModel = version.language_model
+    model.state, model.artifact = LanguageModel.State.READY, f"models/{model.uid}"
+    model.save(update_fields=["state", "artifact"])
+    for form in ("adapter", "merged"):
+        (local_folder(model.artifact) / form).mkdir(parents=True)
+    return model
 
 
 def _unlike_any_other(n: int) -> str:

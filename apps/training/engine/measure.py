@@ -290,7 +290,6 @@ def _around(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    started = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m apps.training.engine.measure", description="Measure one run.")
     parser.add_argument("folder", help="directory with spec.json and the row files")
     parser.add_argument("--available-mib", type=float, required=True, help="memory that the run may use")
@@ -305,6 +304,8 @@ def main(arguments: list[str] | None = None) -> int:
     failure: TrainingError | None = None
     try:
         process.set_up_libraries(folder)
+        # A run's phases begin here, too.
+        started = time.monotonic()
         limits = Limits(options.available_mib, options.seconds)
         write_json(folder / RESULT, measure(folder, report, limits=limits, clock=time.monotonic, started=started))
     except TrainingError as error:

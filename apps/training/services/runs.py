@@ -7,14 +7,15 @@ from django.utils.translation import gettext as _
 
 from apps.core import audit, jobs
 from apps.core.access import require
-from apps.core.errors import ApplicationError, Conflict, translated
+from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create, language_model_failed, language_model_planned_again
-from apps.training.engine.errors import TrainingError
-from apps.training.engine.spec import spec_from_dict
-from apps.training.models import TrainingRun
+from apps.training.datacheck import refusal_text, start_refusals
+from apps.training.models import Preflight, TrainingRun
+from apps.training.plan import Planned
+from apps.training.services.plans import plan_check
 
 
 def training_run_create(
@@ -26,15 +27,16 @@ def training_run_create(
     dataset_version: DatasetVersion,
     prompt_version: PromptVersion,
     spec: dict[str, Any],
+    limits: dict[str, Any] | None = None,
+    preflight: Preflight | None = None,
 ) -> TrainingRun:
-    """Plan a run, and with it the model that it will make ready. `spec`: the engine's fields without paths."""
-    require(team, actor, "edit")
-    for part in (base_model, dataset_version, prompt_version):
-        if part.owning_team_id != team.pk:
-            raise ApplicationError(_("Model, dataset and prompt must belong to the team that trains."))
-    if base_model.state != LanguageModel.State.READY:
-        raise Conflict(_("%(model)s is not ready, so it cannot be trained further.") % {"model": base_model.name})
-    _check_spec(spec)
+    """Plan a run, and with it the model that it will make ready. `spec`: the engine's fields without paths.
+
+    `limits` as TrainingRun.limits; `preflight` measured this very plan, or the plan whose time limit became `limits`.
+    """
+    plan = Planned(base_model, dataset_version, prompt_version, spec, limits or {})
+    plan_check(actor=actor, team=team, plan=plan)
+    measured = preflight.result if preflight is not None else {}
     with transaction.atomic():
         run = TrainingRun(
             team=team,
@@ -43,6 +45,10 @@ def training_run_create(
             dataset_version=dataset_version,
             prompt_version=prompt_version,
             spec=spec,
+            limits=limits or {},
+            preflight=preflight,
+            predicted_low=measured.get("seconds_low"),
+            predicted_high=measured.get("seconds_high"),
             created_by=actor,
         )
         run.language_model = language_model_create(
@@ -64,24 +70,21 @@ def run_plan(run: TrainingRun) -> dict[str, Any]:
     """What decides the weights. The lineage of what was trained holds the same under the same names."""
     return {
         "spec": run.spec,
+        **({"limits": run.limits} if run.limits else {}),
         "base_revision": run.base_model.revision,
         "dataset": run.dataset_version.content_hash,
         "prompt": run.prompt_version.content_hash,
     }
 
 
-def _check_spec(spec: dict[str, Any]) -> None:
-    try:
-        spec_from_dict({"base_model": "base", **spec})
-    except TrainingError as error:
-        raise ApplicationError(translated(error), code="training_spec", field="spec") from error
-
-
 def training_run_start(*, actor: Any, run: TrainingRun) -> bool:
-    """Queue a planned run. False when it was queued before."""
+    """Queue a planned run. False when it was queued before. ApplicationError when its rows must not be trained on."""
     require(run, actor, "edit")
     if run.status != JobStatus.PLANNED:
         return False
+    refused = start_refusals(run)
+    if refused:
+        raise ApplicationError(refusal_text(refused[0]), code="training_refused")
     with transaction.atomic():
         audit.record(actor=actor, verb="training_run.started", target=run)
         return jobs.enqueue(run)

@@ -208,7 +208,7 @@ def test_a_cancelled_run_keeps_its_checkpoint_and_has_no_model_until_it_goes_on(
 
 @pytest.mark.slow
 def test_a_failing_engine_says_why_in_its_own_words(installation: Installation) -> None:
-    machine = Machine(installation, max_length=8)
+    machine = Machine(installation, lora={"targets": ["no_such_layer"]})
     assert machine.host() == 0
     seen = machine.look()
     (said,) = [item["text"] for item in machine.events() if item["type"] == "error"]

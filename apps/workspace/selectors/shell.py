@@ -16,12 +16,14 @@ _SECTIONS = (
     ("", lambda: _("Home"), "house"),
     ("experiments/", lambda: _("Experiments"), "flask-conical"),
     ("datasets/", lambda: _("Datasets"), "database"),
+    ("prompts/", lambda: _("Prompts"), "message-square-text"),
     ("models/", lambda: _("Models"), "box"),
+    ("training/", lambda: _("Training"), "graduation-cap"),
     ("jobs/", lambda: _("Jobs"), "list-checks"),
     ("settings/", lambda: _("Settings"), "settings"),
 )
 # A page below one of these belongs to another section's entry.
-_BELONGS_TO = {"training/": "models/", "evaluations/": "experiments/"}
+_BELONGS_TO = {"evaluations/": "experiments/"}
 
 
 def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, Any]:

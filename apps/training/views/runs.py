@@ -1,7 +1,8 @@
-"""A training run, live."""
+"""The list of training runs, and one run, live."""
 
 from typing import Any
 
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,10 +15,43 @@ from apps.core.formats import setting_lines
 from apps.core.job_actions import job_part
 from apps.core.live import topic_of
 from apps.core.pages import render_page
+from apps.core.roles import roles_for
 from apps.training import charts, selectors
 from apps.training.models import TrainingRun
+from apps.training.planning import clone_query
+from apps.training.queueing import queue_text
+from apps.training.runlist import prediction_of, run_rows
+from apps.training.runlist import training_runs as training_run_list
 
+PAGE_SIZE = 50
 PARTS = ("progress", "samples", "charts", "log")
+
+
+@require_safe
+@team_page("view")
+def training_runs(request: HttpRequest, team: Team) -> HttpResponse:
+    """Every run of the team, newest first, with the places of those that wait."""
+    role = role_in(user=request.user, team=team)
+    page = Paginator(training_run_list(user=request.user, team=team), PAGE_SIZE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query["part"] = "rows"
+    context = {
+        "page_obj": page,
+        "rows": run_rows(list(page), role=role),
+        "may_edit": role in roles_for("edit"),
+        "refresh": query.urlencode(),
+        "columns": [
+            {"label": _("Run")},
+            {"label": _("Base model")},
+            {"label": _("Dataset version")},
+            {"label": _("State")},
+            {"label": _("Done"), "numeric": True},
+            {"label": _("Time left"), "numeric": True},
+            {"label": _("Planned")},
+            {"label": _("Actions"), "hidden_label": True},
+        ],
+    }
+    return render_page(request, "training/training_runs.html", context, parts=("rows",))
 
 
 @require_safe
@@ -25,11 +59,16 @@ PARTS = ("progress", "samples", "charts", "log")
 def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """One run; while it works each part is read again on its own."""
     run = selectors.training_run(user=request.user, team=team, uid=uid)
+    role = role_in(user=request.user, team=team)
     part = request.GET.get("part", "") if request.htmx else ""  # type: ignore[attr-defined]
     context: dict[str, Any] = {
         "run": run,
-        "row": job_part(run, role=role_in(user=request.user, team=team)),
-        "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
+        "row": job_part(run, role=role),
+        "may_edit": role in roles_for("edit"),
+        "query": clone_query(run),
+        "prediction": prediction_of(run),
+        "place": queue_text(run),
+        "crumbs": [{"label": _("Training"), "url": reverse("training_runs", args=[team.slug])}],
         "topic_url": f"{reverse('home', args=[team.slug])}events/?topic={topic_of(run)}",
         "log_missing": _("Nothing was logged yet."),
     }
@@ -42,7 +81,7 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         context["charts"] = _charts(run)
     if not part:
         context |= {
-            "spec": setting_lines(run.spec),
+            "spec": setting_lines({**run.spec, **run.limits}),
             "checkpoints": run.checkpoints.all(),
             "checkpoint_columns": _checkpoint_columns(),
         }
