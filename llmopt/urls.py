@@ -15,6 +15,8 @@ team_pages = [
     path("", include("apps.experiments.urls")),
     path("", include("apps.evaluation.urls")),
     path("", include("apps.training.urls")),
+    path("", include("apps.training.model_urls")),
+    path("", include("apps.billing.urls")),
     path("", include("apps.providers.urls")),
     path("", include("apps.accounts.urls.team")),
 ]

@@ -33,16 +33,23 @@ def language_model(*, user: Any, team: Any, uid: Any) -> LanguageModel:
     return fetch_for_user(LanguageModel, user, team=team, uid=uid)
 
 
+def base_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
+    """Ready models that an adapter can be added to, as choices of a form."""
+    ready = language_models(user=user, team=team).filter(state=LanguageModel.State.READY)
+    kinds = (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED)
+    return [(str(model.uid), model.name) for model in ready.filter(kind__in=kinds)]
+
+
 def where_it_runs(model: LanguageModel) -> str:
     """The process that answers for a model, in words."""
     if model.kind == LanguageModel.Kind.BASELINE:
         return _("Computed directly, without a model")
     if model.kind == LanguageModel.Kind.COMMERCIAL:
-        return _("At its provider")
-    backend = str(model.facts.get("backend", ""))
-    if backend:
-        return _("Inference process, %(backend)s") % {"backend": backend}
-    return _("Inference process on this machine")
+        provider = model.facts.get("provider")
+        return _("Sends text to %(provider)s") % {"provider": provider} if provider else _("Sends text to its provider")
+    if model.facts.get("backend") == "transformers":
+        return _("Runs here, with transformers: CTranslate2 cannot serve it")
+    return _("Runs here")
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def model_files(model: LanguageModel) -> ModelFiles:
     """Folders of a model that lie on this machine's disk; none for a baseline, or for artefacts stored elsewhere."""
     found = _folders(model)
     shown = [ModelFolder(_shown(path), str(_HOLDS[name])) for name, path in found.items()]
-    if "adapter" in found and (base := _weights(_base_of(model))):
+    if "adapter" in found and (base := _weights(base_of(model))):
         return ModelFiles(shown, _WITH_ADAPTER % {"base": _shown(base), "adapter": _shown(found["adapter"])})
     whole = _weights(model)
     return ModelFiles(shown, _WHOLE % {"model": _shown(whole)} if whole else "")
@@ -100,7 +107,7 @@ def _weights(model: LanguageModel | None) -> Path | None:
     return folders.get("merged") or folders.get("hf")
 
 
-def _base_of(model: LanguageModel) -> LanguageModel | None:
+def base_of(model: LanguageModel) -> LanguageModel | None:
     """What the model was trained from, by the revision that its training froze."""
     revision = model.facts.get("base_revision")
     return LanguageModel.objects.filter(team=model.team, revision=revision).first() if revision else None

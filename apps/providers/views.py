@@ -1,95 +1,94 @@
-"""Models, to read."""
+"""Adding models: from the written list, from a folder of this machine, from a file that is sent."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.core.paginator import Paginator
+from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
+from apps.accounts.selectors import may
+from apps.core.errors import ApplicationError
+from apps.core.formats import size_text
 from apps.core.pages import render_page
-from apps.providers import selectors
+from apps.providers import entries, selectors
+from apps.providers.forms import FolderForm, UploadForm
 from apps.providers.models import LanguageModel
-
-PAGE_SIZE = 50
-
-
-@require_safe
-@team_page("view")
-def model_list(request: HttpRequest, team: Team) -> HttpResponse:
-    models = selectors.language_models(user=request.user, team=team)
-    page = Paginator(models, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = [{"model": model, "where": selectors.where_it_runs(model)} for model in page]
-    columns = [
-        {"label": _("Name")},
-        {"label": _("Kind")},
-        {"label": _("State")},
-        {"label": _("Runs")},
-        {"label": _("Context"), "unit": _("tokens"), "numeric": True},
-        {"label": _("Added")},
-    ]
-    return render_page(request, "providers/models.html", {"page_obj": page, "rows": rows, "columns": columns})
+from apps.providers.services import fetches
 
 
-@require_safe
-@team_page("view")
-def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
-    found = selectors.language_model(user=request.user, team=team, uid=uid)
-    context = {
-        "model": found,
-        "where": selectors.where_it_runs(found),
-        "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
-        "files": selectors.model_files(found),
-        "groups": _groups(found),
-    }
-    return render_page(request, "providers/model.html", context)
-
-
-@dataclass(frozen=True)
-class Fact:
-    label: str
-    value: str
-
-
-@dataclass(frozen=True)
-class FactGroup:
-    title: str
-    facts: tuple[Fact, ...]
-
-
-def _groups(found: LanguageModel) -> list[FactGroup]:
-    """What produced the model, as it was frozen when the model became ready: one group per topic."""
-    titles = {
-        "lineage": _("Lineage"),
-        "certificate": _("Certificate"),
-        "training": _("Training"),
-        "source": _("Source"),
-    }
-    plain, groups = [], []
-    for key, value in found.facts.items():
-        if isinstance(value, Mapping):
-            facts = tuple(Fact(_words(name), _text(inner)) for name, inner in value.items())
-            groups.append(FactGroup(titles.get(key, _words(key)), facts))
+@require_http_methods(["GET", "HEAD", "POST"])
+@team_page("edit")
+def model_add(request: HttpRequest, team: Team) -> HttpResponse:
+    """A page with both ways; a POST sends an archive, or names a folder."""
+    bases = selectors.base_choices(user=request.user, team=team)
+    if request.method != "POST":
+        return _add_page(request, team, bases)
+    if request.FILES or request.POST.get("way") == "upload":
+        form: UploadForm | FolderForm = UploadForm(request.POST, request.FILES, bases=bases)
+    else:
+        form = FolderForm(request.POST, bases=bases)
+    if form.is_valid():
+        try:
+            fetch = _add(request, team, form.cleaned_data)
+        except ApplicationError as error:
+            if error.status == 403:
+                raise
+            form.add_error(error.field if error.field in form.fields else None, error.message)
         else:
-            plain.append(Fact(_words(key), _text(value)))
-    return [*([FactGroup(_("Facts"), tuple(plain))] if plain else []), *groups]
+            messages.success(request, _("The model is being added. You may leave this page."))
+            return redirect("model", team=team.slug, uid=fetch.language_model.uid)
+    return _add_page(request, team, bases, form)
 
 
-def _words(key: str) -> str:
-    text = key.replace("_", " ")
-    return text[:1].upper() + text[1:]
+def _add(request: HttpRequest, team: Team, given: dict[str, Any]) -> Any:
+    chosen = given.pop("base_model")
+    base: LanguageModel | None = None
+    if chosen:
+        base = selectors.language_model(user=request.user, team=team, uid=chosen)
+    if "file" in given:
+        return fetches.model_upload_add(actor=request.user, team=team, base_model=base, **given)
+    return fetches.model_folder_add(actor=request.user, team=team, base_model=base, **given)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))}: {_text(inner)}" for key, inner in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_text(inner) for inner in value)
-    return "–" if value is None or value == "" else str(value)
+def _add_page(
+    request: HttpRequest, team: Team, bases: list[tuple[str, str]], form: UploadForm | FolderForm | None = None
+) -> HttpResponse:
+    context = {
+        "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
+        "upload": form if isinstance(form, UploadForm) else UploadForm(bases=bases),
+        "folder": form if isinstance(form, FolderForm) else FolderForm(bases=bases, auto_id="folder_%s"),
+        "limit": size_text(entries.upload_limit_bytes()),
+        "folders": settings.MODEL_FOLDERS,
+        "may_name_folders": may(user=request.user, team=team, action="manage"),
+    }
+    return render_page(request, "providers/model_add.html", context, status=200 if form is None else 422)
+
+
+@require_POST
+@team_page("edit")
+def model_download(request: HttpRequest, team: Team) -> HttpResponse:
+    """Download a model of the written list."""
+    return _pressed(request, team, lambda key: fetches.model_download(actor=request.user, team=team, key=key))
+
+
+@require_POST
+@team_page("edit")
+def model_on_disk(request: HttpRequest, team: Team) -> HttpResponse:
+    """Make a model known whose files are here."""
+    return _pressed(request, team, lambda key: fetches.model_on_disk_add(actor=request.user, team=team, key=key))
+
+
+def _pressed(request: HttpRequest, team: Team, press: Any) -> HttpResponse:
+    try:
+        press(request.POST.get("key", ""))
+    except ApplicationError as error:
+        if error.status == 403:
+            raise
+        messages.error(request, error.message)
+    return redirect("models", team=team.slug)

@@ -1,0 +1,171 @@
+"""The list of models: what a team has, and what the written list offers besides, each with its state and its fix."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from apps.core.artifacts import local_folder
+from apps.core.errors import ApplicationError
+from apps.core.formats import size_text
+from apps.core.jobs import AT_WORK
+from apps.core.models import JobStatus
+from apps.providers.engine.catalogue import KNOWN_MODELS, KnownModel, serving_bytes
+from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.selectors import PHASES, where_it_runs
+
+READY, FAILED = LanguageModel.State.READY, LanguageModel.State.FAILED
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What makes an unavailable model available: a link, or a button that posts `key` to `url`."""
+
+    label: str
+    url: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the list. `state` is the name of a badge, `detail` says in words what is the matter."""
+
+    name: str
+    note: str
+    state: str
+    state_label: str
+    detail: str
+    where: str
+    context_length: int
+    memory_bytes: int | None
+    model: LanguageModel | None = None
+    known: KnownModel | None = None
+    fix: Fix | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.model is not None and self.model.state == READY
+
+    @property
+    def selectable(self) -> bool:
+        """A model that is not ready may be chosen only together with what makes it so."""
+        return self.ready or self.fix is not None
+
+
+def known_entries(*, team: Any, models: Iterable[LanguageModel]) -> list[ModelEntry]:
+    """One entry for each model of the written list, whether the team has it or not."""
+    by_name = {model.served_name: model for model in models}
+    entries = []
+    for known in KNOWN_MODELS:
+        found = [by_name[name] for name in (known.served_name, *known.also_served) if name in by_name]
+        found.sort(key=lambda model: model.state != READY)
+        entries.append(model_entry(found[0], known=known, team=team) if found else _absent(known, team))
+    return entries
+
+
+def known_names() -> set[str]:
+    """Served names of the written list's models."""
+    return {name for known in KNOWN_MODELS for name in (known.served_name, *known.also_served)}
+
+
+def model_entry(model: LanguageModel, *, team: Any, known: KnownModel | None = None) -> ModelEntry:
+    """The entry of a model that the team has."""
+    fetch: ModelFetch | None = getattr(model, "fetch", None)
+    state, label, detail, fix = str(model.state), "", "", None
+    if model.state == FAILED:
+        detail = model.error
+        if fetch is not None:
+            label, fix = _failed_fetch(fetch, known, team)
+    elif model.state != READY and fetch is not None and fetch.status in (*AT_WORK, JobStatus.PAUSED):
+        state, detail = str(fetch.status), str(PHASES.get(fetch.phase, ""))
+    return ModelEntry(
+        name=model.name,
+        note=model.note,
+        state=state,
+        state_label=label,
+        detail=detail,
+        where=where_it_runs(model),
+        context_length=model.context_length,
+        memory_bytes=memory_bytes(model),
+        model=model,
+        known=known,
+        fix=fix,
+    )
+
+
+def _failed_fetch(fetch: ModelFetch, known: KnownModel | None, team: Any) -> tuple[str, Fix | None]:
+    if fetch.error_code == "hub_unreachable":
+        return _("Hub not reachable: give a folder"), Fix(_("Add from a folder"), _add_url(team))
+    if known is not None:
+        return "", Fix(_("Download again"), reverse("model_download", args=[team.slug]), known.key)
+    return "", Fix(_("Add again"), _add_url(team))
+
+
+def _absent(known: KnownModel, team: Any) -> ModelEntry:
+    if _on_disk(known):
+        state, label = "skipped", _("On this machine, not added")
+        fix = Fix(_("Add model"), reverse("model_on_disk", args=[team.slug]), known.key)
+    else:
+        size = size_text(known.weights_bytes)
+        state, label = "skipped", _("Not on this machine")
+        fix = Fix(_("Download %(size)s") % {"size": size}, reverse("model_download", args=[team.slug]), known.key)
+    return ModelEntry(
+        name=known.name,
+        note=_("%(repository)s, %(licence)s") % {"repository": known.repository, "licence": known.licence},
+        state=state,
+        state_label=label,
+        detail="",
+        where=_("Runs here"),
+        context_length=known.context_length,
+        memory_bytes=serving_bytes(known.parameters),
+        known=known,
+        fix=fix,
+    )
+
+
+def _on_disk(known: KnownModel) -> bool:
+    try:
+        return any((local_folder(f"models/{name}") / "hf").is_dir() for name in known.also_served)
+    except ApplicationError:
+        return False
+
+
+def _add_url(team: Any) -> str:
+    return reverse("model_add", args=[team.slug])
+
+
+def parameters_of(model: LanguageModel) -> int | None:
+    """How many numbers the model holds, by what is known of it or of its base; None where nobody has counted."""
+    counted = model.facts.get("parameters")
+    if isinstance(counted, int):
+        return counted
+    for known in KNOWN_MODELS:
+        if model.served_name in (known.served_name, *known.also_served):
+            return known.parameters
+    base = str(model.facts.get("base_model") or "")
+    return next((known.parameters for known in KNOWN_MODELS if base and known.name in base), None)
+
+
+def memory_bytes(model: LanguageModel) -> int | None:
+    """Memory that answering takes at least; None for what is no model, or where its size is not known."""
+    if model.kind not in (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED):
+        return None
+    parameters = parameters_of(model)
+    return serving_bytes(parameters) if parameters else None
+
+
+def model_choices(*, user: Any, team: Any) -> list[ModelEntry]:
+    """What a form may offer: every local or trained model, and the rest of the written list with its fix."""
+    kinds = (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED)
+    models = list(LanguageModel.objects.for_user(user).filter(team=team, kind__in=kinds).select_related("fetch"))
+    listed = known_names()
+    own = [model_entry(model, team=team) for model in models if model.served_name not in listed]
+    return [*own, *known_entries(team=team, models=models)]
+
+
+def upload_limit_bytes() -> int:
+    """How large an archive may be that is sent to this installation."""
+    return int(settings.MODEL_UPLOAD_MAX_BYTES)
