@@ -15,6 +15,7 @@ from scripts.recompute_lib.figures import (
     candidate_metric,
     comparison,
 )
+from scripts.recompute_lib.formats import format_of
 from scripts.recompute_lib.ledger import ABSENT, Ledger
 from scripts.recompute_lib.sentences import Evidence, sentence_problems
 from scripts.recompute_lib.units import candidate_units, outputs_all_equal
@@ -46,6 +47,7 @@ class Check:
         self.primary, self.reference = self.experiment["primary_metric"], self.experiment["reference"]
         self.family = [tuple(pair) for pair in self.experiment["family"]]
         self.names = [candidate["name"] for candidate in report["candidates"]]
+        self.format = format_of(report)
         self.draws = Draws.from_seed(
             seed=report["bootstrap"]["seed"],
             resamples=report["bootstrap"]["resamples"],
@@ -69,15 +71,15 @@ class Check:
         name, check = f"{candidate['name']}", self.ledger.check
         if candidate.get("state", "done") != "done":
             return
-        units = candidate_units(self.report["examples"], candidate["outputs"])
+        units = candidate_units(self.report["examples"], candidate["outputs"], self.format)
         constant = outputs_all_equal(candidate["outputs"])
         self.contenders[candidate["name"]] = Contender(name, units, candidate["cost_assumed"], constant)
         self.outputs(candidate, "valid", units.valid)
         if any("exact" in output for output in candidate["outputs"]):
             self.outputs(candidate, "exact", units.exact)
         for metric in candidate["metrics"]:
-            if metric in shape.METRICS:
-                figure = candidate_metric(units, metric, self.draws)
+            if metric in self.format.metrics:
+                figure = candidate_metric(units, metric, self.draws, self.format)
                 reported = {"dropped": figure["dropped"]} | candidate["metrics"][metric]
                 self.ledger.check_keys(f"{name} {metric}", reported, figure)
             else:
@@ -121,12 +123,12 @@ class Check:
     def comparison(self, row: Json) -> None:
         key = (row["metric"], row["candidate"], row["reference"])
         where = f"{key[1]} - {key[2]} {key[0]}"
-        if not {key[1], key[2]} <= self.contenders.keys() or key[0] not in shape.METRICS:
+        if not {key[1], key[2]} <= self.contenders.keys() or key[0] not in self.format.metrics:
             for empty in ("difference", "low", "high", "p", "p_adjusted"):
                 self.ledger.check(f"{where}.{empty}", row[empty], None)
             return
         first, second = self.contenders[key[1]].units, self.contenders[key[2]].units
-        figure = comparison(first, second, key[0], self.draws)
+        figure = comparison(first, second, key[0], self.draws, self.format)
         self.settle_sampled(where, row, figure)
         self.comparisons[key] = figure
         self.ledger.check_keys(where, {k: figure[k] for k in ("n", "dropped")} | dict(row), figure)

@@ -1,6 +1,7 @@
 """Metrics, costs, latencies and paired differences of a report, from its units and the draws of its seed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.recompute_lib import formulas
+from scripts.recompute_lib.formats import Corpus, Format
 from scripts.recompute_lib.units import Units
 
 Figures = dict[str, Any]
@@ -21,21 +23,17 @@ class Draws:
 
     occurrences: np.ndarray
     alpha: float
+    seed: int
 
     @classmethod
     def from_seed(cls, *, seed: int, resamples: int, n: int, alpha: float) -> "Draws":
         drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, n, size=(resamples, n))
         flat = drawn + np.arange(resamples)[:, None] * n
-        return cls(np.bincount(flat.ravel(), minlength=resamples * n).reshape(resamples, n), alpha)
+        return cls(np.bincount(flat.ravel(), minlength=resamples * n).reshape(resamples, n), alpha, seed)
 
     def sums(self, per_unit: np.ndarray) -> np.ndarray:
         """[resamples, columns] sums of whole numbers per unit."""
         return self.occurrences @ per_unit
-
-
-def f1_parts(counts: np.ndarray) -> np.ndarray:
-    """[n, 2] numerator 2·TP and denominator predicted + expected; F1 is their ratio of sums."""
-    return np.stack([2 * counts[:, 0], counts[:, 1] + counts[:, 2]], axis=1)
 
 
 def cost_parts(priced: np.ndarray) -> np.ndarray:
@@ -43,21 +41,16 @@ def cost_parts(priced: np.ndarray) -> np.ndarray:
     return np.stack([1000 * priced[:, 0], priced[:, 1]], axis=1)
 
 
-def _total(parts: np.ndarray, empty: float) -> Fraction:
-    top, bottom = (int(value) for value in parts.sum(axis=0))
-    return Fraction(top, bottom) if bottom else Fraction(empty)
-
-
 def _drawn(parts: np.ndarray, kept: np.ndarray, draws: Draws) -> np.ndarray:
     """[resamples with a figure, 2] sums over each: a resample of which no unit is kept says nothing and is left out."""
     return draws.sums(parts * kept[:, None])[draws.sums(kept.astype(np.int64)) > 0]
 
 
-def ratio_figure(parts: np.ndarray, kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
+def corpus_figure(counts: np.ndarray, kept: np.ndarray, draws: Draws, corpus: Corpus) -> Figures:
     """A corpus figure with its percentile interval; units not kept hold their place and add nothing."""
-    sums = _drawn(parts, kept, draws)
-    low, high = formulas.percentile_interval(formulas.ratio(sums[:, 0], sums[:, 1], empty=empty), draws.alpha)
-    return {"value": float(_total(parts * kept[:, None], empty)), "low": low, "high": high, "n": int(kept.sum())}
+    low, high = formulas.percentile_interval(corpus.drawn(_drawn(counts, kept, draws)), draws.alpha)
+    value = float(corpus.of((counts * kept[:, None]).sum(axis=0)))
+    return {"value": value, "low": low, "high": high, "n": int(kept.sum())}
 
 
 def interval(limits: tuple[float | None, float | None]) -> Figures:
@@ -65,34 +58,46 @@ def interval(limits: tuple[float | None, float | None]) -> Figures:
 
 
 def mean_figure(units: Units, metric: str, kept: np.ndarray, alpha: float, repeats: int) -> Figures:
-    """A share of hits: Wilson with one repeat, else the t interval of unit means."""
+    """A share of hits: Wilson with one repeat. A mean, or hits of several repeats: the t interval of unit means."""
     n = int(kept.sum())
-    hits = int(units.hits[metric][kept].sum())
-    if repeats == 1:
+    if repeats == 1 and is_binary(units, metric):
+        hits = int(units.hits[metric][kept].sum())
         return {"value": hits / n, "n": n} | interval(formulas.wilson(hits, n, alpha))
     values = units.values(metric, kept)
     return {"value": float(values.mean()), "n": n} | interval(formulas.t_interval(values, alpha))
 
 
-def metric_figure(units: Units, metric: str, kept: np.ndarray, draws: Draws, repeats: int) -> Figures:
+def is_binary(units: Units, metric: str) -> bool:
+    return units.hits[metric].dtype == np.int64
+
+
+def metric_figure(units: Units, metric: str, kept: np.ndarray, draws: Draws, known: Format, repeats: int) -> Figures:
     if not kept.any():
         return {"value": None, "low": None, "high": None, "n": 0}
-    if metric == "field_f1":
-        return ratio_figure(f1_parts(units.counts), kept, draws, empty=1)
+    if metric in known.corpora:
+        return corpus_figure(units.counts[metric], kept, draws, known.corpora[metric])
     return mean_figure(units, metric, kept, draws.alpha, repeats)
 
 
-def candidate_metric(units: Units, metric: str, draws: Draws) -> Figures:
+def candidate_metric(units: Units, metric: str, draws: Draws, known: Format) -> Figures:
     """value, low, high, n, dropped; above 2 % dropped also the worst and the best case."""
     kept = ~units.failed
     repeats = units.most_repeats
-    figure = metric_figure(units, metric, kept, draws, repeats) | {"dropped": int(units.failed.sum())}
+    figure = metric_figure(units, metric, kept, draws, known, repeats) | {"dropped": int(units.failed.sum())}
     if figure["dropped"] > DROPPED_SHARE_TO_SHOW * len(kept):
         everyone = np.ones_like(kept)
         for name, twin in (("worst_case", units.worst), ("best_case", units.best)):
             assert twin is not None
-            figure[name] = metric_figure(twin, metric, everyone, draws, repeats)
+            figure[name] = metric_figure(twin, metric, everyone, draws, known, repeats)
     return figure
+
+
+def _cost(sums: Sequence[int]) -> Fraction:
+    return Fraction(sums[0], sums[1])
+
+
+# Cost per thousand as one more figure of sums; undefined in a resample without a priced output.
+COST = Corpus(2, lambda sums: formulas.ratio(sums[:, 0], sums[:, 1], empty=math.nan), _cost)
 
 
 def candidate_cost(units: Units, draws: Draws) -> Figures:
@@ -100,7 +105,7 @@ def candidate_cost(units: Units, draws: Draws) -> Figures:
     priced = parts[:, 1] > 0
     if not priced.any():
         return {"value": None, "low": None, "high": None, "n": 0}
-    return ratio_figure(parts, priced, draws, empty=math.nan)
+    return corpus_figure(parts, priced, draws, COST)
 
 
 def candidate_latency(units: Units, alpha: float) -> Figures:
@@ -115,20 +120,24 @@ def candidate_latency(units: Units, alpha: float) -> Figures:
     return figure
 
 
-def ratio_difference(parts: tuple[np.ndarray, np.ndarray], kept: np.ndarray, draws: Draws, *, empty: float) -> Figures:
-    """Paired difference of two ratios of sums over the same units in the same resamples."""
-    both = [part * kept[:, None] for part in parts]
-    sums = [_drawn(part, kept, draws) for part in parts]
-    drawn = [formulas.ratio(s[:, 0], s[:, 1], empty=empty) for s in sums]
-    observed = (_total(both[0], empty), _total(both[1], empty))
-    low, high = formulas.percentile_interval(drawn[0] - drawn[1], draws.alpha)
-    p = formulas.bootstrap_p((sums[0][:, 0], sums[1][:, 0]), (sums[0][:, 1], sums[1][:, 1]), observed, empty=empty)
-    return {"difference": float(observed[0] - observed[1]), "low": low, "high": high, "p": p, "n": int(kept.sum())}
+def corpus_difference(counts: tuple[np.ndarray, np.ndarray], kept: np.ndarray, draws: Draws, corpus: Corpus) -> Figures:
+    """Paired difference of two corpus figures over the same units in the same resamples."""
+    sums = [_drawn(side, kept, draws) for side in counts]
+    first, second = (corpus.of((side * kept[:, None]).sum(axis=0)) for side in counts)
+    drawn = corpus.drawn(sums[0]) - corpus.drawn(sums[1])
+    low, high = formulas.percentile_interval(drawn, draws.alpha)
+    p = formulas.bootstrap_p(drawn, lambda row: corpus.of(sums[0][row]) - corpus.of(sums[1][row]), first - second)
+    return {"difference": float(first - second), "low": low, "high": high, "p": p, "n": int(kept.sum())}
 
 
-def mean_difference(first: Units, second: Units, metric: str, kept: np.ndarray, alpha: float) -> Figures:
+def mean_difference(first: Units, second: Units, metric: str, kept: np.ndarray, draws: Draws) -> Figures:
     """Binary with one repeat: exact McNemar, Tango. Otherwise t interval and sign flips of the unit means."""
-    n = int(kept.sum())
+    n, alpha = int(kept.sum()), draws.alpha
+    if not is_binary(first, metric):
+        values = first.values(metric, kept) - second.values(metric, kept)
+        p = formulas.sign_flip_drawn(values, seed=draws.seed, resamples=len(draws.occurrences))
+        flips: Figures = {"difference": float(values.mean()), "p": p, "n": n}
+        return flips | interval(formulas.t_interval(values, alpha))
     hits, others = first.hits[metric][kept], second.hits[metric][kept]
     if first.most_repeats == second.most_repeats == 1:
         b, c = int(((hits == 1) & (others == 0)).sum()), int(((hits == 0) & (others == 1)).sum())
@@ -143,25 +152,27 @@ def mean_difference(first: Units, second: Units, metric: str, kept: np.ndarray, 
     return flipped | {"test": ENUMERATED} | interval(formulas.t_interval(values, alpha))
 
 
-def difference_figure(first: Units, second: Units, metric: str, kept: np.ndarray, draws: Draws) -> Figures:
+def difference_figure(
+    first: Units, second: Units, metric: str, kept: np.ndarray, draws: Draws, known: Format
+) -> Figures:
     if not kept.any():
         return {"difference": None, "low": None, "high": None, "p": None, "n": 0}
-    if metric == "field_f1":
-        return ratio_difference((f1_parts(first.counts), f1_parts(second.counts)), kept, draws, empty=1)
-    return mean_difference(first, second, metric, kept, draws.alpha)
+    if metric in known.corpora:
+        return corpus_difference((first.counts[metric], second.counts[metric]), kept, draws, known.corpora[metric])
+    return mean_difference(first, second, metric, kept, draws)
 
 
-def comparison(first: Units, second: Units, metric: str, draws: Draws) -> Figures:
+def comparison(first: Units, second: Units, metric: str, draws: Draws, known: Format) -> Figures:
     """Candidate - reference over the units that failed in neither; above 2 % dropped also the two extreme cases."""
     kept = ~(first.failed | second.failed)
-    figure = difference_figure(first, second, metric, kept, draws) | {"dropped": int((~kept).sum())}
+    figure = difference_figure(first, second, metric, kept, draws, known) | {"dropped": int((~kept).sum())}
     if figure["dropped"] > DROPPED_SHARE_TO_SHOW * len(kept):
         everyone = np.ones_like(kept)
         twins = (("worst_case", first.worst, second.best), ("best_case", first.best, second.worst))
         for name, one, other in twins:
             assert one is not None
             assert other is not None
-            figure[name] = difference_figure(one, other, metric, everyone, draws)
+            figure[name] = difference_figure(one, other, metric, everyone, draws, known)
     return figure
 
 
@@ -173,4 +184,4 @@ def cost_difference(first: Units, second: Units, draws: Draws, factors: tuple[in
     both = (parts[0][:, 1] > 0) & (parts[1][:, 1] > 0)
     if not both.any():
         return {"difference": None, "low": None, "high": None, "p": None, "n": 0}
-    return ratio_difference((parts[0], parts[1]), both, draws, empty=math.nan)
+    return corpus_difference((parts[0], parts[1]), both, draws, COST)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 from scipy import optimize, stats
@@ -90,32 +91,37 @@ def percentile_interval(values: np.ndarray, alpha: float) -> Interval:
     return float(low), float(high)
 
 
-def bootstrap_p(
-    top: tuple[np.ndarray, np.ndarray],
-    bottom: tuple[np.ndarray, np.ndarray],
-    observed: tuple[Fraction, Fraction],
-    *,
-    empty: float,
-) -> float:
-    """(1 + #{|d* - d| >= |d|}) / (B + 1) for d = first ratio - second ratio of whole numbers, over B resamples.
+def bootstrap_p(drawn: np.ndarray, exact_of: Callable[[int], Fraction], observed: Fraction) -> float:
+    """(1 + #{|d* - d| >= |d|}) / (B + 1) of the differences drawn, NaN where one is undefined.
 
-    A tie in real numbers is a tie here: where doubles cannot tell, the two sides are compared as fractions.
-    B counts the resamples in which both ratios are defined.
+    A tie in real numbers is a tie here: where doubles cannot tell, `exact_of` (row) is compared as a fraction.
+    B counts the resamples in which the difference is defined.
     """
-    exact = observed[0] - observed[1]
-    size = abs(exact)
-    drawn = ratio(top[0], bottom[0], empty=empty) - ratio(top[1], bottom[1], empty=empty)
+    size = abs(observed)
     defined = ~np.isnan(drawn)
-    distance = np.where(defined, np.abs(drawn - float(exact)), -1.0)
+    distance = np.where(defined, np.abs(drawn - float(observed)), -1.0)
     scale = max(float(np.nanmax(np.abs(drawn))), float(size), 1.0)
     close = defined & (np.abs(distance - float(size)) <= 1e-9 * scale)
     reached = int(np.sum(distance[defined & ~close] >= float(size)))
-    for row in np.flatnonzero(close):
-        parts = [
-            Fraction(int(t[row]), int(b[row])) if b[row] else Fraction(empty) for t, b in zip(top, bottom, strict=True)
-        ]
-        reached += abs(parts[0] - parts[1] - exact) >= size
+    reached += sum(abs(exact_of(int(row)) - observed) >= size for row in np.flatnonzero(close))
     return (1 + reached) / (int(defined.sum()) + 1)
+
+
+def sign_flip_drawn(values: np.ndarray, *, seed: int, resamples: int) -> float:
+    """Fisher 1935: up to 16 units by every pattern of signs, else by the patterns that the report's scheme draws.
+
+    Sums that are equal in real numbers are taken for equal: they differ by less than 1e-9 of the observed one.
+    """
+    n, observed = len(values), abs(float(values.sum()))
+    bound = observed - 1e-9 * max(1.0, observed)
+    if n <= 16:
+        patterns = np.array(list(product((1.0, -1.0), repeat=n)))
+        return float((np.abs(patterns @ values) >= bound).mean())
+    generator, reached = np.random.Generator(np.random.PCG64(seed)), 0
+    for start in range(0, resamples, 1_000):
+        signs = generator.integers(0, 2, size=(min(1_000, resamples - start), n)) * 2.0 - 1.0
+        reached += int((np.abs(signs @ values) >= bound).sum())
+    return (1 + reached) / (resamples + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from scripts.recompute_lib.formats import format_of
+
 Json = Mapping[str, Any]
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -45,7 +47,6 @@ OUTPUT_KEYS = ("example", "repeat", "text", "valid", "error")
 COMPARISON_KEYS = ("metric", "candidate", "reference", "difference", "low", "high", "p", "p_adjusted", "test")
 TRAINING_KEYS = ("examples", "epochs", "tokens_per_second", "seconds")
 CANDIDATE_KINDS = ("baseline", "prompted", "tuned", "commercial")
-METRICS = ("field_f1", "exact_match", "valid_rate")
 LEAST_RESAMPLES = 9999
 
 
@@ -93,22 +94,29 @@ def candidate_outline(where: str, candidate: Json) -> list[str]:
 def content_problems(report: Json) -> list[str]:
     """What contradicts the contract although every key is there."""
     problems = [] if report["schema"] == "llmopt.report/1" else [f"schema: is {report['schema']!r}"]
-    problems += setup_problems(report)
+    try:
+        known = format_of(report).metrics
+    except (ValueError, KeyError, TypeError) as error:
+        return [*problems, f"experiment.answer: {error}"]
+    # The metrics that the experiment names; a report without a list of them carries all of its format.
+    named = tuple(report["experiment"].get("metrics", known))
+    problems += [f"experiment.metrics: {name!r} is unknown" for name in named if name not in known]
+    problems += setup_problems(report, named)
     problems += repeated([candidate["name"] for candidate in report["candidates"]], "candidates: name")
     problems += repeated([example["id"] for example in report["examples"]], "examples: id")
     for candidate in report["candidates"]:
-        problems += candidate_problems(candidate, [example["id"] for example in report["examples"]])
-    return problems + comparison_problems(report)
+        problems += candidate_problems(candidate, [example["id"] for example in report["examples"]], named)
+    return problems + comparison_problems(report, named)
 
 
-def setup_problems(report: Json) -> list[str]:
+def setup_problems(report: Json, metrics: Sequence[str]) -> list[str]:
     problems: list[str] = []
     experiment, bootstrap, n = report["experiment"], report["bootstrap"], len(report["examples"])
     names = {candidate["name"] for candidate in report["candidates"]}
     named = {experiment["reference"], *(name for pair in experiment["family"] for name in pair)}
     problems += [f"experiment: {name!r} is no candidate" for name in sorted(named - names)]
     problems += repeated([tuple(pair) for pair in experiment["family"]], "experiment.family: pair")
-    if experiment["primary_metric"] not in METRICS:
+    if experiment["primary_metric"] not in metrics:
         problems.append(f"experiment.primary_metric: {experiment['primary_metric']!r} is unknown")
     if report["dataset"]["n"]["test"] != n:
         problems.append(f"dataset.n.test: is {report['dataset']['n']['test']}, there are {n} examples")
@@ -123,7 +131,7 @@ def setup_problems(report: Json) -> list[str]:
     return problems
 
 
-def candidate_problems(candidate: Json, ids: Sequence[str]) -> list[str]:
+def candidate_problems(candidate: Json, ids: Sequence[str], metrics: Sequence[str]) -> list[str]:
     where = f"candidate {candidate['name']!r}"
     problems: list[str] = []
     if candidate["kind"] not in CANDIDATE_KINDS:
@@ -134,7 +142,7 @@ def candidate_problems(candidate: Json, ids: Sequence[str]) -> list[str]:
     if candidate.get("state", "done") != "done":
         problems.append(f"{where}: has not ended ({candidate['state']}), so the report has no figures for it")
         return problems
-    problems += [f"{where}: metric {name} is missing" for name in METRICS if name not in candidate["metrics"]]
+    problems += [f"{where}: metric {name} is missing" for name in metrics if name not in candidate["metrics"]]
     found = Counter((output["example"], output["repeat"]) for output in candidate["outputs"])
     wanted = set(product(ids, sorted({repeat for _, repeat in found} | {0})))
     for key, count in found.items():
@@ -144,7 +152,7 @@ def candidate_problems(candidate: Json, ids: Sequence[str]) -> list[str]:
     return problems
 
 
-def comparison_problems(report: Json) -> list[str]:
+def comparison_problems(report: Json, metrics: Sequence[str]) -> list[str]:
     primary = report["experiment"]["primary_metric"]
     family = {tuple(pair) for pair in report["experiment"]["family"]}
     names = {candidate["name"] for candidate in report["candidates"]}
@@ -153,7 +161,7 @@ def comparison_problems(report: Json) -> list[str]:
     for pair in sorted(family - {key[1:] for key in keys if key[0] == primary}):
         problems.append(f"comparisons: the pair {pair} of the family is missing for {primary}")
     for key, row in zip(keys, report["comparisons"], strict=True):
-        if key[0] not in METRICS or not {key[1], key[2]} <= names:
+        if key[0] not in metrics or not {key[1], key[2]} <= names:
             problems.append(f"comparison {key}: names an unknown metric or candidate")
         decided = key[0] == primary and key[1:] in family
         if decided and row.get("exploratory", False) is not False:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.recompute_lib.answers import pair_counts, read_answer, try_answer
+from scripts.recompute_lib.formats import Format, Marks
 
 Json = Mapping[str, Any]
 
@@ -15,13 +15,14 @@ Json = Mapping[str, Any]
 class Units:
     """One row per example, in the order of the report. `failed` marks a unit with any infrastructure failure.
 
-    counts: [n, 3] pairs in common, predicted, expected, pooled over repeats. marks: for exact_match and valid_rate
-    the hits and the repeats they are out of. priced: [n, 2] cost in nano-dollars and outputs with a price.
+    counts: for each corpus metric its [n, width] whole numbers, pooled over repeats. hits: for every other metric the
+    sum of its marks, whole numbers for a yes-or-no one, out of `repeats`. priced: [n, 2] cost in nano-dollars and
+    outputs with a price.
     The `worst` and `best` twins hold what the figures would be had every dropped unit been all wrong or all right.
     """
 
     failed: np.ndarray
-    counts: np.ndarray
+    counts: dict[str, np.ndarray]
     hits: dict[str, np.ndarray]
     repeats: np.ndarray
     priced: np.ndarray
@@ -36,56 +37,59 @@ class Units:
         return int(self.repeats.max()) if len(self.repeats) else 0
 
     def values(self, metric: str, units: np.ndarray) -> np.ndarray:
-        """Means of a yes-or-no metric over the repeats of each of the chosen units."""
+        """Means of a metric's marks over the repeats of each of the chosen units."""
         return self.hits[metric][units] / self.repeats[units]
 
 
-def empty_units(n: int) -> Units:
+def empty_units(n: int, known: Format) -> Units:
+    binary = {name: np.zeros(n, dtype=np.int64) for name in known.binary}
     return Units(
         failed=np.zeros(n, dtype=bool),
-        counts=np.zeros((n, 3), dtype=np.int64),
-        hits={"exact_match": np.zeros(n, dtype=np.int64), "valid_rate": np.zeros(n, dtype=np.int64)},
+        counts={name: np.zeros((n, corpus.width), dtype=np.int64) for name, corpus in known.corpora.items()},
+        hits=binary | {name: np.zeros(n) for name in known.means},
         repeats=np.zeros(n, dtype=np.int64),
         priced=np.zeros((n, 2), dtype=np.int64),
         latencies=[[] for _ in range(n)],
     )
 
 
-def candidate_units(examples: Sequence[Json], outputs: Sequence[Json]) -> Units:
+def candidate_units(examples: Sequence[Json], outputs: Sequence[Json], known: Format) -> Units:
     """Raises ValueError (invalid expected answer, example without output) or KeyError (output of no example)."""
     places = {example["id"]: place for place, example in enumerate(examples)}
-    gold = [read_answer(example["expected"]) for example in examples]
-    real, worst, best = (empty_units(len(examples)) for _ in range(3))
+    # What an output would count that is all wrong, and one that is all right.
+    extremes = [
+        (known.mark(example["expected"], None), known.mark(example["expected"], example["expected"]))
+        for example in examples
+    ]
+    real, worst, best = (empty_units(len(examples), known) for _ in range(3))
     for output in outputs:
         if output["error"] is not None:
             real.failed[places[output["example"]]] = True
     for output in outputs:
         place = places[output["example"]]
-        size = len(gold[place])
-        answer = try_answer(output["text"])
-        right = answer == gold[place]
         lost = output["error"] is not None
-        counts = (0, 0, size) if lost else pair_counts(gold[place], answer)
-        _count(real, place, counts, exact=not lost and right, valid=not lost and answer is not None)
-        for units, share in ((worst, 0), (best, size)):
-            if real.failed[place]:
-                _count(units, place, (share, share, size), exact=units is best, valid=units is best)
-            else:
-                _count(units, place, counts, exact=right, valid=answer is not None)
-        real.valid.append(None if lost else answer is not None)
-        real.exact.append(None if lost else right)
-        if not lost:
+        marks = known.mark(examples[place]["expected"], output["text"])
+        for units, extreme in ((worst, extremes[place][0]), (best, extremes[place][1])):
+            _count(units, place, extreme if real.failed[place] else marks)
+        if lost:
+            real.repeats[place] += 1
+        else:
+            _count(real, place, marks)
             _measure(real, place, output)
+        real.valid.append(None if lost else marks.valid)
+        real.exact.append(None if lost else marks.exact)
     if not real.repeats.all():
         raise ValueError("an example has no output")
     real.worst, real.best = worst, best
     return real
 
 
-def _count(units: Units, place: int, counts: tuple[int, int, int], *, exact: bool, valid: bool) -> None:
-    units.counts[place] += counts
-    units.hits["exact_match"][place] += exact
-    units.hits["valid_rate"][place] += valid
+def _count(units: Units, place: int, marks: Marks) -> None:
+    for name, value in marks.by_metric.items():
+        if name in units.counts:
+            units.counts[name][place] += value
+        else:
+            units.hits[name][place] += float(value) if units.hits[name].dtype == np.float64 else value
     units.repeats[place] += 1
 
 

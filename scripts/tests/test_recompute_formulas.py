@@ -152,7 +152,7 @@ def test_the_conclusion_follows_the_interval(low: float, high: float, kind: str)
 
 def test_a_tie_of_the_bootstrap_counts_even_where_doubles_miss_it() -> None:
     # 1/3 - 1/2 = -1/6; of the resamples 1/3 - 2/3 and 2/3 - 2/3 lie exactly 1/6 away, 0.4 - 0.5 does not.
-    top = (np.array([1, 2, 2]), np.array([2, 2, 1]))
-    bottom = (np.array([3, 3, 5]), np.array([3, 3, 2]))
-    p = formulas.bootstrap_p(top, bottom, (Fraction(1, 3), Fraction(1, 2)), empty=1)
+    exact = [Fraction(1, 3) - Fraction(2, 3), Fraction(2, 3) - Fraction(2, 3), Fraction(2, 5) - Fraction(1, 2)]
+    drawn = np.array([1 / 3 - 2 / 3, 2 / 3 - 2 / 3, 2 / 5 - 1 / 2])
+    p = formulas.bootstrap_p(drawn, exact.__getitem__, Fraction(1, 3) - Fraction(1, 2))
     assert p == (1 + 2) / (3 + 1)

@@ -9,6 +9,7 @@ import pytest
 from scripts.recompute_lib import sentences
 from scripts.recompute_lib.checks import check_report
 from scripts.recompute_lib.decision import Contender, qualifying
+from scripts.recompute_lib.formats import JSON
 from scripts.recompute_lib.units import candidate_units, outputs_all_equal
 
 
@@ -169,7 +170,8 @@ def test_a_quotation_may_be_read_from_either_side_and_in_any_rounding() -> None:
 
 def contender(name: str, *, constant: bool = False) -> Contender:
     outputs = [{"example": "1", "repeat": 0, "text": "{}", "error": None}]
-    return Contender(name, candidate_units([{"id": "1", "expected": "{}"}], outputs), assumed=False, constant=constant)
+    units = candidate_units([{"id": "1", "expected": "{}"}], outputs, JSON)
+    return Contender(name, units, assumed=False, constant=constant)
 
 
 def test_whoever_a_constant_answer_is_claimed_to_beat_does_not_qualify() -> None:

@@ -243,6 +243,7 @@ def test_an_expected_answer_that_is_no_number_is_the_datasets_fault() -> None:
         ("\u96e8\u304c\u964d\u308b AI", ["\u96e8", "\u304c", "\u964d", "\u308b", "ai"]),
         ("\u0e01\u0e34\u0e19", ["\u0e01\u0e34", "\u0e19"]),
         ("\u0939\u093f\u0928\u094d\u0926\u0940", ["\u0939\u093f\u0928\u094d\u0926\u0940"]),
+        ("\u0e01 \u0e34\u0e34", ["\u0e01", "\u0e34\u0e34"]),
         ("\u2026 \U0001f44d $ \u20ac", []),
     ],
 )

@@ -27,19 +27,17 @@ def unicode_words(text: str) -> list[str]:
     """
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     words: list[str] = []
-    open_word = False
+    open_ = ""  # what the last word can take on: "word" everything but a letter of its own, "letter" marks alone
     for char in folded:
         kind = unicodedata.category(char)[0]
+        alone = kind != "M" and _is_spaceless(char)
         if kind not in "LMN":
-            open_word = False
-        elif kind != "M" and _is_spaceless(char):
-            words.append(char)
-            open_word = False
-        elif open_word or (kind == "M" and words and _is_spaceless(words[-1][0])):
+            open_ = ""
+        elif (open_ and kind == "M") or (open_ == "word" and not alone):
             words[-1] += char
         else:
             words.append(char)
-            open_word = True
+            open_ = "letter" if alone else "word"
     return words
 
 
