@@ -1,19 +1,42 @@
 """Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from django.core.files.storage import FileSystemStorage, storages
 from django.utils.translation import gettext as _
 
 from apps.core.artifacts import get_bytes
 from apps.core.errors import NotAllowed
+from apps.experiments.engine.earlier_file import write_earlier
 from apps.experiments.engine.near_duplicates import group_keys
+from apps.experiments.engine.row_reader import RowReader
 from apps.experiments.engine.rows import Example, content_hash, from_parquet
+from apps.experiments.engine.search_file import (
+    LARGE_ROWS,
+    MOST_FOUND,
+    line_of,
+    needle_of,
+    search_lines,
+    search_path,
+)
+from apps.experiments.engine.splits import Split
 from apps.experiments.engine.text import normalise_input
 from apps.experiments.models import Dataset, DatasetVersion
 
-VISIBLE_SPLITS = ("train", "validation")
+VISIBLE_SPLITS: tuple[Split, ...] = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of a page of matches; `total` counts matches, and is the least there are where `more` is true."""
+
+    rows: list[Example]
+    total: int
+    more: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -25,7 +48,53 @@ def _load(artifact: str, expected_hash: str) -> tuple[Example, ...]:
 
 
 def _all(version: DatasetVersion) -> tuple[Example, ...]:
+    """Every row. A large version is read and checked anew, since a process should not keep it."""
+    if is_large(version):
+        return tuple(_checked_reader(version).examples())
     return _load(version.artifact, version.content_hash)
+
+
+def is_large(version: DatasetVersion) -> bool:
+    """Whether rows are read from the file by need, not kept in memory."""
+    return version.row_count >= LARGE_ROWS
+
+
+def local_path(version: DatasetVersion) -> Path | None:
+    """The rows file on this machine's disk; None where artifacts lie elsewhere."""
+    storage = storages["artifacts"]
+    return Path(storage.path(version.artifact)) if isinstance(storage, FileSystemStorage) else None
+
+
+def open_file(version: DatasetVersion) -> Any:
+    """The rows file as a `pyarrow.parquet.ParquetFile`, to be used in a `with` statement."""
+    import pyarrow.parquet as pq
+
+    path = local_path(version)
+    return pq.ParquetFile(path if path is not None else storages["artifacts"].open(version.artifact, "rb"))
+
+
+@lru_cache(maxsize=16)
+def _reader(uid: Any, artifact: str) -> RowReader:
+    """A version never changes, so what a reader knows of it holds for ever."""
+    version = DatasetVersion(uid=uid, artifact=artifact)
+    return RowReader(lambda: open_file(version))
+
+
+def reader(version: DatasetVersion) -> RowReader:
+    """Reads rows by need, test rows among them: for this app's services alone."""
+    return _reader(version.uid, version.artifact)
+
+
+@lru_cache(maxsize=64)
+def _is_what_was_recorded(uid: Any, artifact: str, expected_hash: str) -> bool:
+    return _reader(uid, artifact).content_hash() == expected_hash
+
+
+def _checked_reader(version: DatasetVersion) -> RowReader:
+    """A reader of rows that are what the version recorded. The first use in a process reads the whole file once."""
+    if not _is_what_was_recorded(version.uid, version.artifact, version.content_hash):
+        raise ValueError(f"{version.artifact} does not hold what its dataset version recorded")
+    return reader(version)
 
 
 def rows_of_every_version(dataset: Dataset) -> list[Example]:
@@ -37,30 +106,102 @@ def rows_of_every_version(dataset: Dataset) -> list[Example]:
     return list(found.values())
 
 
+def earlier_file(dataset: Dataset, path: Path) -> Path | None:
+    """Write each input of any version once to `path`, for the intake engine; None for a dataset without versions.
+
+    The file names the versions in it, so that what was staged against it is not accepted after another came.
+    """
+    versions = list(dataset.versions.order_by("number"))
+    if not versions:
+        return None
+    hashes = [version.content_hash for version in versions]
+    write_earlier(path, [lambda version=version: open_file(version) for version in versions], hashes=hashes)  # type: ignore[misc]  # bound now
+    return path
+
+
 def train_rows(version: DatasetVersion) -> tuple[Example, ...]:
-    return tuple(row for row in _all(version) if row.split == "train")
+    return _of_split(version, "train")
 
 
 def validation_rows(version: DatasetVersion) -> tuple[Example, ...]:
-    return tuple(row for row in _all(version) if row.split == "validation")
+    return _of_split(version, "validation")
+
+
+def _of_split(version: DatasetVersion, split: Split) -> tuple[Example, ...]:
+    if is_large(version):
+        return tuple(_checked_reader(version).examples(split=split))
+    return tuple(row for row in _all(version) if row.split == split)
+
+
+def _visible(split: str) -> Split:
+    if split not in VISIBLE_SPLITS:
+        raise NotAllowed(_("Test rows are shown only with the results of a final test."))
+    return split
 
 
 def page(version: DatasetVersion, *, split: str, offset: int, limit: int) -> tuple[list[Example], int]:
     """Rows `offset` to `offset + limit` of a visible split, and how many there are."""
-    if split not in VISIBLE_SPLITS:
-        raise NotAllowed(_("Test rows are shown only with the results of a final test."))
-    rows = [row for row in _all(version) if row.split == split]
-    return rows[offset : offset + limit], len(rows)
+    shown = _visible(split)
+    if is_large(version):
+        return reader(version).page(shown, offset=offset, limit=limit), reader(version).count(shown)
+    found = _of_split(version, shown)
+    return list(found[offset : offset + limit]), len(found)
+
+
+def search(version: DatasetVersion, *, split: str, text: str, offset: int, limit: int) -> Found:
+    """Rows of a visible split whose input or expected answer contains `text`, whatever its case and spaces.
+
+    At most 1,000 matches are counted.
+    """
+    shown, needle = _visible(split), needle_of(text)
+    if not needle:
+        found, total = page(version, split=split, offset=offset, limit=limit)
+        return Found(found, total)
+    places = _places_with(version, shown, needle)
+    wanted = places[:MOST_FOUND][offset : offset + limit]
+    matching = reader(version).at(shown, wanted) if is_large(version) else _at(_of_split(version, shown), wanted)
+    return Found(matching, min(len(places), MOST_FOUND), more=len(places) > MOST_FOUND)
+
+
+def _at(found: tuple[Example, ...], places: list[int]) -> list[Example]:
+    return [found[place] for place in places]
+
+
+def _places_with(version: DatasetVersion, split: Split, needle: str) -> list[int]:
+    """Places within the split of the matching rows, one more than are counted at most."""
+    path = local_path(version)
+    lines = search_path(path, split) if path is not None else None
+    if is_large(version) and lines is not None and lines.exists():
+        with lines.open("rb", buffering=0) as file:
+            return search_lines(file, needle, MOST_FOUND + 1)
+    examples = reader(version).examples(split=split) if is_large(version) else iter(_of_split(version, split))
+    places: list[int] = []
+    for place, row in enumerate(examples):
+        if needle in line_of(row.input, row.expected):
+            places.append(place)
+            if len(places) > MOST_FOUND:
+                break
+    return places
+
+
+def row_by_id(version: DatasetVersion, id_: str) -> Example | None:
+    """The row of a visible split with an id; None for any other, also for a test row."""
+    row = reader(version).by_id(id_) if is_large(version) else _by_id(version, id_)
+    return row if row is not None and row.split in VISIBLE_SPLITS else None
+
+
+def _by_id(version: DatasetVersion, id_: str) -> Example | None:
+    return next((row for row in _all(version) if row.id == id_), None)
 
 
 def test_ids(version: DatasetVersion) -> list[str]:
     """Ids of the test rows: enough to plan an evaluation, nothing to learn from."""
-    return [row.id for row in _all(version) if row.split == "test"]
+    return [row.id for row in _of_split(version, "test")]
 
 
 def test_inputs_among(version: DatasetVersion, texts: Iterable[str]) -> int:
     """How many of `texts` are inputs of the version's test rows, whatever their spaces and case."""
-    locked = {normalise_input(row.input) for row in _all(version) if row.split == "test"}
+    locked = {normalise_input(row.input) for row in _of_split(version, "test")}
     return sum(normalise_input(text) in locked for text in texts)
 
 

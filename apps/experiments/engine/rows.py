@@ -209,6 +209,13 @@ def columns_in(file: Any) -> list[str]:
     return [*_COLUMNS, KEPT_COLUMNS] if KEPT_COLUMNS in file.schema_arrow.names else list(_COLUMNS)
 
 
+def taken(table: Any, places: Sequence[int]) -> Any:
+    """The rows of an Arrow table at these places, also when there are none."""
+    import pyarrow as pa
+
+    return table.take(pa.array(places, pa.int64()))
+
+
 def examples_of(table: Any) -> Iterator[Example]:
     """The rows of an Arrow table or batch with the columns of `columns_in`."""
     values = [table.column(name).to_pylist() for name in _COLUMNS]

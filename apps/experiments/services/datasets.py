@@ -1,20 +1,24 @@
 """Creating datasets and their immutable versions."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.artifacts import put_bytes
-from apps.core.errors import ApplicationError
+from apps.core.errors import ApplicationError, Conflict
+from apps.core.jobs import ENDED
 from apps.core.storable import storable_text
 from apps.experiments import rows
+from apps.experiments.engine.intake.problems import KINDS
 from apps.experiments.engine.rows import assemble, content_hash, to_parquet
-from apps.experiments.models import Dataset, DatasetVersion
+from apps.experiments.models import Dataset, DatasetImport, DatasetVersion
+from apps.experiments.version_files import ROWS_FILE, checked_file, forget, store
 
 
 def dataset_create(
@@ -34,6 +38,64 @@ def dataset_create(
         )
         audit.record(actor=actor, verb="dataset.created", target=dataset, name=name, split_seed=split_seed)
     return dataset
+
+
+def dataset_rename(*, actor: Any, dataset: Dataset, name: str) -> Dataset:
+    """Call it something else; versions, splits and everything that uses them stay."""
+    with transaction.atomic():
+        require(dataset, actor, "edit")
+        wanted = name.strip()
+        if not wanted:
+            raise ApplicationError(_("Give the dataset a name."), field="name")
+        if Dataset.objects.filter(team=dataset.team, name=wanted).exclude(pk=dataset.pk).exists():
+            taken = _("This team has a dataset called %(name)s already.") % {"name": wanted}
+            raise ApplicationError(taken, code="name_taken", field="name")
+        before, dataset.name = dataset.name, wanted
+        dataset.save(update_fields=["name"])
+        audit.record(actor=actor, verb="dataset.renamed", target=dataset, before=before, name=wanted)
+        live.publish(dataset, "name")
+    return dataset
+
+
+def dataset_delete(*, actor: Any, dataset: Dataset) -> None:
+    """Remove a dataset with its versions, imports and files. Refused, naming what, while something depends on it."""
+    with transaction.atomic():
+        require(dataset, actor, "edit")
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        versions = DatasetVersion.objects.filter(dataset=dataset)
+        imports = DatasetImport.objects.filter(Q(dataset=dataset) | Q(dataset_version__in=versions))
+        depending = _depending(versions)
+        if imports.exclude(status__in=ENDED).exists():
+            depending.append(_("an import that has not ended"))
+        if depending:
+            raise Conflict(
+                _("%(name)s is used by %(what)s. Delete or change that first.")
+                % {"name": dataset.name, "what": ", ".join(depending)}
+            )
+        artifacts = list(versions.values_list("artifact", flat=True))
+        uid, count = dataset.uid, len(artifacts)
+        audit.record(actor=actor, verb="dataset.deleted", target=dataset, name=dataset.name, versions=count)
+        live.publish(dataset, "deleted")
+        imports.delete()
+        # A version made from another is deleted before it.
+        for version in versions.order_by("-number"):
+            version.delete()
+        dataset.delete()
+        transaction.on_commit(lambda: forget(artifacts, uid))
+
+
+def _depending(versions: QuerySet[DatasetVersion]) -> list[str]:
+    """What refers to any of the versions from outside the dataset, counted and named: "2 experiments"."""
+    found = []
+    own = {DatasetImport, DatasetVersion}
+    for relation in DatasetVersion._meta.related_objects:
+        model: Any = relation.related_model
+        count = 0 if model in own else model.objects.filter(**{f"{relation.field.name}__in": versions}).count()
+        if count:
+            name = model._meta.verbose_name if count == 1 else model._meta.verbose_name_plural
+            found.append(f"{count} {name}")
+    elsewhere = DatasetVersion.objects.filter(parent__in=versions).exclude(pk__in=versions)
+    return found + [_("the version %(name)s") % {"name": version} for version in elsewhere.select_related("dataset")]
 
 
 def dataset_version_create(
@@ -60,21 +122,87 @@ def dataset_version_create(
         if existing is not None:
             return existing
         artifact = put_bytes(f"datasets/{dataset.uid}/{digest}.parquet", to_parquet(assembled.examples))
-        last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
-        version: DatasetVersion = DatasetVersion.objects.create(
+        return dataset_version_add(
+            actor=actor,
             dataset=dataset,
-            number=last + 1,
             content_hash=digest,
             artifact=artifact,
             train_count=assembled.count("train"),
             validation_count=assembled.count("validation"),
             test_count=assembled.count("test"),
-            created_by=actor,
             answer=answer or {"format": "text"},
             facts={**(facts or {}), "rows_read": len(pairs), "left_out": _left_out(assembled)},
         )
-        audit.record(actor=actor, verb="dataset_version.created", target=version, number=version.number, hash=digest)
-        live.publish(dataset, "versions")
+
+
+def dataset_version_from_staged(
+    *,
+    actor: Any,
+    dataset: Dataset,
+    staged: Path,
+    report: dict[str, Any],
+    answer: dict[str, Any],
+    columns: Sequence[str] = (),
+    parent: DatasetVersion | None = None,
+    facts: dict[str, Any] | None = None,
+) -> DatasetVersion:
+    """Make the next version of what the intake staged: `staged` is its folder, `report` the content of report.json.
+
+    The rows are read again and must be what the report says, split by this dataset's seed. Conflict when another
+    version was made since they were checked: their splits were decided without knowing it.
+    """
+    require(dataset, actor, "edit")
+    written = checked_file(Path(staged) / ROWS_FILE, dataset=dataset, report=report)
+    with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        existing = DatasetVersion.objects.filter(dataset=dataset, content_hash=written.content_hash).first()
+        if existing is not None:
+            return existing
+        made = list(dataset.versions.order_by("number").values_list("content_hash", flat=True))
+        if made != report.get("earlier_versions", []):
+            raise Conflict(_("Another version was made since these rows were checked. Check the file again."))
+        return dataset_version_add(
+            actor=actor,
+            dataset=dataset,
+            content_hash=written.content_hash,
+            artifact=store(dataset, written),
+            **written.counts(),
+            answer=answer,
+            columns=list(columns),
+            parent=parent,
+            facts={**(facts or {}), **_facts_of_report(report)},
+        )
+
+
+# What a version keeps of the report of its import.
+_KEPT = (
+    "rows_read", "fixed", "fixed_by_reason", "labels", "lengths", "tokens", "personal", "near_duplicate_groups",
+    "pairs_not_compared", "rates",
+)  # fmt: skip
+
+
+def _facts_of_report(report: dict[str, Any]) -> dict[str, Any]:
+    """`left_out` names the first rows of each reason with their line, `left_out_counts` counts all of them."""
+    named = [
+        {"row": found["line"], "reason": KINDS[found["code"]].reason, "input": ""}
+        for found in report.get("problems", [])
+        if found["effect"] == "left_out"
+    ]
+    kept = {name: report[name] for name in _KEPT if name in report}
+    return {**kept, "left_out": named, "left_out_counts": report.get("left_out", {})}
+
+
+def dataset_version_add(
+    *, actor: Any, dataset: Dataset, verb: str = "dataset_version.created", **values: Any
+) -> DatasetVersion:
+    """The row of the next version, whose file is stored. The caller holds the dataset's lock."""
+    require(dataset, actor, "edit")
+    last = dataset.versions.aggregate(last=Max("number"))["last"] or 0
+    version: DatasetVersion = DatasetVersion.objects.create(
+        dataset=dataset, number=last + 1, created_by=actor, **values
+    )
+    audit.record(actor=actor, verb=verb, target=version, number=version.number, hash=version.content_hash)
+    live.publish(dataset, "versions")
     return version
 
 

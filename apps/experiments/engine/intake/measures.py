@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from apps.experiments.engine.intake.spec import Spec
+from apps.experiments.engine.intake.spec import Room
 
+NO_ROOM = Room()
 MOST_LABELS = 200
 BINS = 24
 # RE2 patterns: a hint for a person, no proof. A phone number has nine to fifteen digits in groups.
@@ -22,15 +23,15 @@ PERSONAL = {
 class Measures:
     """Fed with Arrow tables of rows. Lengths are in characters; tokens are counted when a tokenizer folder is given."""
 
-    def __init__(self, spec: Spec) -> None:
-        self._are_labels = (spec.answer or {}).get("format") == "label"
+    def __init__(self, *, answer: Mapping[str, Any] | None, room: Room = NO_ROOM, tokenizer: str = "") -> None:
+        self._are_labels = (answer or {}).get("format") == "label"
         self._labels: Counter[str] = Counter()
         self._lengths: dict[str, list[Any]] = {"input": [], "expected": []}
         self._tokens: dict[str, list[int]] = {"input": [], "expected": []}
         self._personal: Counter[str] = Counter()
-        folder = spec.tokenizer or spec.room.tokenizer
+        folder = tokenizer or room.tokenizer
         self._tokenizer = _tokenizer(folder) if folder else None
-        self._room = spec.room.tokens if self._tokenizer else 0
+        self._room = room.tokens if self._tokenizer else 0
 
     @property
     def has_token_room(self) -> bool:

@@ -7,13 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from apps.experiments.engine.earlier_file import NAMED_GROUP
 from apps.experiments.engine.rows import KEPT_COLUMNS
 
 # About ten megabytes of text: small enough to read one for a page, large enough to compress well.
 ROWS_PER_GROUP = 20_000
 BATCH_ROWS = 5_000
-# Of a row's named group, so that a later version can follow it; no part of an example.
-NAMED_GROUP = "named_group"
 EXAMPLE_COLUMNS = ("id", "input", "expected", "group_key", "split")
 
 

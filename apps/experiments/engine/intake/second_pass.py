@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from apps.experiments.engine.earlier_file import NAMED_GROUP, versions_in
 from apps.experiments.engine.groups import Earlier, Regrouped, regroup
 from apps.experiments.engine.intake.events import Events
 from apps.experiments.engine.intake.measures import Measures
 from apps.experiments.engine.intake.problems import ProblemLog
-from apps.experiments.engine.intake.rowfile import NAMED_GROUP, RowWriter, names_of, tables
+from apps.experiments.engine.intake.rowfile import names_of, tables
 from apps.experiments.engine.intake.spec import Mapping, Spec
-from apps.experiments.engine.rows import KEPT_COLUMNS, ContentHash
-from apps.experiments.engine.splits import SPLITS, splitter
+from apps.experiments.engine.intake.version_writer import VersionWriter
+from apps.experiments.engine.rows import taken
+from apps.experiments.engine.search_file import LARGE_ROWS
+from apps.experiments.engine.splits import splitter
 from apps.experiments.engine.text import normalise_input, text_hash
 
 
@@ -25,11 +27,11 @@ def second_pass(
 ) -> dict[str, Any]:
     """Make `target` of the rows of the first pass, in their order, with the groups and splits that they keep."""
     groups = _regrouped(spec, first, target.with_suffix(".texts"), named=bool(mapping.group), events=events)
-    measures = Measures(spec)
-    digest, splits = ContentHash(), Counter[str]()
-    names = names_of(kept=bool(mapping.keep), named=bool(mapping.group))
+    measures = Measures(answer=spec.answer, room=spec.room, tokenizer=spec.tokenizer)
     # Where no row changes, the file of the first pass is the version.
-    writer = RowWriter(target, names) if groups.keys or measures.has_token_room else None
+    changes = bool(groups.keys) or measures.has_token_room
+    names = names_of(kept=bool(mapping.keep), named=bool(mapping.group)) if changes else None
+    writer = VersionWriter(target, names=names, measures=measures, search=len(lines) >= LARGE_ROWS)
     done = 0
     for table in tables(first):
         size = table.num_rows
@@ -39,25 +41,17 @@ def second_pass(
         for index, params in measures.too_long(table, gone):
             gone.add(index)
             _leave_out("answer_long", table, index, lines[done + index], log, **params)
-        table = _without(table, gone)
-        measures.take(table)
-        _add_hashes(digest, table)
-        splits.update(table.column("split").to_pylist())
-        if writer:
-            writer.add_table(table)
+        writer.add(_without(table, gone))
         done += size
         events.at("writing", done, len(lines), rows=done, last=done == len(lines))
-    if writer:
-        writer.close()
-    else:
+    found = writer.finish()
+    if not changes:
         first.replace(target)
     return {
-        "accepted": splits.total(),
-        "splits": {name: splits[name] for name in SPLITS},
-        "content_hash": digest.hexdigest(),
+        **found,
         "near_duplicate_groups": groups.clusters,
         "pairs_not_compared": groups.not_compared,
-        **measures.as_json(),
+        "earlier_versions": versions_in(Path(spec.earlier)) if spec.earlier else [],
     }
 
 
@@ -152,13 +146,4 @@ def _leave_out(code: str, table: Any, index: int, line: int, log: ProblemLog, **
 def _without(table: Any, gone: set[int]) -> Any:
     if not gone:
         return table
-    return table.take([index for index in range(table.num_rows) if index not in gone])
-
-
-def _add_hashes(digest: ContentHash, table: Any) -> None:
-    names = ["id", "input", "expected", "group_key", "split"]
-    if KEPT_COLUMNS in table.schema.names:
-        names.append(KEPT_COLUMNS)
-    add = digest.add
-    for row in zip(*(table.column(name).to_pylist() for name in names), strict=True):
-        add(*row)
+    return taken(table, [index for index in range(table.num_rows) if index not in gone])
