@@ -30,6 +30,11 @@ DATA: dict[str, dict[str, str]] = {
     "account/": {"name": "New name"},
     "account/password/": {"current": "x", "new": "short"},
     "sign-in/": {"email": "nobody@example.com", "password": "wrong"},
+    "t/<slug:team>/prompts/new/": {"do": "save", "name": "Another", "role": "user", "content": "{{ input }}"},
+    "t/<slug:team>/prompts/<uuid:uid>/edit/": {"do": "save", "role": "user", "content": "Again: {{ input }}"},
+    "t/<slug:team>/prompts/<uuid:uid>/labels/": {"name": "staging", "version": "1"},
+    "t/<slug:team>/prompts/<uuid:uid>/labels/remove/": {"name": "production"},
+    "t/<slug:team>/prompts/<uuid:uid>/settings/": {"name": "Renamed", "description": ""},
     "t/<slug:team>/settings/members/": {"email": "new@example.com", "role": "viewer"},
     "t/<slug:team>/settings/members/<uuid:uid>/role/": {"role": "viewer"},
 }

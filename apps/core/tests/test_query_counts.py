@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import Team, User
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests import factories
+from apps.experiments.models import PromptLabel
 
 BASELINES = json.loads((Path(django_settings.BASE_DIR) / "query_counts.json").read_text(encoding="utf-8"))
 
@@ -31,6 +32,11 @@ def _jobs(team: Team, owner: User) -> None:
     factories.EvaluationFactory.create(candidate=candidate, status=JobStatus.RUNNING)
     factories.TrainingRunFactory.create(team=team, created_by=owner, status=JobStatus.FAILED)
     factories.QuickstartFactory.create(team=team, actor=owner, experiment=experiment, status=JobStatus.QUEUED)
+
+
+def _prompts(team: Team, owner: User) -> None:
+    version = factories.PromptVersionFactory.create(prompt__team=team)
+    PromptLabel.objects.create(prompt=version.prompt, name="production", version=version)
 
 
 def _members(team: Team, owner: User) -> None:
@@ -57,6 +63,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "experiments/": _experiments,
     "jobs/": _jobs,
     "models/": _models,
+    "prompts/": _prompts,
     "settings/members/": _members,
 }
 

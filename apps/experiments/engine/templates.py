@@ -50,7 +50,6 @@ _CONSTRUCTS = {
     "Call": Sentence(gettext_noop("a call")),
     "For": Sentence(gettext_noop("a loop")),
 }
-_TOO_DEEP = gettext_noop("The prompt cannot be read: it is nested too deeply.")
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
@@ -58,14 +57,6 @@ _ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
 
 class PromptError(EngineError, ValueError):
     """A template that cannot be read or rendered; the message says what is wrong with it."""
-
-
-class _Refused(PromptError):
-    """A construct that is not allowed, and its line."""
-
-    def __init__(self, line: int, said: str, **params: object) -> None:
-        super().__init__(said, line=line, **params)
-        self.line = line
 
 
 @dataclass(frozen=True)
@@ -149,7 +140,7 @@ def read_template(source: str) -> ReadTemplate:
     except TemplateSyntaxError as error:  # a filter that does not exist is found here
         raise _unreadable(error) from error
     except (RecursionError, SyntaxError) as error:  # thousands of branches: Python's compiler gives up
-        raise PromptError(_TOO_DEEP) from error
+        raise PromptError(gettext_noop("The prompt cannot be read: it is nested too deeply.")) from error
     names = Counter(node.name for node in found if isinstance(node, nodes.Name))
     return ReadTemplate(template, names, any(isinstance(node, nodes.Concat) for node in found), operations)
 
@@ -163,8 +154,6 @@ def check_template(source: str, known: Collection[str]) -> list[TemplateProblem]
     """Everything that keeps `source` from being rendered with the variables `known`, in the order of the text."""
     try:
         names = variables_in(source)
-    except _Refused as error:
-        return [TemplateProblem(error.line, _column_of(source, error.line), error.sentence)]
     except PromptError as error:
         line = _line_of(error)
         return [TemplateProblem(line, _column_of(source, line), error.sentence)]
@@ -177,13 +166,22 @@ def check_template(source: str, known: Collection[str]) -> list[TemplateProblem]
 def _undefined(name: str, line: int, column: int, known: Collection[str]) -> TemplateProblem:
     near = get_close_matches(name, list(known), n=1, cutoff=0.5)
     if near:
-        said = gettext_noop("Line %(line)s, column %(column)s: '%(name)s' is undefined. Did you mean '%(near)s'?")
-        return TemplateProblem(
-            line, column, Sentence(said, line=line, column=column, name=name, near=near[0]), name=name
+        sentence = Sentence(
+            gettext_noop("Line %(line)s, column %(column)s: '%(name)s' is undefined. Did you mean '%(near)s'?"),
+            line=line,
+            column=column,
+            name=name,
+            near=near[0],
         )
-    said = gettext_noop("Line %(line)s, column %(column)s: '%(name)s' is undefined. Defined here: %(known)s.")
-    listed = ", ".join(sorted(known))
-    return TemplateProblem(line, column, Sentence(said, line=line, column=column, name=name, known=listed), name=name)
+    else:
+        sentence = Sentence(
+            gettext_noop("Line %(line)s, column %(column)s: '%(name)s' is undefined. Defined here: %(known)s."),
+            line=line,
+            column=column,
+            name=name,
+            known=", ".join(sorted(known)),
+        )
+    return TemplateProblem(line, column, sentence, name=name)
 
 
 def _parse(source: str) -> nodes.Template:
@@ -198,7 +196,7 @@ def _parse(source: str) -> nodes.Template:
     except TemplateSyntaxError as error:
         raise _unreadable(error) from error
     except RecursionError as error:
-        raise PromptError(_TOO_DEEP) from error
+        raise PromptError(gettext_noop("The prompt cannot be read: it is nested too deeply.")) from error
     except ValueError as error:  # a number with thousands of digits
         raise PromptError(gettext_noop("The prompt cannot be read: %(error)s"), error=error) from error
     _check_depth(tree)
@@ -215,27 +213,32 @@ def _check_depth(tree: nodes.Template) -> None:
         level = [child for node in level for child in node.iter_child_nodes()]
         if not level:
             return
-    raise PromptError(_TOO_DEEP)
+    raise PromptError(gettext_noop("The prompt cannot be read: it is nested too deeply."))
 
 
 def _unreadable(error: TemplateSyntaxError) -> PromptError:
-    said = gettext_noop("The prompt cannot be read: line %(line)s: %(error)s")
-    return PromptError(said, line=error.lineno, error=error.message or type(error).__name__)
+    return PromptError(
+        gettext_noop("The prompt cannot be read: line %(line)s: %(error)s"),
+        line=error.lineno,
+        error=error.message or type(error).__name__,
+    )
 
 
 def _check_node(node: nodes.Node, line: int) -> None:
-    said = gettext_noop("Line %(line)s of the prompt: %(construct)s is not allowed in a prompt.")
     if not isinstance(node, _ALLOWED):
-        raise _Refused(line, said, construct=_name_of(node))
+        raise PromptError(
+            gettext_noop("Line %(line)s of the prompt: %(construct)s is not allowed in a prompt."),
+            line=line,
+            construct=_name_of(node),
+        )
     if isinstance(node, nodes.Name) and node.name == "self":  # the engine's own name for the template
-        raise _Refused(line, gettext_noop("Line %(line)s of the prompt: 'self' is undefined."))
+        raise PromptError(gettext_noop("Line %(line)s of the prompt: 'self' is undefined."), line=line)
     if isinstance(node, nodes.Filter) and node.name == "trim":
         given = [*node.args, *(pair.value for pair in node.kwargs)]
-        short = all(isinstance(value, nodes.Const) and len(str(value.value)) <= MAX_TRIMMED for value in given)
-        if not short:
-            raise _Refused(
-                line,
+        if not all(isinstance(value, nodes.Const) and len(str(value.value)) <= MAX_TRIMMED for value in given):
+            raise PromptError(
                 gettext_noop("Line %(line)s of the prompt: trim takes at most %(most)s characters, written out."),
+                line=line,
                 most=MAX_TRIMMED,
             )
 

@@ -1,0 +1,186 @@
+"""What the pages of prompts read: prompts with where they are used, rows to try them on, tokens as a model counts."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.core.files.storage import FileSystemStorage, storages
+from django.db.models import Count, Max, Prefetch, QuerySet
+
+from apps.core.access import fetch_for_user
+from apps.core.artifacts import local_folder
+from apps.experiments import rows
+from apps.experiments.engine.prompts import Demonstration
+from apps.experiments.engine.rows import Example
+from apps.experiments.models import Candidate, DatasetVersion, Prompt, PromptLabel, PromptVersion
+from apps.providers.engine.chat import ChatError, ChatTokenizer
+from apps.providers.engine.messages import Message
+from apps.providers.models import LanguageModel
+
+MAX_FOUND = 10
+
+
+def prompts(*, user: Any, team: Any, query: str = "") -> QuerySet[Prompt]:
+    """Prompts of a team, last changed first, each with `newest`, `changed`, `experiment_count` and its labels."""
+    found = Prompt.objects.for_user(user).filter(team=team)
+    if query:
+        found = found.filter(name__icontains=query)
+    labels = PromptLabel.objects.select_related("version")
+    return (
+        found.annotate(
+            newest=Max("versions__number"),
+            changed=Max("versions__created_at"),
+            experiment_count=Count("versions__candidates__experiment", distinct=True),
+        )
+        .prefetch_related(Prefetch("labels", queryset=labels))
+        .order_by("-changed", "-id")
+    )
+
+
+def prompt(*, user: Any, team: Any, uid: Any, action: str = "view") -> Prompt:
+    return fetch_for_user(Prompt, user, action, team=team, uid=uid)
+
+
+def prompt_version(*, user: Any, prompt: Prompt, number: int) -> PromptVersion:
+    return fetch_for_user(PromptVersion, user, prompt=prompt, number=number)
+
+
+def newest_version(*, user: Any, prompt: Prompt) -> PromptVersion | None:
+    found = PromptVersion.objects.for_user(user).filter(prompt=prompt).order_by("-number")
+    return found.select_related("prompt", "created_by").first()
+
+
+def labelled_version(*, user: Any, prompt: Prompt, label: str) -> PromptVersion:
+    return fetch_for_user(PromptVersion, user, prompt=prompt, labels__name=label)
+
+
+def versions_of(*, user: Any, prompt: Prompt) -> QuerySet[PromptVersion]:
+    """Newest first, with author and labels."""
+    found = PromptVersion.objects.for_user(user).filter(prompt=prompt)
+    return found.select_related("created_by").prefetch_related("labels").order_by("-number")
+
+
+def labels_of(*, user: Any, prompt: Prompt) -> QuerySet[PromptLabel]:
+    return PromptLabel.objects.for_user(user).filter(prompt=prompt).select_related("version")
+
+
+def candidates_with(*, user: Any, prompt: Prompt) -> QuerySet[Candidate]:
+    """Candidates of any version, newest experiment first."""
+    found = Candidate.objects.for_user(user).filter(prompt_version__prompt=prompt)
+    return found.select_related("experiment", "prompt_version", "language_model").order_by("-experiment_id", "position")
+
+
+@dataclass(frozen=True)
+class TrainedWith:
+    """A trained model whose facts name a version of the prompt."""
+
+    model: LanguageModel
+    run: str
+    number: int
+
+
+def trained_with(*, user: Any, prompt: Prompt) -> list[TrainedWith]:
+    """Models that were trained with a version, by the facts that their training froze."""
+    numbers = {version.content_hash: version.number for version in prompt.versions.all()}
+    models = LanguageModel.objects.for_user(user).filter(team=prompt.team, kind=LanguageModel.Kind.LOCAL)
+    named = [(model, str(model.facts.get("prompt", ""))) for model in models]
+    return [
+        TrainedWith(model, str(model.facts.get("run", "")), numbers[digest])
+        for model, digest in named
+        if digest in numbers
+    ]
+
+
+# --- rows to try a prompt on
+
+
+def dataset_versions(*, user: Any, team: Any) -> QuerySet[DatasetVersion]:
+    """Every version of the team's datasets, newest dataset and version first."""
+    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team)
+    return found.select_related("dataset").order_by("-dataset_id", "-number")
+
+
+def dataset_version_by_uid(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
+    return fetch_for_user(DatasetVersion, user, dataset__team=team, uid=uid)
+
+
+def row_at(version: DatasetVersion, *, split: str, number: int) -> tuple[Example | None, int]:
+    """Row `number` (from 1) of train or validation, and how many there are. Beyond the last it is the last one."""
+    _none, count = rows.page(version, split=split, offset=0, limit=0)
+    place = min(max(number, 1), count)
+    found, _count = rows.page(version, split=split, offset=max(place - 1, 0), limit=1)
+    return (found[0] if found else None), count
+
+
+def drawn_ids(version: DatasetVersion, *, count: int, seed: int) -> list[str]:
+    """Ids of `count` training rows; the same seed draws the same rows of the same version."""
+    train = sorted(row.id for row in rows.train_rows(version))
+    return random.Random(seed).sample(train, min(count, len(train)))  # noqa: S311 - a recorded draw, not a secret
+
+
+def train_rows_by_id(version: DatasetVersion, ids: Iterable[str]) -> dict[str, Example]:
+    wanted = set(ids)
+    return {row.id: row for row in rows.train_rows(version) if row.id in wanted} if wanted else {}
+
+
+def train_rows_with(version: DatasetVersion, text: str) -> list[Example]:
+    """The first training rows whose input or answer holds `text`, whatever its case."""
+    folded = text.strip().casefold()
+    found = []
+    for row in rows.train_rows(version):
+        if folded in row.input.casefold() or folded in row.expected.casefold():
+            found.append(row)
+            if len(found) == MAX_FOUND:
+                break
+    return found
+
+
+def demonstration_of(row: Example, names: Iterable[str]) -> Demonstration:
+    """The row as a demonstration, with those of its columns that the prompt reads."""
+    columns = {name: row.columns[name] for name in names if name in row.columns}
+    return Demonstration(id=row.id, input=row.input, expected=row.expected, columns=columns)
+
+
+# --- tokens
+
+
+def counting_models(*, user: Any, team: Any) -> list[LanguageModel]:
+    """Local models of the team whose tokenizer lies on this machine."""
+    models = LanguageModel.objects.for_user(user).filter(team=team, kind=LanguageModel.Kind.LOCAL)
+    return [model for model in models.exclude(artifact="").order_by("id") if _tokenizer_folder(model) is not None]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How long a conversation is: tokens as the model is given it, template included, and of each message alone."""
+
+    whole: int
+    each: tuple[int, ...]
+
+
+def count_tokens(model: LanguageModel, messages: Sequence[Message]) -> Counted | None:
+    """None when the model's folder has no tokenizer or its chat template refuses the conversation."""
+    folder = _tokenizer_folder(model)
+    if folder is None:
+        return None
+    try:
+        tokenizer = _tokenizer(str(folder))
+        whole = len(tokenizer.render_prompt(messages).ids)
+    except ChatError:
+        return None
+    return Counted(whole, tuple(tokenizer.count(message.content) for message in messages))
+
+
+def _tokenizer_folder(model: LanguageModel) -> Path | None:
+    if not model.artifact or not isinstance(storages["artifacts"], FileSystemStorage):
+        return None
+    folders = (local_folder(model.artifact) / name for name in ("hf", "merged"))
+    return next((folder for folder in folders if (folder / "tokenizer.json").is_file()), None)
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(folder: str) -> ChatTokenizer:
+    return ChatTokenizer.load(folder)
