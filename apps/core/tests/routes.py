@@ -146,14 +146,6 @@ def _registered(run: TrainingRun, team: Team) -> LanguageModel:
     return model
 
 
-def _prompt(team: Team, owner: User) -> Prompt:
-    """A prompt with a first version that a label points at."""
-    spec = PromptSpec(messages=(Message("user", "{{ input }}"),))
-    version = prompt_version_create(actor=owner, team=team, name="Plain", spec=spec)
-    prompt_label_set(actor=owner, prompt=version.prompt, name="production", version=version)
-    return version.prompt
-
-
 def _unlike_any_other(n: int) -> str:
     """An input with no near-duplicate: those would all be in one group, and so in one split."""
     return hashlib.sha256(str(n).encode()).hexdigest()
