@@ -246,7 +246,7 @@ def _require_answer(version: DatasetVersion, expected: str, number: int = 0) -> 
     if wrong is None and found != expected:
         wrong = Wrong("label_spelling", {"answer": expected})
     if wrong is not None:
-        said = translated(Sentence(KINDS[wrong.code].message, **wrong.params))
+        said = translated(Sentence(KINDS[wrong.code].sentence, **wrong.params))
         raise ApplicationError(_("Row %(row)s: %(said)s") % {"row": number, "said": said} if number else said)
 
 

@@ -18,12 +18,19 @@ SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
+class Fix:
+    """What is done about a problem when a person accepts it."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Kind:
-    """`reason` names the kind in counts, `message` says it of one place, `fix` what may be done; no fix when empty."""
+    """`reason` names the kind in counts, `sentence` says it of one place, `fix` says what may be done."""
 
     reason: str
-    message: str
-    fix: str = ""
+    sentence: str
+    fix: Fix | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -31,12 +38,12 @@ KINDS: dict[str, Kind] = {
     "encoding": Kind(
         gettext_noop("not UTF-8"),
         gettext_noop("The file is not UTF-8 text; it looks like %(encoding)s."),
-        gettext_noop("Read it as %(encoding)s."),
+        Fix(gettext_noop("Read it as %(encoding)s.")),
     ),
     "bom": Kind(
         gettext_noop("byte order mark"),
         gettext_noop("The file begins with a byte order mark, which is no part of the first name."),
-        gettext_noop("It is skipped."),
+        Fix(gettext_noop("It is skipped.")),
     ),
     "header": Kind(
         gettext_noop("column without a name of its own"),
@@ -61,7 +68,7 @@ KINDS: dict[str, Kind] = {
     "ragged": Kind(
         gettext_noop("another number of cells than the header"),
         gettext_noop("The row has %(cells)s cells, the header %(columns)s."),
-        gettext_noop("Missing cells are read as empty, empty extra cells are dropped."),
+        Fix(gettext_noop("Missing cells are read as empty, empty extra cells are dropped.")),
     ),
     "extra_cells": Kind(
         gettext_noop("more cells than the header"),
@@ -71,7 +78,7 @@ KINDS: dict[str, Kind] = {
     "control": Kind(
         gettext_noop("control characters"),
         gettext_noop("The text holds NUL or other control characters."),
-        gettext_noop("They are removed."),
+        Fix(gettext_noop("They are removed.")),
     ),
     # of a conversation
     "not_chat": Kind(
@@ -99,7 +106,7 @@ KINDS: dict[str, Kind] = {
     "label_spelling": Kind(
         gettext_noop("a label in other spelling"),
         gettext_noop("“%(answer)s” differs from a label only by case or spaces."),
-        gettext_noop("It is written as the label."),
+        Fix(gettext_noop("It is written as the label.")),
     ),
     "label_unknown": Kind(
         gettext_noop("not one of the labels"), gettext_noop("“%(answer)s” is not one of the %(count)s labels.")
@@ -138,7 +145,8 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         kind = KINDS[self.code]
-        message, fix = Sentence(kind.message, **self.params), Sentence(kind.fix, **self.params)
+        message = Sentence(kind.sentence, **self.params)
+        fix = Sentence(kind.fix.sentence, **self.params) if kind.fix else None
         return {
             "line": self.line,
             "column": self.column,
@@ -146,9 +154,9 @@ class Found:
             "effect": self.effect,
             "message": str(message),
             "message_sentence": message.as_json(),
-            "fixable": bool(kind.fix),
-            "fix": str(fix),
-            "fix_sentence": fix.as_json() if kind.fix else None,
+            "fixable": fix is not None,
+            "fix": str(fix or ""),
+            "fix_sentence": fix.as_json() if fix else None,
         }
 
 
@@ -171,7 +179,7 @@ class ProblemLog:
         if self.counts[code] <= SHOWN_PER_CODE:
             self.first.append(Found(code, line, column, effect, shown))
         if self._writer:
-            what = str(Sentence(KINDS[code].message, **shown))
+            what = str(Sentence(KINDS[code].sentence, **shown))
             done = {"left_out": "left out", "fixed": "fixed", "kept": "kept"}[effect]
             self._writer.writerow([line, *map(formula_safe, (column, done, what, shortened(text)))])
 

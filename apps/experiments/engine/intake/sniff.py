@@ -23,21 +23,30 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# How files begin that somebody may take for a table, and what to do with them.
+
+
+@dataclass(frozen=True)
+class _Known:
+    """How files begin that somebody may take for a table, and what to do with them."""
+
+    magic: bytes
+    sentence: str
+
+
 _KNOWN = (
-    (
+    _Known(
         b"PK\x03\x04",
-        gettext_noop("This is a ZIP archive or a spreadsheet (XLSX, ODS). Save the table as CSV and upload that."),
+        gettext_noop("This is a spreadsheet (XLSX, ODS) or a ZIP archive. Upload the table as CSV."),
     ),
-    (b"\xd0\xcf\x11\xe0", gettext_noop("This is a spreadsheet (XLS). Save the table as CSV and upload that.")),
-    (b"\x1f\x8b", gettext_noop("This is a gzip archive. Unpack it and upload the file inside.")),
-    (b"BZh", gettext_noop("This is a bzip2 archive. Unpack it and upload the file inside.")),
-    (b"\xfd7zXZ", gettext_noop("This is an xz archive. Unpack it and upload the file inside.")),
-    (b"7z\xbc\xaf", gettext_noop("This is a 7z archive. Unpack it and upload the file inside.")),
-    (b"\x28\xb5\x2f\xfd", gettext_noop("This is a Zstandard archive. Unpack it and upload the file inside.")),
-    (b"PAR1", gettext_noop("This is a Parquet file. Export it as CSV or JSONL and upload that.")),
-    (b"%PDF", gettext_noop("This is a PDF. Upload a table: CSV, TSV, JSONL or JSON.")),
-    (b"SQLite format 3", gettext_noop("This is a database. Export the table as CSV and upload that.")),
+    _Known(b"\xd0\xcf\x11\xe0", gettext_noop("This is a spreadsheet (XLS). Save the table as CSV and upload that.")),
+    _Known(b"\x1f\x8b", gettext_noop("This is a gzip archive. Unpack it and upload the file inside.")),
+    _Known(b"BZh", gettext_noop("This is a bzip2 archive. Unpack it and upload the file inside.")),
+    _Known(b"\xfd7zXZ", gettext_noop("This is an xz archive. Unpack it and upload the file inside.")),
+    _Known(b"7z\xbc\xaf", gettext_noop("This is a 7z archive. Unpack it and upload the file inside.")),
+    _Known(b"\x28\xb5\x2f\xfd", gettext_noop("This is a Zstandard archive. Unpack it and upload the file inside.")),
+    _Known(b"PAR1", gettext_noop("This is a Parquet file. Export it as CSV or JSONL and upload that.")),
+    _Known(b"%PDF", gettext_noop("This is a PDF. Upload a table: CSV, TSV, JSONL or JSON.")),
+    _Known(b"SQLite format 3", gettext_noop("This is a database. Export the table as CSV and upload that.")),
 )
 NOT_TEXT = gettext_noop("This is not a text file. Upload CSV, TSV, JSONL or JSON.")
 
@@ -59,9 +68,9 @@ def sniff(path: Path) -> FileKind:
         head = file.read(HEAD_BYTES)
     if not head.strip():
         raise EngineError(gettext_noop("The file is empty."))
-    for magic, sentence in _KNOWN:
-        if head.startswith(magic):
-            raise EngineError(sentence)
+    for known in _KNOWN:
+        if head.startswith(known.magic):
+            raise EngineError(known.sentence)
     encoding, bom = _encoding(path, head)
     whole = len(head) < HEAD_BYTES
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head, whole).lstrip("\ufeff")
