@@ -99,6 +99,73 @@ class ImportForm(forms.Form):
 
 class DatasetForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=160)
-    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
-    source = forms.CharField(label=_("Source"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
-    licence = forms.CharField(label=_("Licence"), required=False, max_length=120)
+
+
+OPERATIONS = [
+    ("keep_text", _("Keep only rows that contain a text")),
+    ("drop_text", _("Leave out rows that contain a text")),
+    ("keep_labels", _("Keep only rows with these labels")),
+    ("add", _("Add rows that you type")),
+]
+
+
+class DeriveForm(forms.Form):
+    """How the next version is made from one."""
+
+    operation = forms.ChoiceField(label=_("What to do"), choices=OPERATIONS, widget=forms.RadioSelect)
+    text = forms.CharField(
+        label=_("Text"),
+        required=False,
+        max_length=200,
+        help_text=_("Looked for in input and expected answer, whatever its case and spaces."),
+    )
+    labels = forms.MultipleChoiceField(label=_("Labels"), required=False, widget=forms.CheckboxSelectMultiple)
+    pairs = forms.CharField(
+        label=_("Rows"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text=_("One row on each line: the input, a tab, the expected answer. For more rows upload a file."),
+    )
+
+    def __init__(self, *args: Any, labels: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if labels:
+            self.fields["labels"].choices = [(label, label) for label in labels]  # type: ignore[attr-defined]
+        else:
+            del self.fields["labels"]
+            self.fields["operation"].choices = [  # type: ignore[attr-defined]
+                choice for choice in OPERATIONS if choice[0] != "keep_labels"
+            ]
+
+    def clean_pairs(self) -> list[tuple[str, str]]:
+        """(input, expected) of each line that is not empty."""
+        made = []
+        for number, line in enumerate(self.cleaned_data["pairs"].splitlines(), start=1):
+            text, tab, expected = line.partition("\t")
+            if not line.strip():
+                continue
+            if not tab:
+                raise forms.ValidationError(
+                    _("Line %(number)s has no tab between input and expected answer.") % {"number": number}
+                )
+            made.append((text.strip(), expected.strip()))
+        return made
+
+    def clean(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = super().clean() or {}
+        if chosen.get("operation") == "keep_labels" and not chosen.get("labels"):
+            self.add_error("labels", _("Choose at least one label."))
+        return chosen
+
+    def as_arguments(self) -> dict[str, Any]:
+        """What the service takes for the chosen operation."""
+        chosen = self.cleaned_data
+        needed = {"keep_text": "text", "drop_text": "text", "keep_labels": "labels", "add": "pairs"}
+        name = needed[chosen["operation"]]
+        return {"operation": chosen["operation"], name: chosen[name]}
+
+
+class RowForm(forms.Form):
+    input = forms.CharField(label=_("Input"), strip=False, widget=forms.Textarea(attrs={"rows": 6}))
+    expected = forms.CharField(label=_("Expected answer"), strip=False, widget=forms.Textarea(attrs={"rows": 4}))

@@ -1,5 +1,6 @@
 """Reads of datasets, prompts and experiments."""
 
+from functools import lru_cache
 from typing import IO, Any
 
 from django.db.models import Count, QuerySet
@@ -8,7 +9,10 @@ from django.utils.translation import gettext as _
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
 from apps.core.errors import NotFound
+from apps.experiments import rows
+from apps.experiments.engine.intake.measures import Measures
 from apps.experiments.engine.prompts import PromptSpec, spec_from_json
+from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, Dataset, DatasetImport, DatasetVersion, Experiment, PromptVersion, Upload
 
 
@@ -16,8 +20,8 @@ def datasets(*, user: Any, team: Any) -> QuerySet[Dataset]:
     return Dataset.objects.for_user(user).filter(team=team).prefetch_related("versions")
 
 
-def dataset_version(*, user: Any, team: Any, uid: Any, number: int) -> DatasetVersion:
-    return fetch_for_user(DatasetVersion, user, dataset__team=team, dataset__uid=uid, number=number)
+def dataset_version(*, user: Any, team: Any, uid: Any, number: int, action: str = "view") -> DatasetVersion:
+    return fetch_for_user(DatasetVersion, user, action, dataset__team=team, dataset__uid=uid, number=number)
 
 
 def latest_dataset_version(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
@@ -27,6 +31,47 @@ def latest_dataset_version(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
     if latest is None:
         raise NotFound(_("This dataset has no version yet."))
     return latest
+
+
+def versions_of(*, user: Any, dataset: Dataset) -> QuerySet[DatasetVersion]:
+    """Every version of a dataset, newest first, with how it was made."""
+    found = DatasetVersion.objects.for_user(user).filter(dataset=dataset)
+    return found.select_related("created_by", "parent__dataset").order_by("-number")
+
+
+def uses_of(*, user: Any, dataset: Dataset) -> QuerySet[Experiment]:
+    """Experiments on any version of a dataset, newest first."""
+    return Experiment.objects.for_user(user).filter(dataset_version__dataset=dataset).select_related("dataset_version")
+
+
+def visible_row(version: DatasetVersion, row_id: str) -> Example:
+    """A row of train or validation; NotFound for any other, and for a test row."""
+    found = rows.row_by_id(version, row_id)
+    if found is None:
+        raise NotFound(_("There is no such row in train or validation. Test rows are not shown."))
+    return found
+
+
+def version_figures(version: DatasetVersion) -> dict[str, Any]:
+    """Lengths, labels and what looks like personal data, as the version keeps them; counted now if it keeps none."""
+    if "lengths" in version.facts:
+        return dict(version.facts)
+    return _counted(str(version.uid), version.content_hash)
+
+
+@lru_cache(maxsize=32)
+def _counted(uid: str, _content_hash: str) -> dict[str, Any]:
+    version = DatasetVersion.objects.get(uid=uid)
+    measures = Measures(answer=version.answer)
+    with rows.open_file(version) as file:
+        for number in range(file.num_row_groups):
+            measures.take(file.read_row_group(number))
+    return measures.as_json()
+
+
+def import_of(*, user: Any, version: DatasetVersion) -> DatasetImport | None:
+    """The import that a version was made of; None for one made otherwise."""
+    return DatasetImport.objects.for_user(user).filter(dataset_version=version).first()
 
 
 def dataset(*, user: Any, team: Any, uid: Any, action: str = "view") -> Dataset:
@@ -43,8 +88,8 @@ def dataset_import(*, user: Any, team: Any, uid: Any, action: str = "view") -> D
 
 def dataset_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
     """Public id and name of each dataset that a person may add to."""
-    rows = Dataset.objects.for_user(user, "edit").filter(team=team).order_by("name")
-    return [(str(uid), name) for uid, name in rows.values_list("uid", "name")]
+    found = Dataset.objects.for_user(user, "edit").filter(team=team).order_by("name")
+    return [(str(uid), name) for uid, name in found.values_list("uid", "name")]
 
 
 def staged_problems(dataset_import: DatasetImport) -> IO[bytes]:
@@ -65,8 +110,8 @@ def experiments_on(*, user: Any, version: DatasetVersion) -> QuerySet[Experiment
 
 
 def experiments(*, user: Any, team: Any) -> QuerySet[Experiment]:
-    rows = Experiment.objects.for_user(user).filter(team=team).select_related("dataset_version__dataset", "reference")
-    return rows.annotate(candidate_count=Count("candidates", distinct=True))
+    found = Experiment.objects.for_user(user).filter(team=team).select_related("dataset_version__dataset", "reference")
+    return found.annotate(candidate_count=Count("candidates", distinct=True))
 
 
 def experiment(*, user: Any, uid: Any, team: Any = None, action: str = "view") -> Experiment:

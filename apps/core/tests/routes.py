@@ -16,6 +16,7 @@ from apps.core.artifacts import local_folder, put_bytes
 from apps.core.models import JobStatus
 from apps.core.tests import factories
 from apps.evaluation.services.evaluations import final_evaluation_create
+from apps.experiments import rows
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import Experiment, Prompt
 from apps.experiments.services.datasets import dataset_version_create
@@ -56,6 +57,7 @@ class World:
     token: str
     version_number: int
     example_id: str
+    row_id: str
 
     def address(self, route: str) -> str:
         """The path of `route` with this team's objects in it."""
@@ -67,6 +69,7 @@ class World:
             "int:number": self.version_number,
             "str:token": self.token,
             "slug:example": self.example_id,
+            "slug:row": self.row_id,
         }
         path = "/" + route
         for parameter, value in values.items():
@@ -120,6 +123,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
         token=sign_in_link_create(actor=None, user=owner),
         version_number=version.number,
         example_id=example_id,
+        row_id=rows.train_rows(version)[0].id,
     )
 
 

@@ -1,24 +1,26 @@
-"""Datasets and their versions, to read."""
+"""Datasets: the list, and what concerns one as a whole."""
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
-from django.core.paginator import Page, Paginator
+from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
-from apps.core.pages import page_number, render_page
-from apps.experiments import rows, selectors
-from apps.experiments.models import DatasetVersion
+from apps.accounts.selectors import may
+from apps.core.errors import ApplicationError
+from apps.core.pages import render_page
+from apps.experiments import selectors
+from apps.experiments.forms import DatasetForm
+from apps.experiments.models import Dataset
+from apps.experiments.services import datasets
 
 PAGE_SIZE = 50
-ROWS_NAMED = 10
 
 
 @require_safe
@@ -35,7 +37,8 @@ def dataset_list(request: HttpRequest, team: Team) -> HttpResponse:
         {"label": _("Licence")},
         {"label": _("Added")},
     ]
-    return render_page(request, "experiments/datasets.html", {"page_obj": page, "columns": columns})
+    context = {"page_obj": page, "columns": columns, "may_edit": may(user=request.user, team=team, action="edit")}
+    return render_page(request, "experiments/datasets.html", context)
 
 
 @require_safe
@@ -46,73 +49,55 @@ def dataset(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     return redirect("dataset_version", team=team.slug, uid=uid, number=version.number)
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @team_page("view")
-def dataset_version(request: HttpRequest, team: Team, uid: str, number: int) -> HttpResponse:
-    version = selectors.dataset_version(user=request.user, team=team, uid=uid, number=number)
-    split = request.GET.get("split", "train")
-    if split not in ("train", "validation", "test"):
-        split = "train"
-    splits = _split_tabs(request, version, split)
+def dataset_settings(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """Its name, and deleting it."""
+    found = selectors.dataset(user=request.user, team=team, uid=uid, action="edit")
+    if request.method != "POST":
+        return _settings_page(request, team, found, DatasetForm(initial={"name": found.name}))
+    form = DatasetForm(request.POST)
+    if not form.is_valid():
+        return _settings_page(request, team, found, form, status=422)
+    try:
+        datasets.dataset_rename(actor=request.user, dataset=found, name=form.cleaned_data["name"])
+    except ApplicationError as error:
+        if error.status == 403:
+            raise
+        form.add_error(error.field if error.field in form.fields else None, error.message)
+        return _settings_page(request, team, found, form, status=422)
+    messages.success(request, _("The dataset is now called %(name)s.") % {"name": found.name})
+    return redirect("dataset", team=team.slug, uid=uid)
+
+
+def _settings_page(
+    request: HttpRequest, team: Team, found: Dataset, form: DatasetForm, status: int = 200
+) -> HttpResponse:
     context: dict[str, Any] = {
-        "version": version,
-        "crumbs": [{"label": _("Datasets"), "url": reverse("datasets", args=[team.slug])}],
-        "rows_read": version.facts.get("rows_read", version.row_count),
-        "problems": _problems(version),
-        "problem_columns": [
-            {"label": _("Reason")},
-            {"label": _("Rows left out"), "numeric": True},
-            {"label": _("Where")},
+        "dataset": found,
+        "form": form,
+        "uses": selectors.uses_of(user=request.user, dataset=found),
+        "use_columns": [{"label": _("Experiment")}, {"label": _("Version"), "numeric": True}, {"label": _("State")}],
+        "crumbs": [
+            {"label": _("Datasets"), "url": reverse("datasets", args=[team.slug])},
+            {"label": found.name, "url": reverse("dataset", args=[team.slug, found.uid])},
         ],
-        "split": split,
-        "splits": splits,
-        "split_caption": next(item["label"] for item in splits if item["current"]),
-        "row_columns": [{"label": _("Input")}, {"label": _("Expected answer")}],
-        "page_obj": _row_page(version, split, page_number(request)),
-        "use_columns": [{"label": _("Experiment")}, {"label": _("State")}],
-        "experiments": selectors.experiments_on(user=request.user, version=version),
     }
-    return render_page(request, "experiments/dataset_version.html", context, parts=("rows",))
+    return render_page(request, "experiments/dataset_settings.html", context, status=status)
 
 
-def _row_page(version: DatasetVersion, split: str, number: int) -> Page[Any] | None:
-    """A page of a split that may be read; None for the test split, whose rows nobody is shown here."""
-    if split not in rows.VISIBLE_SPLITS:
-        return None
-    found, count = rows.page(version, split=split, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-    return Page(found, number, Paginator(range(count), PAGE_SIZE))
-
-
-def _split_tabs(request: HttpRequest, version: DatasetVersion, split: str) -> list[dict[str, Any]]:
-    names = (
-        ("train", _("Train"), version.train_count),
-        ("validation", _("Validation"), version.validation_count),
-        ("test", _("Test"), version.test_count),
-    )
-    return [
-        {"label": label, "url": f"{request.path}?split={name}#rows", "current": name == split, "count": count}
-        for name, label, count in names
-    ]
-
-
-@dataclass(frozen=True)
-class Problem:
-    reason: str
-    count: int
-    rows: str
-
-
-def _problems(version: DatasetVersion) -> list[Problem]:
-    """Rows left out, by reason. Their text is not shown: a duplicate may repeat a test row."""
-    by_reason: dict[str, list[int]] = defaultdict(list)
-    for left_out in version.facts.get("left_out", []):
-        by_reason[left_out["reason"]].append(left_out["row"])
-    return [Problem(_(reason), len(numbers), _row_numbers(numbers)) for reason, numbers in by_reason.items()]
-
-
-def _row_numbers(numbers: list[int]) -> str:
-    named = ", ".join(str(number) for number in numbers[:ROWS_NAMED])
-    rest = len(numbers) - ROWS_NAMED
-    if rest > 0:
-        return _("rows %(named)s and %(rest)s more") % {"named": named, "rest": rest}
-    return _("rows %(named)s") % {"named": named}
+@require_POST
+@team_page("view")
+def dataset_delete(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """Delete it with its versions, unless something depends on one."""
+    found = selectors.dataset(user=request.user, team=team, uid=uid, action="edit")
+    name = found.name
+    try:
+        datasets.dataset_delete(actor=request.user, dataset=found)
+    except ApplicationError as error:
+        if error.status == 403:
+            raise
+        messages.error(request, error.message)
+        return redirect("dataset_settings", team=team.slug, uid=uid)
+    messages.success(request, _("The dataset %(name)s was deleted.") % {"name": name})
+    return redirect("datasets", team=team.slug)
