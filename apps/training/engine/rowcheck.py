@@ -161,7 +161,7 @@ def _cut(checked: Checked, what: str, max_length: int, context_length: int) -> l
 
 def _room(longest: int, context_length: int, *, everything: bool) -> Sentence:
     if longest <= context_length:
-        return Sentence(gettext_noop("A longest row of %(longest)s tokens would do."), longest=longest)
+        return Sentence(gettext_noop("Room for %(longest)s tokens, which this model has, would do."), longest=longest)
     template = (
         gettext_noop("A base model that reads %(longest)s tokens, or a shorter prompt, would do.")
         if everything
