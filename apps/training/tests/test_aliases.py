@@ -1,0 +1,92 @@
+"""Aliases move between the versions of one task; every move can be taken back, and stays in the audit trail."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Team, User
+from apps.core.errors import ApplicationError, Conflict, NotAllowed
+from apps.core.models import AuditEvent
+from apps.core.tests.factories import ModelVersionFactory, TrainingRunFactory
+from apps.training.models import ModelVersion
+from apps.training.services.aliases import model_alias_remove, model_alias_roll_back, model_alias_set
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+@pytest.fixture
+def versions(team: Team) -> list[ModelVersion]:
+    """Three versions of one task."""
+    first = TrainingRunFactory.create(team=team)
+    runs = [first, *(TrainingRunFactory.create(team=team, dataset_version=first.dataset_version) for _ in range(2))]
+    return [ModelVersionFactory.create(run=run, number=number) for number, run in enumerate(runs, 1)]
+
+
+def aliases(versions: list[ModelVersion]) -> list[list[str]]:
+    return [ModelVersion.objects.get(pk=version.pk).aliases for version in versions]
+
+
+def test_an_alias_names_one_version_of_a_task(bob: User, versions: list[ModelVersion]) -> None:
+    for version in versions[:2]:
+        model_alias_set(actor=bob, version=version, alias="production")
+    assert aliases(versions) == [[], ["production"], []]
+    event = AuditEvent.objects.filter(verb="model_version.alias_set").order_by("-id")[0]
+    assert (event.facts["alias"], event.facts["before"], event.facts["to"], event.actor) == ("production", 1, 2, bob)
+
+
+def test_another_task_has_a_production_of_its_own(bob: User, team: Team, versions: list[ModelVersion]) -> None:
+    other = ModelVersionFactory.create(run=TrainingRunFactory.create(team=team), number=9)
+    for version in (versions[0], other):
+        model_alias_set(actor=bob, version=version, alias="production")
+    assert aliases([versions[0], other]) == [["production"], ["production"]]
+
+
+def test_rolling_back_twice_walks_back_twice(bob: User, versions: list[ModelVersion]) -> None:
+    for version in versions:
+        model_alias_set(actor=bob, version=version, alias="production")
+    assert model_alias_roll_back(actor=bob, version=versions[2], alias="production").number == 2
+    assert model_alias_roll_back(actor=bob, version=versions[1], alias="production").number == 1
+    assert aliases(versions) == [["production"], [], []]
+    with pytest.raises(Conflict, match="No version before"):
+        model_alias_roll_back(actor=bob, version=versions[0], alias="production")
+    assert aliases(versions) == [["production"], [], []]
+
+
+def test_an_alias_is_removed_once(bob: User, versions: list[ModelVersion]) -> None:
+    model_alias_set(actor=bob, version=versions[0], alias="staging")
+    model_alias_remove(actor=bob, version=versions[0], alias="staging")
+    assert aliases(versions) == [[], [], []]
+    with pytest.raises(Conflict, match="no longer has"):
+        model_alias_remove(actor=bob, version=versions[0], alias="staging")
+
+
+@pytest.mark.parametrize("alias", ["", "9lives", "has space", "a" * 41, "x/y"])
+def test_a_name_that_is_none_is_refused(bob: User, versions: list[ModelVersion], alias: str) -> None:
+    with pytest.raises(ApplicationError, match="begins with a letter"):
+        model_alias_set(actor=bob, version=versions[0], alias=alias)
+
+
+def test_a_viewer_moves_nothing(vera: User, versions: list[ModelVersion]) -> None:
+    with pytest.raises(NotAllowed):
+        model_alias_set(actor=vera, version=versions[0], alias="production")
+    assert aliases(versions) == [[], [], []]
+
+
+def test_the_page_sets_rolls_back_and_shows_the_history(
+    bob: User, team: Team, versions: list[ModelVersion], client: Client
+) -> None:
+    client.force_login(bob)
+
+    def press(name: str, version: ModelVersion) -> Any:
+        url = reverse(name, args=[team.slug, version.language_model.uid])
+        return client.post(url, {"alias": "production"}, follow=True)
+
+    press("model_alias", versions[0])
+    shown = press("model_alias", versions[1]).content.decode()
+    assert "Roll back to version 1" in shown
+    back = press("model_alias_back", versions[1])
+    assert back.redirect_chain[-1][0].endswith(f"{versions[0].language_model.uid}/")
+    assert "by rollback" in back.content.decode()
+    assert aliases(versions) == [["production"], [], []]
