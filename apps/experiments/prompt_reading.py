@@ -10,10 +10,10 @@ from typing import Any
 from django.core.files.storage import FileSystemStorage, storages
 from django.db.models import Count, Max, Prefetch, QuerySet
 
+from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
 from apps.experiments import rows
-from apps.experiments.engine.prompts import Demonstration
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, DatasetVersion, Prompt, PromptLabel, PromptVersion
 from apps.providers.engine.chat import ChatError, ChatTokenizer
@@ -26,8 +26,19 @@ MAX_FOUND = 10
 def prompts(*, user: Any, team: Any, query: str = "") -> QuerySet[Prompt]:
     """Prompts of a team, last changed first, each with `newest`, `changed`, `experiment_count` and its labels."""
     found = Prompt.objects.for_user(user).filter(team=team)
-    if query:
-        found = found.filter(name__icontains=query)
+    return _with_facts(found.filter(name__icontains=query) if query else found)
+
+
+def prompts_in(*, team: Team) -> QuerySet[Prompt]:
+    """The same for the command line, where nobody is signed in."""
+    return _with_facts(Prompt.objects.filter(team=team))
+
+
+def team_called(slug: str) -> Team | None:
+    return Team.objects.filter(slug=slug).first()
+
+
+def _with_facts(found: QuerySet[Prompt]) -> QuerySet[Prompt]:
     labels = PromptLabel.objects.select_related("version")
     return (
         found.annotate(
@@ -117,31 +128,20 @@ def row_at(version: DatasetVersion, *, split: str, number: int) -> tuple[Example
 
 def drawn_ids(version: DatasetVersion, *, count: int, seed: int) -> list[str]:
     """Ids of `count` training rows; the same seed draws the same rows of the same version."""
-    train = sorted(row.id for row in rows.train_rows(version))
-    return random.Random(seed).sample(train, min(count, len(train)))  # noqa: S311 - a recorded draw, not a secret
+    _none, total = rows.page(version, split="train", offset=0, limit=0)
+    places = random.Random(seed).sample(range(total), min(count, total))  # noqa: S311 - a recorded draw, not a secret
+    return [rows.page(version, split="train", offset=place, limit=1)[0][0].id for place in places]
 
 
 def train_rows_by_id(version: DatasetVersion, ids: Iterable[str]) -> dict[str, Example]:
-    wanted = set(ids)
-    return {row.id: row for row in rows.train_rows(version) if row.id in wanted} if wanted else {}
+    """The training rows among `ids`; a row of another split is as unknown here as one that does not exist."""
+    found = [rows.row_by_id(version, id_) for id_ in ids]
+    return {row.id: row for row in found if row is not None and row.split == "train"}
 
 
 def train_rows_with(version: DatasetVersion, text: str) -> list[Example]:
     """The first training rows whose input or answer holds `text`, whatever its case."""
-    folded = text.strip().casefold()
-    found = []
-    for row in rows.train_rows(version):
-        if folded in row.input.casefold() or folded in row.expected.casefold():
-            found.append(row)
-            if len(found) == MAX_FOUND:
-                break
-    return found
-
-
-def demonstration_of(row: Example, names: Iterable[str]) -> Demonstration:
-    """The row as a demonstration, with those of its columns that the prompt reads."""
-    columns = {name: row.columns[name] for name in names if name in row.columns}
-    return Demonstration(id=row.id, input=row.input, expected=row.expected, columns=columns)
+    return rows.search(version, split="train", text=text, offset=0, limit=MAX_FOUND).rows
 
 
 # --- tokens

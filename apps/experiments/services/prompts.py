@@ -243,9 +243,9 @@ def _check_demonstrations(
     wanted = [shown for shown in spec.demonstrations if shown not in carried]
     if not wanted:
         return
-    train = rows.train_rows(dataset_version) if dataset_version is not None else ()
-    ids = {shown.id for shown in wanted}
-    known = {(row.id, row.input, row.expected): row.columns for row in train if row.id in ids}
+    found = [rows.row_by_id(dataset_version, shown.id) for shown in wanted] if dataset_version is not None else []
+    train = [row for row in found if row is not None and row.split == "train"]
+    known = {(row.id, row.input, row.expected): row.columns for row in train}
     strangers = [shown.id for shown in wanted if not _is_among(shown, known)]
     if strangers:
         raise ApplicationError(

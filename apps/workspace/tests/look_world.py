@@ -31,6 +31,7 @@ from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.tests.look_choosing import choosing_experiment
+from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 
 STATES = ("empty", "running", "full", "failed")
@@ -65,6 +66,7 @@ def make_look(state: str) -> Look:
     look.version = _version(look)
     look.experiment = _experiment(look)
     look.run = TrainingRun.objects.get(team=team)
+    look_prompts(look.version, look.owner)
     _quickstart(look, state)
     {"running": _running, "full": _full, "failed": _failed}[state](look)
     return look
@@ -75,7 +77,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     slug = look.team.slug
     home = reverse("home", args=[slug])
     pages = [("home", home)]
-    pages += [(name, reverse(name, args=[slug])) for name in ("datasets", "models", "jobs", "members")]
+    pages += [(name, reverse(name, args=[slug])) for name in ("datasets", "prompts", "models", "jobs", "members")]
+    pages += [("prompt-new", reverse("prompt_new", args=[slug])), *prompt_pages(look.team)]
     pages += [("experiments", f"{home}experiments/"), ("account", reverse("account")), ("start", reverse("start"))]
     if look.version is not None:
         version = reverse("dataset_version", args=[slug, look.version.dataset.uid, look.version.number])
