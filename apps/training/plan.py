@@ -47,12 +47,17 @@ PRESETS = {
 }
 
 
+def rate_text(rate: float) -> str:
+    """A learning rate in plain decimals."""
+    return f"{rate:.8f}".rstrip("0")
+
+
 def preset_numbers(preset: Preset, method: str) -> str:
     """The numbers behind a preset's name."""
     rate = preset.lora_rate if method == "lora" else preset.full_rate
     parts = [
         ngettext("%(n)d epoch", "%(n)d epochs", preset.epochs) % {"n": preset.epochs},
-        _("learning rate %(rate)s") % {"rate": f"{rate:g}"},
+        _("learning rate %(rate)s") % {"rate": rate_text(rate)},
     ]
     if method == "lora":
         layers = _("all layers") if preset.layers == "all" else _("the upper half of the layers")

@@ -20,7 +20,7 @@ from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
 from apps.training.datacheck import preflight_of, refusals_in
 from apps.training.models import Preflight, TrainingRun
-from apps.training.plan import PRESETS, Planned, preset_numbers, spec_of
+from apps.training.plan import PRESETS, Planned, preset_numbers, rate_text, spec_of
 from apps.training.queueing import queue_text
 from apps.training.services.plans import TRAINABLE
 
@@ -72,7 +72,7 @@ def plan_choices(*, user: Any, team: Any, like: TrainingRun | None = None) -> Pl
 def _numbers(key: str) -> str:
     preset = PRESETS[key]
     rate = _("%(numbers)s; learning rate %(rate)s in full fine-tuning")
-    return rate % {"numbers": preset_numbers(preset, "lora"), "rate": f"{preset.full_rate:g}"}
+    return rate % {"numbers": preset_numbers(preset, "lora"), "rate": rate_text(preset.full_rate)}
 
 
 @dataclass(frozen=True)

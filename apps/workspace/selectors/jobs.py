@@ -26,6 +26,7 @@ RELATED = {
 # Jobs that have a page of their own, and the name of its route.
 PAGES = {
     "evaluation.evaluation": "evaluation",
+    "training.preflight": "training_preflight",
     "training.trainingrun": "training_run",
     "experiments.upload": "upload",
     "experiments.datasetimport": "dataset_import",

@@ -33,6 +33,7 @@ from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.tests.look_choosing import choosing_experiment
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
+from apps.workspace.tests.look_training import look_training, training_pages
 
 STATES = ("empty", "running", "full", "failed")
 TUNED = "Fine-tuned model"
@@ -69,6 +70,7 @@ def make_look(state: str) -> Look:
     look_prompts(look.version, look.owner)
     _quickstart(look, state)
     {"running": _running, "full": _full, "failed": _failed}[state](look)
+    look_training(look.run, state)
     return look
 
 
@@ -78,6 +80,9 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     home = reverse("home", args=[slug])
     pages = [("home", home)]
     pages += [(name, reverse(name, args=[slug])) for name in ("datasets", "prompts", "models", "jobs", "members")]
+    pages += [
+        (f"training-{name}", reverse(f"training_{name}", args=[slug])) for name in ("new", "runs") if look.run is None
+    ]
     pages += [("prompt-new", reverse("prompt_new", args=[slug])), *prompt_pages(look.team)]
     pages += [("experiments", f"{home}experiments/"), ("account", reverse("account")), ("start", reverse("start"))]
     if look.version is not None:
@@ -92,6 +97,7 @@ def pages_of(look: Look) -> list[dict[str, str]]:
         pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:
         pages += [("training", f"{home}training/{look.run.uid}/")]
+        pages += training_pages(look.run)
         pages += [("model", reverse("model", args=[slug, look.run.language_model.uid]))]
     return [{"name": name, "url": url} for name, url in pages if _has_route(url)]
 
