@@ -1,5 +1,7 @@
-"""From a file to checked rows, pressed as a person does."""
+"""From a file to a dataset version, pressed as a person does."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -7,9 +9,11 @@ from django.test import Client
 
 from apps.accounts.models import Team, User
 from apps.core.models import AuditEvent, JobStatus
-from apps.core.uploads.quarantine import quarantine_folder
-from apps.experiments.models import Upload
-from apps.experiments.tests.upload_world import CSV, inspected, send, staged
+from apps.core.uploads.quarantine import quarantine_folder, quarantined_path
+from apps.experiments import rows
+from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
+from apps.experiments.tests.upload_world import CHOICES, CSV, inspected, send, staged
+from apps.experiments.tests.world import version_of
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +24,15 @@ def bob_sends(client: Client, bob: User) -> Client:
     return client
 
 
-def test_a_csv_becomes_checked_rows(bob_sends: Client, team: Team) -> None:
+def accepted(client: Client, team: Team, made: DatasetImport) -> DatasetVersion:
+    """The version that *Create dataset version* makes."""
+    client.post(f"/t/{team.slug}/imports/{made.uid}/accept/")
+    made.refresh_from_db()
+    assert made.dataset_version is not None
+    return made.dataset_version
+
+
+def test_a_csv_becomes_a_dataset(bob_sends: Client, team: Team) -> None:
     upload = inspected(bob_sends, team, CSV.encode())
 
     assert upload.status == JobStatus.SUCCEEDED, upload.error
@@ -38,3 +50,178 @@ def test_a_csv_becomes_checked_rows(bob_sends: Client, team: Team) -> None:
     assert version.row_count == 120
     assert version.answer == {"format": "label", "labels": ["refund", "delivery", "praise"]}
     assert bob_sends.get(answer.url).status_code == 200
+    verbs = AuditEvent.objects.filter(team=team).order_by("id").values_list("verb", flat=True)
+    assert [verb for verb in verbs if verb.startswith(("upload", "dataset"))] == [
+        "upload.received",
+        "upload.inspected",
+        "dataset_import.created",
+        "dataset_import.staged",
+        "dataset.created",
+        "dataset_version.created",
+        "dataset_import.accepted",
+    ]
+
+
+def test_pressing_create_twice_makes_one_version(bob_sends: Client, team: Team) -> None:
+    made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()))
+
+    first, second = accepted(bob_sends, team, made), accepted(bob_sends, team, made)
+
+    assert first == second
+    assert DatasetVersion.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", b"\xef\xbb\xbf" + CSV.encode()),
+        ("windows.csv", CSV.replace("praise", "Gru\u00df").encode("cp1252")),
+        ("table.tsv", CSV.replace(",", "\t").encode()),
+        ("wide.csv", CSV.encode("utf-16")),
+        ("list.json", json.dumps(list(csv.DictReader(io.StringIO(CSV)))).encode()),
+        ("lines.jsonl", "\n".join(json.dumps(row) for row in csv.DictReader(io.StringIO(CSV))).encode()),
+    ],
+)
+def test_every_form_of_a_table_is_read(bob_sends: Client, team: Team, name: str, content: bytes) -> None:
+    upload = inspected(bob_sends, team, content, name)
+
+    assert upload.status == JobStatus.SUCCEEDED, upload.error
+    assert (upload.inspection["rows"], upload.inspection["usable"]) == (120, 120)
+    made = staged(bob_sends, team, upload, labels="")
+    assert made.status == JobStatus.SUCCEEDED, made.error
+    assert made.report["accepted"] == 120
+    assert len(made.answer["labels"]) == 3  # taken from the column, since nobody named any
+
+
+def test_a_chat_is_recognised_and_needs_no_columns(bob_sends: Client, team: Team) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{n * 7919 % 1000} {n}?"},
+                {"role": "assistant", "content": f"a{n}"},
+            ]
+        }
+        for n in range(80)
+    ]
+    upload = inspected(bob_sends, team, "\n".join(map(json.dumps, chats)).encode(), "chat.jsonl")
+
+    page = bob_sends.get(f"/t/{team.slug}/uploads/{upload.uid}/").content.decode()
+    answer = bob_sends.post(f"/t/{team.slug}/uploads/{upload.uid}/", {"name": "Chat", "format": "text"})
+
+    assert "The rows are conversations" in page
+    assert answer.status_code == 302
+    assert DatasetImport.objects.get().mapping["shape"] == "chat"
+
+
+def test_other_columns_show_other_first_rows(bob_sends: Client, team: Team) -> None:
+    upload = inspected(bob_sends, team, CSV.encode())
+
+    part = bob_sends.get(
+        f"/t/{team.slug}/uploads/{upload.uid}/",
+        {"part": "examples", "input": "customer", "expected": "text", "keep": ["label"]},
+        headers={"HX-Request": "true"},
+    ).content.decode()
+
+    assert "<html" not in part
+    assert part.index(">c0<") < part.index("message number 0") < part.index(">label</span>")
+
+
+def test_a_version_is_added_to_a_dataset_and_keeps_its_splits(bob_sends: Client, team: Team) -> None:
+    first = accepted(bob_sends, team, staged(bob_sends, team, inspected(bob_sends, team, CSV.encode())))
+    more = CSV + "one more message about a lost parcel,delivery,c1\n"
+
+    upload = inspected(bob_sends, team, more.encode())
+    made = staged(bob_sends, team, upload, dataset=str(first.dataset.uid))
+    second = accepted(bob_sends, team, made)
+
+    assert second.dataset == first.dataset
+    assert (second.number, second.row_count, second.parent) == (2, 121, first)
+    assert Dataset.objects.count() == 1
+
+
+def test_the_groups_that_a_column_names_stay_together(bob_sends: Client, team: Team) -> None:
+    made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()), group="customer", keep=["customer"])
+    version = accepted(bob_sends, team, made)
+
+    splits: dict[str, set[str]] = {}
+    for row in rows.reader(version).examples():
+        splits.setdefault(row.columns["customer"], set()).add(row.split)
+    assert len(splits) == 20
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_problems_are_counted_shown_and_downloaded_without_formulas(bob_sends: Client, team: Team) -> None:
+    broken = CSV + '=cmd|calc,,c1\n,refund,c2\n"=1+2",other,c3\n'
+    upload = inspected(bob_sends, team, broken.encode())
+    made = staged(bob_sends, team, upload)
+    assert made.status == JobStatus.SUCCEEDED, made.error
+
+    page = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/").content.decode()
+    answer = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/problems.csv")
+    sheet = b"".join(answer.streaming_content).decode()
+
+    assert sum(made.report["left_out"].values()) == 3
+    assert "The expected answer is empty." in page
+    assert answer["Content-Disposition"].startswith("attachment;")
+    cells = [cell for row in csv.reader(io.StringIO(sheet)) for cell in row]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    assert any("=cmd|calc" in cell for cell in cells)
+
+
+def test_a_small_test_says_what_it_cannot_show(bob_sends: Client, team: Team) -> None:
+    made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()))
+
+    page = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/").content.decode()
+
+    assert made.report["splits"]["test"] < 50
+    assert "The test will be coarse" in page
+    assert "percentage points" in page
+
+
+def test_the_form_keeps_what_was_chosen_and_names_what_is_missing(bob_sends: Client, team: Team) -> None:
+    version_of(team, User.objects.get(email="bob@example.com"), name="Taken")
+    upload = inspected(bob_sends, team, CSV.encode())
+    url = f"/t/{team.slug}/uploads/{upload.uid}/"
+
+    same = bob_sends.post(url, {**CHOICES, "expected": "text"})
+    nameless = bob_sends.post(url, {**CHOICES, "name": " "})
+    taken = bob_sends.post(url, {**CHOICES, "name": "Taken"})
+
+    assert [answer.status_code for answer in (same, nameless, taken)] == [422, 422, 422]
+    assert "must be two columns" in same.content.decode()
+    assert "Give the new dataset a name" in nameless.content.decode()
+    assert "has a dataset called Taken already" in taken.content.decode()
+    assert DatasetImport.objects.count() == 0
+
+
+def test_labels_that_do_not_repeat_are_no_labels(bob_sends: Client, team: Team) -> None:
+    upload = inspected(bob_sends, team, CSV.encode())
+
+    made = staged(bob_sends, team, upload, expected="customer", input="text", labels="")
+    assert made.status == JobStatus.SUCCEEDED  # twenty customers, six rows each: they are labels
+    made = staged(bob_sends, team, upload, input="label", expected="text", labels="", name="Texts")
+
+    assert made.status == JobStatus.FAILED
+    assert "no small set of labels" in made.error
+    page = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/").content.decode()
+    assert made.error in page
+
+
+def test_the_answer_comes_before_anybody_looks_at_the_file(bob_sends: Client, team: Team) -> None:
+    answer = send(bob_sends, team, CSV.encode())
+
+    upload = Upload.objects.get()
+    assert answer.url == f"/t/{team.slug}/uploads/{upload.uid}/"
+    assert upload.status == JobStatus.QUEUED
+    assert quarantined_path(upload.stored_name).stat().st_mode & 0o777 == 0o600
+    assert quarantine_folder().stat().st_mode & 0o777 == 0o700
+    assert "Waiting" in bob_sends.get(answer.url).content.decode()
+
+
+def test_a_script_is_told_where_to_go(bob_sends: Client, team: Team) -> None:
+    answer = send(bob_sends, team, CSV.encode(), headers={"Accept": "application/json"})
+    nothing = bob_sends.post(f"/t/{team.slug}/datasets/new/", headers={"Accept": "application/json"})
+
+    assert answer.json()["location"] == f"/t/{team.slug}/uploads/{Upload.objects.get().uid}/"
+    assert nothing.status_code == 422
+    assert nothing.json()["error"]

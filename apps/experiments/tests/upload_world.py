@@ -14,7 +14,13 @@ CSV = "text,label,customer\n" + "".join(
     for n in range(120)
     for topic in (("refund", "delivery", "praise")[n % 3],)
 )
-CHOICES = {"input": "text", "expected": "label", "format": "label", "labels": "refund\ndelivery\npraise", "name": "Mail"}
+CHOICES = {
+    "input": "text",
+    "expected": "label",
+    "format": "label",
+    "labels": "refund\ndelivery\npraise",
+    "name": "Mail",
+}
 
 
 def send(client: Client, team: Team, content: bytes, name: str = "mail.csv", **headers: Any) -> Any:

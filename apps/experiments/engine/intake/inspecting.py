@@ -10,7 +10,7 @@ import msgspec
 
 from apps.core.engine.messages import EngineError, gettext_noop
 from apps.experiments.engine.intake.answers import AnswerProfile
-from apps.experiments.engine.intake.checking import Checker, Row
+from apps.experiments.engine.intake.checking import Checker, Row, text_of
 from apps.experiments.engine.intake.events import Events
 from apps.experiments.engine.intake.opening import open_source
 from apps.experiments.engine.intake.problems import ProblemLog
@@ -20,6 +20,7 @@ from apps.experiments.engine.intake.suggesting import suggested_mapping
 
 EXAMPLES = 5
 SHOWN_CHARACTERS = 2000
+HEAD_CHARACTERS = 600
 _LOOKED_AT = 1000
 _EVENT_ROWS = 2000
 
@@ -101,6 +102,8 @@ def _inspected(spec: Spec, source: Source, events: Events, log: ProblemLog) -> d
         "usable": checker.accepted,
         "suggested": {**msgspec.to_builtins(mapping), "answer": profile.suggestion()},
         "examples": examples,
+        # The same rows by column, so that another mapping can be tried on them.
+        "head": [{name: text_of(record.get(name))[:HEAD_CHARACTERS] for name in columns} for record in head[:EXAMPLES]],
         "problems": log.as_json(),
         "counts": dict(log.counts),
         "left_out": log.left_out(),
