@@ -1,6 +1,8 @@
 """Rows for tests. `TeamFactory()` is enough to begin with; every row below takes its team from its parent."""
 
 import datetime
+from collections.abc import Sequence
+from typing import Any
 
 import factory
 from django.utils import timezone
@@ -261,11 +263,17 @@ class ScoreFactory(DjangoModelFactory[Score]):
     value = 1.0
 
 
+def run_definition(*, draw_seeds: Sequence[int] = (1,)) -> dict[str, Any]:
+    """With everything that makes a run walk all steps."""
+    few_shot = {"sample": 2, "draw_seeds": list(draw_seeds)}
+    return {"prompts": {"plain": {}, "few_shot": few_shot, "tuned": {}}, "training": {}}
+
+
 class QuickstartFactory(DjangoModelFactory[ExperimentRun]):
     class Meta:
         model = ExperimentRun
 
     team = factory.SubFactory(TeamFactory)
     actor = factory.SubFactory(UserFactory)
-    definition = factory.LazyFunction(dict)
+    definition = factory.LazyFunction(run_definition)
     definition_hash = factory.Sequence(lambda n: f"{n:064x}")

@@ -58,6 +58,7 @@ class World:
     version_number: int
     example_id: str
     row_id: str
+    candidate: Any
 
     def address(self, route: str) -> str:
         """The path of `route` with this team's objects in it."""
@@ -66,6 +67,7 @@ class World:
             "slug:team": self.team.slug,
             "slug:kind": "evaluation",
             "uuid:uid": self.uids.get(prefix, ""),
+            "uuid:candidate": self.candidate,
             "int:number": self.version_number,
             "str:token": self.token,
             "slug:example": self.example_id,
@@ -90,7 +92,9 @@ def make_world(team: Team, owner: User, member: User) -> World:
     experiment.report_artifact = put_bytes(f"reports/{experiment.uid}.json", b'{"schema": "llmopt.report/1"}')
     experiment.save(update_fields=["report_artifact"])
     example_id = _answer_a_test_example(experiment, owner)
-    factories.QuickstartFactory.create(team=team, actor=owner, experiment=experiment, definition=read_definition())
+    walked = factories.QuickstartFactory.create(
+        team=team, actor=owner, experiment=experiment, definition=read_definition()
+    )
     run = factories.TrainingRunFactory.create(
         team=team, created_by=owner, dataset_version=version, status=JobStatus.RUNNING
     )
@@ -116,6 +120,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,
+            f"{base}plans/": walked.uid,
             f"{base}training/preflights/": preflight.uid,
             f"{base}evaluations/": evaluation.uid,
             "api/v1/experiments/": experiment.uid,
@@ -124,6 +129,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
         version_number=version.number,
         example_id=example_id,
         row_id=rows.train_rows(version)[0].id,
+        candidate=candidate.uid,
     )
 
 

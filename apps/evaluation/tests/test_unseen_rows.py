@@ -15,8 +15,9 @@ from apps.experiments import rows
 from apps.experiments.engine.prompts import Demonstration, PromptSpec
 from apps.experiments.models import DatasetVersion, Experiment
 from apps.experiments.services.baselines import baseline_model
+from apps.experiments.services.candidates import candidate_add
 from apps.experiments.services.datasets import dataset_version_create
-from apps.experiments.services.experiments import candidate_add, experiment_register
+from apps.experiments.services.experiments import experiment_register
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import NEAREST
 from apps.providers.engine.messages import Message

@@ -21,10 +21,12 @@ def frame(team: Team, experiment: Experiment, tab: str) -> dict[str, Any]:
     """Crumbs, tabs and the address of live events. `live` is False once nothing can change any more."""
     tabs = (
         ("experiment", _("Answer")),
+        ("experiment_candidates", _("Candidates")),
         ("experiment_outputs", _("Outputs")),
         ("experiment_cost", _("Cost")),
         ("experiment_setup", _("Setup")),
         ("experiment_report", _("Report")),
+        ("experiment_notes", _("Notes")),
     )
     return {
         "experiment": experiment,

@@ -11,8 +11,7 @@ from django.utils.translation import gettext as _
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
-from apps.experiments import rows
-from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.models import Candidate, DatasetVersion, Experiment
 from apps.providers.models import LanguageModel
 
 
@@ -28,83 +27,73 @@ def experiment_create(
     margin: float,
     alpha: float,
     bootstrap_seed: int,
+    previous: Experiment | None = None,
 ) -> Experiment:
-    """A question that is not asked yet: candidates may be added until it is registered."""
-    if primary_metric not in metrics:
-        raise ApplicationError(_("The primary metric must be one of the metrics."), field="primary_metric")
-    if not margin > 0:
-        raise ApplicationError(_("The smallest difference that matters must be above zero."), field="margin")
-    if not 0 < alpha < 1:
-        raise ApplicationError(_("The significance level must lie between 0 and 1."), field="alpha")
-    if dataset_version.owning_team_id != team.pk:
-        raise ApplicationError(_("The dataset must belong to the experiment's team."), field="dataset_version")
+    """A question that is not asked yet: candidates may be added until it is registered.
+
+    `previous`: the version of the same question that this one changes; it stays as it is.
+    """
+    definition = {
+        "name": name,
+        "question": question,
+        "metrics": metrics,
+        "primary_metric": primary_metric,
+        "margin": margin,
+        "alpha": alpha,
+    }
+    _check_definition(definition)
+    for part in filter(None, (dataset_version, previous)):
+        if part.owning_team_id != team.pk:
+            raise ApplicationError(_("The dataset must belong to the experiment's team."), field="dataset_version")
     with transaction.atomic():
         require(team, actor, "edit")
         require(dataset_version, actor, "view")
         experiment: Experiment = Experiment.objects.create(
             team=team,
-            name=name,
-            question=question,
             dataset_version=dataset_version,
             answer=dataset_version.answer,
-            metrics=metrics,
-            primary_metric=primary_metric,
-            margin=margin,
-            alpha=alpha,
             bootstrap_seed=bootstrap_seed,
+            previous=previous,
+            version_number=previous.version_number + 1 if previous is not None else 1,
             created_by=actor,
+            **definition,
         )
         audit.record(actor=actor, verb="experiment.created", target=experiment, name=name)
     return experiment
 
 
-def candidate_add(
-    *,
-    actor: Any,
-    experiment: Experiment,
-    name: str,
-    kind: str,
-    language_model: Any,
-    prompt_version: PromptVersion | None,
-    parameters: dict[str, Any],
-    trial: bool = False,
-) -> Candidate:
-    """Add a contender, or (with `trial`) a way of making one that is only compared on validation."""
+def experiment_change(*, actor: Any, experiment: Experiment, **definition: Any) -> Experiment:
+    """Change the definition of an experiment that nothing was tested for yet. Conflict once it is registered."""
+    _check_definition(definition)
     with transaction.atomic():
         require(experiment, actor, "edit")
-        experiment = _locked(experiment)
-        if not trial and experiment.state != Experiment.State.DRAFT:
-            raise Conflict(_("This experiment is registered: its candidates are frozen."))
-        for part in filter(None, (language_model, prompt_version)):
-            if part.owning_team_id != experiment.team_id:
-                raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
-        _check_demonstrations(experiment.dataset_version, prompt_version)
-        candidate: Candidate = Candidate.objects.create(
-            experiment=experiment,
-            name=name,
-            kind=kind,
-            language_model=language_model,
-            prompt_version=prompt_version,
-            parameters=parameters,
-            trial=trial,
-            position=experiment.candidates.count(),
-        )
-        audit.record(actor=actor, verb="candidate.added", target=candidate, name=name, trial=trial)
-        live.publish(experiment, "candidates")
-    return candidate
+        experiment = locked(experiment)
+        if experiment.state != Experiment.State.DRAFT:
+            raise Conflict(_("This experiment is registered. Clone it to change its definition."))
+        for field, value in definition.items():
+            setattr(experiment, field, value)
+        experiment.save(update_fields=list(definition))
+        audit.record(actor=actor, verb="experiment.changed", target=experiment, name=experiment.name)
+        live.publish(experiment, "status")
+    return experiment
 
 
-def _check_demonstrations(dataset_version: DatasetVersion, prompt_version: PromptVersion | None) -> None:
-    """A training row of one dataset may be a test row of another: shown to the model, it would be a leak."""
-    shown = [item["input"] for item in prompt_version.demonstrations] if prompt_version is not None else []
-    leaks = rows.test_inputs_among(dataset_version, shown) if shown else 0
-    if leaks:
-        raise ApplicationError(
-            _("The prompt shows %(count)d test rows of this experiment's dataset. Choose other demonstrations.")
-            % {"count": leaks},
-            code="demonstration_in_test",
-            field="prompt_version",
-        )
+def experiment_notes_set(*, actor: Any, experiment: Experiment, notes: str) -> None:
+    """Replace the notes of an experiment. They are no part of its definition, so they may change at any time."""
+    with transaction.atomic():
+        require(experiment, actor, "edit")
+        Experiment.objects.filter(pk=experiment.pk).update(notes=notes)
+        audit.record(actor=actor, verb="experiment.notes_set", target=experiment, characters=len(notes))
+    experiment.notes = notes
+
+
+def _check_definition(definition: dict[str, Any]) -> None:
+    if definition["primary_metric"] not in definition["metrics"]:
+        raise ApplicationError(_("The primary metric must be one of the metrics."), field="primary_metric")
+    if not definition["margin"] > 0:
+        raise ApplicationError(_("The smallest difference that matters must be above zero."), field="margin")
+    if not 0 < definition["alpha"] < 1:
+        raise ApplicationError(_("The significance level must lie between 0 and 1."), field="alpha")
 
 
 def experiment_register(*, actor: Any, experiment: Experiment, reference: Candidate) -> Experiment:
@@ -115,9 +104,21 @@ def experiment_register(*, actor: Any, experiment: Experiment, reference: Candid
         contenders = list(experiment.candidates.filter(trial=False).select_related("language_model", "prompt_version"))
         if reference not in contenders:
             raise ApplicationError(_("The reference must be one of the candidates."), field="reference")
-        if len(contenders) < 2:
-            raise ApplicationError(_("An experiment compares at least two candidates."))
-        family = [[candidate.name, reference.name] for candidate in contenders if candidate != reference]
+        if reference.late:
+            raise ApplicationError(
+                _("%(name)s was made after results on these test rows had been seen, so it cannot be the reference.")
+                % {"name": reference.name},
+                field="reference",
+            )
+        # What was made after the results were seen is shown, but nothing is decided by it.
+        decided = [candidate for candidate in contenders if not candidate.late]
+        if len(decided) < 2:
+            raise ApplicationError(
+                _("An experiment compares at least two candidates that were made before results were seen.")
+                if len(contenders) >= 2
+                else _("An experiment compares at least two candidates.")
+            )
+        family = [[candidate.name, reference.name] for candidate in decided if candidate != reference]
         now = timezone.now()
         changed = Experiment.objects.filter(pk=experiment.pk, state=Experiment.State.DRAFT).update(
             state=Experiment.State.REGISTERED,
@@ -135,7 +136,7 @@ def experiment_register(*, actor: Any, experiment: Experiment, reference: Candid
     return experiment
 
 
-def _locked(experiment: Experiment) -> Experiment:
+def locked(experiment: Experiment) -> Experiment:
     """The stored row, which nobody registers or changes until the transaction ends."""
     locked: Experiment = Experiment.objects.select_for_update().get(pk=experiment.pk)
     return locked
@@ -166,6 +167,7 @@ def registration_hash(
                 "model": _model_definition(candidate.language_model),
                 "prompt": candidate.prompt_version.content_hash if candidate.prompt_version else None,
                 "parameters": candidate.parameters,
+                **({"late": True} if candidate.late else {}),
             }
             for candidate in contenders
         ],

@@ -12,8 +12,8 @@ from apps.evaluation.models import Evaluation, TestLook
 from apps.evaluation.services.evaluations import choice_evaluation_create, final_evaluation_create
 from apps.experiments.models import Candidate, DatasetVersion, Experiment
 from apps.experiments.selectors import contenders
+from apps.experiments.services.candidates import candidate_add
 from apps.experiments.services.experiments import (
-    candidate_add,
     experiment_create,
     experiment_finish,
     experiment_register,

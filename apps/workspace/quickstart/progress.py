@@ -1,4 +1,4 @@
-"""How far a quickstart is, step by step: for the terminal and for the page."""
+"""How far an experiment run is, step by step: for the terminal and for the page."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from apps.core.models import JobModel, JobStatus
 from apps.evaluation.models import Evaluation
-from apps.experiments.services.baselines import NAMES
+from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, STEPS, TUNED
+from apps.workspace.quickstart.sequence import steps_of
+from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, TUNED
 
-_FINAL_OF = {"plain": (PLAIN,), "few_shot": (FEW_SHOT,), "tuned": (TUNED,), "baselines": tuple(NAMES.values())}
+_FINAL_OF = {"plain": PLAIN, "few_shot": FEW_SHOT, "tuned": TUNED}
 # What a step that has begun is called when its job is not at work.
 _AT_REST: dict[str, str] = {JobStatus.FAILED: "failed", JobStatus.CANCELLED: "cancelled", JobStatus.PAUSED: "paused"}
 
@@ -41,7 +42,10 @@ def progress_of(quickstart: ExperimentRun) -> list[StepProgress]:
     """Every step in order, with the progress of the jobs behind it."""
     times = quickstart.facts.get("steps", {})
     evaluations = _evaluations(quickstart)
-    return [_step(quickstart, step.name, str(step.label), times.get(step.name, {}), evaluations) for step in STEPS]
+    return [
+        _step(quickstart, step.name, str(step.label), times.get(step.name, {}), evaluations)
+        for step in steps_of(quickstart)
+    ]
 
 
 def _evaluations(quickstart: ExperimentRun) -> list[Evaluation]:
@@ -67,7 +71,7 @@ def _step(
         total=_total(quickstart, name, jobs),
         seconds_left_low=shown.seconds_left_low if shown else None,
         seconds_left_high=shown.seconds_left_high if shown else None,
-        detail=shown.phase if shown is not None and name == "train" else "",
+        detail=shown.phase if isinstance(shown, TrainingRun) else "",
     )
 
 
@@ -76,8 +80,17 @@ def _jobs_of(quickstart: ExperimentRun, name: str, evaluations: list[Evaluation]
         return [quickstart.training_run] if quickstart.training_run is not None else []
     if name == "choose":
         return [item for item in evaluations if item.purpose == Evaluation.Purpose.CHOICE]
-    wanted = _FINAL_OF.get(name, ())
-    return [item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL and item.candidate.name in wanted]
+    finals = [item for item in evaluations if item.purpose == Evaluation.Purpose.FINAL]
+    if name == "baselines":
+        return [item for item in finals if item.candidate.kind == "baseline"]
+    what, _colon, candidate = name.partition(": ")
+    if what == "train":
+        made = TrainingRun.objects.filter(
+            language_model__candidates__experiment=quickstart.experiment_id, language_model__candidates__name=candidate
+        )
+        return list(made)
+    wanted = candidate if what == "test" else _FINAL_OF.get(name)
+    return [item for item in finals if item.candidate.name == wanted]
 
 
 def _total(quickstart: ExperimentRun, name: str, jobs: list[Any]) -> int:

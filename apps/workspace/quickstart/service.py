@@ -1,4 +1,4 @@
-"""Running the quickstart as a job: one step after the other, in slices, from wherever it was left."""
+"""Running an experiment as a job: one step after the other, in slices, from wherever it was left."""
 
 import time
 from datetime import datetime
@@ -14,23 +14,36 @@ from apps.core.db import is_database_away
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
 from apps.core.processes import stopping
+from apps.experiments.models import Experiment
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
-from apps.workspace.quickstart.steps import STEPS, Step, StepFailed
+from apps.workspace.quickstart.sequence import steps_of
+from apps.workspace.quickstart.steps import Step, StepFailed
 
 SLICE_SECONDS = 50
 POLL_SECONDS = 0.5
+PHASE_LENGTH = ExperimentRun._meta.get_field("phase").max_length
 
 
-def experiment_run_start(*, actor: Any, team: Any, definition: dict[str, Any]) -> ExperimentRun:
-    """Start the quickstart for a definition, or go on with the one that was started before."""
+def experiment_run_start(
+    *, actor: Any, team: Any, definition: dict[str, Any], experiment: Experiment | None = None
+) -> ExperimentRun:
+    """Start the run of a definition, or go on with the one that was started before.
+
+    `experiment`: the one that was put together on its page, which the definition names.
+    """
     with transaction.atomic():
         require(team, actor, "edit")
-        quickstart, created = ExperimentRun.objects.get_or_create(
-            team=team,
-            definition_hash=definition_hash(definition),
-            defaults={"actor": actor, "definition": definition, "total": len(STEPS)},
+        known = ExperimentRun.objects.filter(experiment=experiment).first() if experiment is not None else None
+        quickstart, created = (
+            (known, False)
+            if known is not None
+            else ExperimentRun.objects.get_or_create(
+                team=team,
+                definition_hash=definition_hash(definition),
+                defaults={"actor": actor, "definition": definition, "experiment": experiment},
+            )
         )
         if created:
             audit.record(actor=actor, verb="experimentrun.started", target=quickstart)
@@ -69,11 +82,13 @@ def experiment_run_work(*, actor: Any, quickstart: ExperimentRun) -> None:
 def _advance(quickstart: ExperimentRun) -> None:
     deadline = time.monotonic() + SLICE_SECONDS
     while time.monotonic() < deadline and not stopping.requested():
-        step = _next_step(quickstart)
+        steps = steps_of(quickstart)
+        step = _next_step(quickstart, steps)
         if step is None:
-            jobs.finish(quickstart, done=len(STEPS), total=len(STEPS), phase="")
+            jobs.finish(quickstart, done=len(steps), total=len(steps), phase="")
             return
-        if not jobs.heartbeat(quickstart, phase=step.name, done=_done_count(quickstart), total=len(STEPS)):
+        phase = step.name[:PHASE_LENGTH]
+        if not jobs.heartbeat(quickstart, phase=phase, done=_done_count(quickstart), total=len(steps)):
             return
         wanted = _stop_wanted(quickstart)
         if wanted is not None:
@@ -104,8 +119,8 @@ def _steps(quickstart: ExperimentRun) -> dict[str, dict[str, str]]:
     return steps
 
 
-def _next_step(quickstart: ExperimentRun) -> Step | None:
-    return next((step for step in STEPS if "finished" not in _steps(quickstart).get(step.name, {})), None)
+def _next_step(quickstart: ExperimentRun, steps: tuple[Step, ...]) -> Step | None:
+    return next((step for step in steps if "finished" not in _steps(quickstart).get(step.name, {})), None)
 
 
 def _done_count(quickstart: ExperimentRun) -> int:
@@ -123,7 +138,7 @@ def _mark(quickstart: ExperimentRun, step: Step, what: str) -> None:
         quickstart.seconds[step.name] = span.total_seconds()
     quickstart.facts["memory_mib"] = peak_memory(quickstart.facts.get("memory_mib", {}))
     if step.name == "report" and what == "started":
-        first = datetime.fromisoformat(_steps(quickstart)[STEPS[0].name]["started"])
+        first = min(datetime.fromisoformat(each["started"]) for each in _steps(quickstart).values())
         quickstart.seconds["total"] = (timezone.now() - first).total_seconds()
     # A process that slept while another took over must not write its older notes over the newer ones.
     ExperimentRun.objects.filter(pk=quickstart.pk, claim=quickstart.claim, status=JobStatus.RUNNING).update(

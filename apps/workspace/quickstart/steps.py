@@ -1,5 +1,7 @@
-"""The steps of the quickstart. Each one is idempotent: it looks at what is there, does what is missing, and says
-whether it is complete. Nothing here decides by a test score."""
+"""The steps of a run that a definition describes: the quickstart's, or one made for a team's own data.
+
+Each step is idempotent: it looks at what is there, does what is missing, and says whether it is complete. Nothing here
+decides by a test score."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing.selectors import experiment_cost
-from apps.billing.services import reservations_sweep
+from apps.billing.services import budget_create, reservations_sweep
 from apps.core.artifacts import folder_digest, local_folder
 from apps.core.errors import ApplicationError
 from apps.core.models import JobModel, JobStatus
@@ -31,8 +33,9 @@ from apps.experiments import rows
 from apps.experiments.engine.prompts import Demonstration, PromptSpec
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.services.baselines import NAMES, baseline_model
+from apps.experiments.services.candidates import candidate_add
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
-from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
+from apps.experiments.services.experiments import experiment_create, experiment_register
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.engine.messages import Message
@@ -70,7 +73,7 @@ def define(quickstart: ExperimentRun) -> bool:
     """The experiment with its metrics, margin and significance level, and one trial candidate per draw."""
     if quickstart.experiment is None:
         _experiment_create(quickstart)
-    for seed in quickstart.definition["prompts"]["few_shot"]["draw_seeds"]:
+    for seed in quickstart.definition["prompts"].get("few_shot", {}).get("draw_seeds", ()):
         _candidate(
             quickstart,
             name=_draw_name(seed),
@@ -99,6 +102,13 @@ def _experiment_create(quickstart: ExperimentRun) -> None:
             alpha=text["alpha"],
             bootstrap_seed=text["bootstrap_seed"],
         )
+        if text.get("budget_nanousd"):
+            budget_create(
+                actor=quickstart.actor,
+                team=quickstart.team,
+                limit_nanousd=text["budget_nanousd"],
+                experiment=experiment,
+            )
         _note(quickstart, "experiment", experiment)
 
 
@@ -132,20 +142,34 @@ def register_decision(quickstart: ExperimentRun) -> bool:
     if experiment.state != Experiment.State.DRAFT:
         return True
     version = experiment.dataset_version
-    prompts = quickstart.definition["prompts"]
-    for method in baselines_for(version.answer):
+    for method in quickstart.definition.get("baselines", baselines_for(version.answer)):
         model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
         _candidate(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
-    plain = _prompt(quickstart, "plain", prompts["plain"])
-    chosen = _few_shot_prompt(quickstart, _chosen_draw(experiment, prompts["few_shot"]["draw_seeds"]))
-    base = _base_model(quickstart)
-    _candidate(quickstart, name=PLAIN, kind="prompted", model=base, prompt=plain)
-    _candidate(quickstart, name=FEW_SHOT, kind="prompted", model=base, prompt=chosen)
-    tuned_prompt = _prompt(quickstart, "tuned", prompts["tuned"])
-    run = quickstart.training_run or _training_run_create(quickstart, tuned_prompt)
-    tuned = _candidate(quickstart, name=TUNED, kind="tuned", model=run.language_model, prompt=tuned_prompt)
-    experiment_register(actor=quickstart.actor, experiment=experiment, reference=tuned)
+    reference = [*_prompted(quickstart), *_tuned(quickstart)][-1]
+    experiment_register(actor=quickstart.actor, experiment=experiment, reference=reference)
     return True
+
+
+def _prompted(quickstart: ExperimentRun) -> list[Candidate]:
+    """The base model with each prompt of the definition."""
+    prompts, base, made = quickstart.definition["prompts"], _base_model(quickstart), []
+    if "plain" in prompts:
+        plain = _prompt(quickstart, "plain", prompts["plain"])
+        made.append(_candidate(quickstart, name=PLAIN, kind="prompted", model=base, prompt=plain))
+    if "few_shot" in prompts:
+        draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
+        shown = _few_shot_prompt(quickstart, draw)
+        made.append(_candidate(quickstart, name=FEW_SHOT, kind="prompted", model=base, prompt=shown))
+    return made
+
+
+def _tuned(quickstart: ExperimentRun) -> list[Candidate]:
+    """The model that the definition trains, if it trains one."""
+    if "training" not in quickstart.definition:
+        return []
+    prompt = _prompt(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
+    run = quickstart.training_run or _training_run_create(quickstart, prompt)
+    return [_candidate(quickstart, name=TUNED, kind="tuned", model=run.language_model, prompt=prompt)]
 
 
 def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> TrainingRun:
@@ -166,28 +190,27 @@ def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> Tr
 
 
 def evaluate_baselines(quickstart: ExperimentRun) -> bool:
-    methods = baselines_for(_experiment(quickstart).answer)
-    done = [_final_is_done(quickstart, NAMES[method]) for method in methods]  # starts all before it waits for any
+    baselines = _experiment(quickstart).candidates.filter(kind="baseline", trial=False)
+    done = [final_is_done(quickstart, baseline) for baseline in baselines]  # starts all before it waits for any
     return all(done)
 
 
 def evaluate_plain(quickstart: ExperimentRun) -> bool:
-    return _final_is_done(quickstart, PLAIN)
+    return _named_is_done(quickstart, PLAIN)
 
 
 def evaluate_few_shot(quickstart: ExperimentRun) -> bool:
-    return _final_is_done(quickstart, FEW_SHOT)
+    return _named_is_done(quickstart, FEW_SHOT)
 
 
 def train(quickstart: ExperimentRun) -> bool:
     run = quickstart.training_run
     assert run is not None
-    training_run_start(actor=quickstart.actor, run=run)
-    return _job_state_is_done(run)
+    return training_is_done(quickstart, run)
 
 
 def evaluate_tuned(quickstart: ExperimentRun) -> bool:
-    return _final_is_done(quickstart, TUNED)
+    return _named_is_done(quickstart, TUNED)
 
 
 def write_report(quickstart: ExperimentRun) -> bool:
@@ -197,12 +220,18 @@ def write_report(quickstart: ExperimentRun) -> bool:
     report_create(
         actor=quickstart.actor,
         experiment=_experiment(quickstart),
-        training=training_facts(quickstart.training_run),
+        training=training_facts(quickstart.training_run or _first_training(_experiment(quickstart))),
         seconds=quickstart.seconds,
         memory_mib=quickstart.facts.get("memory_mib", {}),
         versions={**library_versions(), "definition": quickstart.definition_hash},
     )
     return True
+
+
+def _first_training(experiment: Experiment) -> TrainingRun | None:
+    """Of the candidates' models that were trained here, the training of the first one."""
+    made = TrainingRun.objects.filter(language_model__candidates__experiment=experiment)
+    return made.order_by("language_model__candidates__position").first()
 
 
 STEPS = (
@@ -231,6 +260,8 @@ def _dataset_version(quickstart: ExperimentRun) -> DatasetVersion:
     if quickstart.experiment is not None:
         return quickstart.experiment.dataset_version
     text = quickstart.definition["dataset"]
+    if "version" in text:
+        return DatasetVersion.objects.get(dataset__team=quickstart.team, uid=text["version"])
     dataset = Dataset.objects.filter(team=quickstart.team, name=text["name"]).first() or dataset_create(
         actor=quickstart.actor,
         team=quickstart.team,
@@ -257,6 +288,8 @@ def _dataset_version(quickstart: ExperimentRun) -> DatasetVersion:
 
 def _base_model(quickstart: ExperimentRun) -> LanguageModel:
     text = quickstart.definition["model"]
+    if "uid" in text:
+        return LanguageModel.objects.get(team=quickstart.team, uid=text["uid"])
     known = LanguageModel.objects.filter(team=quickstart.team, served_name=text["served_name"]).first()
     if known is not None:
         return known
@@ -288,7 +321,7 @@ def _prompt(
     return prompt_version_create(
         actor=quickstart.actor,
         team=quickstart.team,
-        name=f"Addresses: {name.replace('_', '-')}",
+        name=f"{quickstart.definition.get('prompt_name', 'Addresses')}: {name.replace('_', '-')}",
         spec=spec,
         demonstrations_from=_dataset_version(quickstart),
     )
@@ -335,11 +368,16 @@ def _candidate(
     )
 
 
-def _final_is_done(quickstart: ExperimentRun, name: str) -> bool:
+def _named_is_done(quickstart: ExperimentRun, name: str) -> bool:
+    return final_is_done(quickstart, _experiment(quickstart).candidates.get(name=name))
+
+
+def final_is_done(quickstart: ExperimentRun, candidate: Candidate) -> bool:
+    """Whether the candidate's final test has ended, with its figures. Planned and started if it was not yet."""
     experiment = _experiment(quickstart)
     evaluation = final_evaluation_create(
         actor=quickstart.actor,
-        candidate=experiment.candidates.get(name=name),
+        candidate=candidate,
         order_seed=quickstart.definition["experiment"]["order_seed"],
     )
     if not _job_is_done(quickstart, evaluation):
@@ -347,6 +385,12 @@ def _final_is_done(quickstart: ExperimentRun, name: str) -> bool:
     if leaderboard_is_behind(experiment):
         leaderboard_refresh(actor=quickstart.actor, experiment=experiment)
     return True
+
+
+def training_is_done(quickstart: ExperimentRun, run: TrainingRun) -> bool:
+    """Whether the training has ended well. Started if it was not yet."""
+    training_run_start(actor=quickstart.actor, run=run)
+    return _job_state_is_done(run)
 
 
 def _job_is_done(quickstart: ExperimentRun, evaluation: Evaluation) -> bool:

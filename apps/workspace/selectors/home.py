@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.accounts.models import Team
 from apps.core.models import AuditEvent
 from apps.experiments.models import Experiment
@@ -34,17 +36,23 @@ def home_facts(*, user: Any, team: Team, role: str | None) -> HomeFacts:
     """What runs or has failed, the latest conclusions and what happened last."""
     experiments = Experiment.objects.for_user(user, "view").filter(team=team)
     concluded = experiments.exclude(conclusion_text="").order_by("-finished_at", "-id")[:CONCLUSIONS]
-    events = AuditEvent.objects.for_user(user, "view").filter(team=team).select_related("actor").order_by("-id")
+    events = AuditEvent.objects.for_user(user, "view").filter(team=team)
     conclusions = list(concluded)
     return HomeFacts(
         jobs=jobs_at_hand(user=user, team=team, role=role),
         conclusions=conclusions,
-        activity=[
-            Activity(at=event.created_at, actor=_who(event), text=activity_text(event.verb, event.facts))
-            for event in events[:ACTIVITIES]
-        ],
+        activity=activities(events, limit=ACTIVITIES),
         has_experiments=bool(conclusions) or experiments.exists(),
     )
+
+
+def activities(events: QuerySet[AuditEvent], *, limit: int) -> list[Activity]:
+    """The newest events in words."""
+    newest = events.select_related("actor").order_by("-id")[:limit]
+    return [
+        Activity(at=event.created_at, actor=_who(event), text=activity_text(event.verb, event.facts))
+        for event in newest
+    ]
 
 
 def _who(event: AuditEvent) -> str:

@@ -39,8 +39,11 @@ def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, An
     home = reverse("home", args=[team.slug])
     shell["team"] = {"name": team.name, "url": home}
     shell["teams_url"] = reverse("start") if teams_of(user).count() > 1 else None
-    if role_in(user=user, team=team) not in roles_for("view"):
+    role = role_in(user=user, team=team)
+    if role not in roles_for("view"):
         return shell
+    # For pages that offer what only some may do.
+    shell["may_edit"] = role in roles_for("edit")
     shell["items"] = _items(home, path)
     shell["jobs"] = {"running": running_count(user=user, team=team), "url": f"{home}jobs/"}
     # Everything that happens in the team; a page about one thing names its own topic instead.

@@ -5,7 +5,8 @@ from apps.core.models import JobStatus
 from apps.evaluation.services.evaluations import choice_evaluation_create
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import DatasetVersion, Experiment
-from apps.experiments.services.experiments import candidate_add, experiment_create
+from apps.experiments.services.candidates import candidate_add
+from apps.experiments.services.experiments import experiment_create
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel

@@ -18,8 +18,9 @@ from apps.evaluation.services.reports import report_create
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.services.baselines import NAMES, baseline_model
+from apps.experiments.services.candidates import candidate_add
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
-from apps.experiments.services.experiments import candidate_add, experiment_create, experiment_register
+from apps.experiments.services.experiments import experiment_create, experiment_register
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.engine.messages import Message

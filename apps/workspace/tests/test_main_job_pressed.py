@@ -182,7 +182,7 @@ def test_a_step_that_meets_a_job_stopped_with_it_does_not_call_itself_failed(
         raise steps.StepFailed("It was cancelled.")
 
     step = steps.Step("import", "Import", cancelled_meanwhile)
-    monkeypatch.setattr(service, "STEPS", (step,))
+    monkeypatch.setattr(service, "steps_of", lambda _run: (step,))
     ExperimentRun.objects.filter(pk=quickstart.pk).update(facts={})
 
     advanced(quickstart)

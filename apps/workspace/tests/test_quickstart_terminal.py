@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from apps.core.models import JobStatus
-from apps.core.tests.factories import QuickstartFactory
+from apps.core.tests.factories import QuickstartFactory, run_definition
 from apps.workspace.quickstart.progress import StepProgress, progress_of
 from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.terminal import following
@@ -108,18 +108,16 @@ def test_following_ends_with_the_job_and_with_whoever_watches(monkeypatch: pytes
     monkeypatch.setattr(following, "close_old_connections", lambda: None)
     monkeypatch.setattr(following.time, "sleep", lambda _seconds: None)
     console = Console(file=io.StringIO(), width=160)
-    few_shot = {"prompts": {"few_shot": {"sample": 2, "draw_seeds": [1]}}}
-    ended = QuickstartFactory.create(status=JobStatus.SUCCEEDED, definition=few_shot)
+    ended = QuickstartFactory.create(status=JobStatus.SUCCEEDED)
     assert follow(ended, console=console, still_wanted=lambda: True).status == JobStatus.SUCCEEDED
-    running = QuickstartFactory.create(status=JobStatus.RUNNING, definition=few_shot)
+    running = QuickstartFactory.create(status=JobStatus.RUNNING)
     looks = iter([True, True, False])
     assert follow(running, console=console, still_wanted=lambda: next(looks)).status == JobStatus.RUNNING
 
 
 @pytest.mark.django_db
 def test_every_step_is_listed_from_the_beginning_as_waiting() -> None:
-    few_shot = {"prompts": {"few_shot": {"sample": 2, "draw_seeds": [1, 2]}}}
-    shown = progress_of(QuickstartFactory.create(definition=few_shot))
+    shown = progress_of(QuickstartFactory.create(definition=run_definition(draw_seeds=[1, 2])))
     assert [item.name for item in shown] == [item.name for item in STEPS]
     assert {item.state for item in shown} == {"waiting"}
     assert next(item for item in shown if item.name == "choose").total == 4
@@ -131,7 +129,7 @@ def test_a_failed_quickstart_shows_the_step_that_failed() -> None:
              "define": {"started": "2026-11-24T10:00:02+00:00"}}  # fmt: skip
     quickstart = QuickstartFactory.create(
         status=JobStatus.FAILED, facts={"steps": times},
-        definition={"prompts": {"few_shot": {"sample": 2, "draw_seeds": [1]}}},
+        definition=run_definition(),
     )  # fmt: skip
     shown = progress_of(quickstart)
     assert [item.state for item in shown[:3]] == ["done", "failed", "waiting"]

@@ -1,4 +1,4 @@
-"""Pages that need every app: a team's home and its jobs."""
+"""A team's home, its jobs, and how far a run is."""
 
 from typing import Any
 

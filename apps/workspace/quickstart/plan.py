@@ -1,0 +1,58 @@
+"""The definition of a run on a team's own data, in the sections of the quickstart's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.evaluation.engine.metrics import scoring_for
+from apps.experiments.models import DatasetVersion
+from apps.providers.models import LanguageModel
+from apps.training.plan import PRESETS, spec_of
+
+# Seed of the order in which examples are visited, and of the bootstrap: any numbers, written down before any score.
+ORDER_SEED, BOOTSTRAP_SEED = 7, 20261124
+DRAW_SEEDS = (1, 2, 3)
+# Of validation, to choose a draw by: enough to tell a good draw from a bad one, and three times this is asked.
+SAMPLE = 32
+INPUT = "{{ input }}"
+
+
+def plan_definition(
+    *, version: DatasetVersion, base_model: LanguageModel | None, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a run is told, in the sections of the quickstart's own definition."""
+    prompts: dict[str, Any] = {}
+    instruction = str(values["instruction"]).strip()
+    if values["plain"]:
+        prompts["plain"] = {"system": instruction, "user": INPUT}
+    if values["few_shot"]:
+        prompts["few_shot"] = {
+            **({"system": instruction} if instruction else {}),
+            "user": INPUT,
+            "k": values["shown"],
+            "draw_seeds": list(DRAW_SEEDS),
+            "sample": min(SAMPLE, version.validation_count),
+        }
+    definition = {
+        "dataset": {"version": str(version.uid)},
+        "prompt_name": values["name"],
+        "experiment": {
+            "name": values["name"],
+            "question": values["question"],
+            "metrics": list(scoring_for(version.answer).metrics),
+            "primary_metric": values["primary_metric"],
+            "margin": values["margin"],
+            "alpha": values["alpha"],
+            "budget_nanousd": values["budget_nanousd"],
+            "bootstrap_seed": BOOTSTRAP_SEED,
+            "order_seed": ORDER_SEED,
+        },
+        "model": {"uid": str(base_model.uid)} if base_model is not None else {},
+        "generation": {"max_tokens": values["max_tokens"], "temperature": 0.0},
+        "baselines": list(values["baselines"]),
+        "prompts": prompts,
+    }
+    if values["tune"] and base_model is not None:
+        # Short: what a long prompt explains is learned, and a short one costs less in every call.
+        prompts["tuned"] = {"system": f"{values['name']}.", "user": INPUT}
+        definition["training"] = spec_of("lora", PRESETS[values["preset"]], base_model)
+    return definition

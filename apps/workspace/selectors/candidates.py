@@ -1,0 +1,146 @@
+"""The candidates of an experiment while it is put together: how each does on validation, and what is left to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.accounts.models import Team
+from apps.core.access import fetch_for_user
+from apps.core.models import JobStatus
+from apps.evaluation.engine.measures import estimate_json
+from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
+from apps.evaluation.models import Evaluation
+from apps.evaluation.reading import validation_estimate
+from apps.experiments import rows
+from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.selectors import contenders
+from apps.experiments.services.baselines import NAMES
+from apps.providers.engine.baselines import baselines_for
+from apps.providers.models import LanguageModel
+from apps.workspace.models import ExperimentRun
+from apps.workspace.selectors.estimates import Estimate, answering_estimate, test_estimate
+
+# Characters of an answer per token, at the least, for text that a model's own tokenizer was not asked about.
+CHARACTERS_PER_TOKEN = 2.0
+SPARE_TOKENS = 8
+LONGEST_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    candidate: Candidate
+    evaluation: Evaluation | None
+    figure: Shown
+    estimate: Estimate
+    reference: bool
+
+    @property
+    def waits(self) -> bool:
+        """For a training that makes its model."""
+        return bool(self.candidate.language_model.state != LanguageModel.State.READY)
+
+
+@dataclass(frozen=True)
+class DraftFacts:
+    experiment: Experiment
+    rows: list[CandidateRow]
+    estimate: Estimate
+    run: ExperimentRun | None
+    draft: bool
+    late: list[Candidate]
+
+    @property
+    def untried(self) -> int:
+        """Candidates that could be tried on validation and were not yet."""
+        return sum(row.evaluation is None and not row.waits for row in self.rows)
+
+
+def draft_facts(experiment: Experiment) -> DraftFacts:
+    """What the candidates' page shows. Nothing of it reads a test row."""
+    candidates = contenders(experiment)
+    tried = {
+        evaluation.candidate_id: evaluation
+        for evaluation in experiment.evaluations.filter(purpose=Evaluation.Purpose.CHOICE).select_related(
+            "candidate__language_model",
+            "candidate__prompt_version__prompt",
+            "experiment__dataset_version__dataset",
+        )
+    }
+    answers = experiment.dataset_version.test_count
+    return DraftFacts(
+        experiment=experiment,
+        rows=[
+            CandidateRow(
+                candidate=candidate,
+                evaluation=tried.get(candidate.pk),
+                figure=_figure(experiment, tried.get(candidate.pk)),
+                estimate=answering_estimate(candidate.language_model, answers=answers),
+                reference=candidate.pk == experiment.reference_id,
+            )
+            for candidate in candidates
+        ],
+        estimate=test_estimate(candidates, answers=answers),
+        run=ExperimentRun.objects.filter(experiment=experiment).first(),
+        draft=experiment.state == Experiment.State.DRAFT,
+        late=[candidate for candidate in candidates if candidate.late],
+    )
+
+
+def _figure(experiment: Experiment, evaluation: Evaluation | None) -> Shown:
+    if evaluation is None or evaluation.status != JobStatus.SUCCEEDED:
+        return NOTHING
+    text = metric_text(experiment.primary_metric, experiment.answer)
+    return shown(estimate_json(validation_estimate(evaluation)), text)
+
+
+def model_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
+    """Models that generate, or will once their training has ended. A free baseline is chosen as what it is."""
+    usable = LanguageModel.objects.for_user(user).filter(
+        team=team, state__in=[LanguageModel.State.READY, LanguageModel.State.PLANNED]
+    )
+    found = usable.exclude(kind=LanguageModel.Kind.BASELINE)
+    return [(str(model.uid), _model_label(model)) for model in found]
+
+
+def _model_label(model: LanguageModel) -> str:
+    label = f"{model.name} · {model.get_kind_display()}"
+    return label if model.state == LanguageModel.State.READY else f"{label} · {model.get_state_display()}"
+
+
+def prompt_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
+    """Every version of every prompt, the newest of each first."""
+    versions = PromptVersion.objects.for_user(user).filter(prompt__team=team).select_related("prompt")
+    return [(str(version.uid), str(version)) for version in versions.order_by("prompt__name", "-number")]
+
+
+def baseline_choices(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(method, NAMES[method]) for method in baselines_for(answer)]
+
+
+def models_named(*, user: Any, team: Team, uids: Sequence[str]) -> list[LanguageModel]:
+    """In the order given. NotFound for one that is not this team's."""
+    return [fetch_for_user(LanguageModel, user, team=team, uid=uid) for uid in uids]
+
+
+def prompts_named(*, user: Any, team: Team, uids: Sequence[str]) -> list[PromptVersion]:
+    return [fetch_for_user(PromptVersion, user, prompt__team=team, uid=uid) for uid in uids]
+
+
+def candidate_for(*, user: Any, experiment: Experiment, uid: Any) -> Candidate:
+    return fetch_for_user(Candidate, user, experiment=experiment, uid=uid)
+
+
+def version_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
+    """Dataset versions that have rows to test on, newest first."""
+    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team).select_related("dataset")
+    return [(str(version.uid), str(version)) for version in found.order_by("-id")]
+
+
+def version_named(*, user: Any, team: Team, uid: Any) -> DatasetVersion:
+    return fetch_for_user(DatasetVersion, user, dataset__team=team, uid=uid)
+
+
+def suggested_max_tokens(version: DatasetVersion) -> int:
+    """Room for the longest training answer, whatever the tokenizer: half as many tokens as characters, and a few."""
+    longest = max((len(row.expected) for row in rows.train_rows(version)), default=64)
+    return min(LONGEST_LIMIT, max(16, round(longest / CHARACTERS_PER_TOKEN) + SPARE_TOKENS))

@@ -1,0 +1,126 @@
+"""What is proposed for a dataset version: candidates, instruction, limits, and how long it will take."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Team
+from apps.core.access import fetch_for_user
+from apps.evaluation.engine.metrics import scoring_for
+from apps.evaluation.engine.stats.power import smallest_detectable
+from apps.experiments import rows
+from apps.experiments.models import DatasetVersion
+from apps.providers.models import LanguageModel
+from apps.training.plan import PRESETS
+from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE
+from apps.workspace.selectors.candidates import CHARACTERS_PER_TOKEN, baseline_choices, suggested_max_tokens
+from apps.workspace.selectors.estimates import Estimate, answering_estimate, rows_estimate
+
+# Below this a difference must be large to be seen, and the page says how large.
+FEW_TEST_ROWS = 50
+# With fewer rows a training learns the rows, not the task.
+FEWEST_TRAIN_ROWS = 20
+MOST_SHOWN = 8
+# Of the model's context that demonstrations may fill: the rest is for the instruction, the input and the answer.
+SHARE_FOR_SHOWN = 0.5
+UNKNOWN_CONTEXT = 1024
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """First values of the form, and why parts of it are not possible here: by the name of the field."""
+
+    initial: dict[str, Any]
+    unfit: dict[str, str]
+    undetectable: float | None
+
+
+def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposal:
+    """What a person would begin with. Reads training rows for lengths, and no test row."""
+    shown = _shown_that_fit(version, base)
+    unfit = {}
+    if base is None:
+        reason = _("No local model is ready. Download or add one on the page of models.")
+        unfit = dict.fromkeys(("plain", "few_shot", "tune"), reason)
+    else:
+        if not shown or version.validation_count < 1:
+            unfit["few_shot"] = _("The rows are too long to show several of them in one prompt of this model.")
+        if version.train_count < FEWEST_TRAIN_ROWS:
+            unfit["tune"] = _("Fine-tuning needs at least %(n)d training rows.") % {"n": FEWEST_TRAIN_ROWS}
+    return Proposal(
+        initial={
+            "name": version.dataset.name,
+            "question": _("Which model should we ship for this task, by how much is it better, and is one needed?"),
+            "primary_metric": scoring_for(version.answer).primary,
+            "base_model": str(base.uid) if base else "",
+            "baselines": [method for method, _label in baseline_choices(version.answer)],
+            "instruction": suggested_instruction(version.answer),
+            "plain": "plain" not in unfit,
+            "few_shot": "few_shot" not in unfit,
+            "shown": max(1, shown),
+            "tune": "tune" not in unfit,
+            "preset": "balanced" if "balanced" in PRESETS else next(iter(PRESETS)),
+            "max_tokens": suggested_max_tokens(version),
+        },
+        unfit=unfit,
+        undetectable=smallest_detectable(version.test_count) if 0 < version.test_count < FEW_TEST_ROWS else None,
+    )
+
+
+def suggested_instruction(answer: Mapping[str, Any]) -> str:
+    """What can be said of an answer without knowing the task; the rest is the person's to write."""
+    match answer.get("format"):
+        case "json":
+            return _(
+                "Answer with one compact JSON object and nothing else: no explanation, no code fence. Use only these"
+                " keys, and leave out a key that has no value: %(keys)s. Every value is a string."
+            ) % {"keys": ", ".join(answer.get("fields", []))}
+        case "label":
+            return _("Answer with exactly one of these labels and nothing else: %(labels)s.") % {
+                "labels": ", ".join(answer.get("labels", []))
+            }
+        case "number":
+            return _("Answer with one number and nothing else.")
+        case _other:
+            return _("Answer the input. Give the answer alone, without an explanation.")
+
+
+def plan_estimate(version: DatasetVersion, base: LanguageModel | None, values: Mapping[str, Any]) -> Estimate:
+    """Minutes and money of everything that the plan would run."""
+    if base is None:
+        return Estimate()
+    answers = version.test_count * sum(bool(values.get(name)) for name in ("plain", "few_shot", "tune"))
+    if values.get("few_shot"):
+        answers += len(DRAW_SEEDS) * min(SAMPLE, version.validation_count)
+    total = answering_estimate(base, answers=answers)
+    if values.get("tune"):
+        preset = PRESETS.get(str(values.get("preset")), next(iter(PRESETS.values())))
+        trained = min(version.train_count, preset.max_examples or version.train_count)
+        total += rows_estimate(base, rows=trained * preset.epochs)
+    return total
+
+
+def base_models(*, user: Any, team: Team) -> list[LanguageModel]:
+    """Local models that are ready, the smallest served first in the order of their making."""
+    found = LanguageModel.objects.for_user(user).filter(
+        team=team, kind=LanguageModel.Kind.LOCAL, state=LanguageModel.State.READY
+    )
+    return list(found.order_by("id"))
+
+
+def _shown_that_fit(version: DatasetVersion, base: LanguageModel | None) -> int:
+    """How many rows of the longest twentieth fit into the part of the context that is for them."""
+    lengths = sorted(len(row.input) + len(row.expected) for row in rows.train_rows(version))
+    if not lengths or base is None:
+        return 0
+    long = lengths[min(len(lengths) - 1, math.ceil(0.95 * len(lengths)))]
+    room = SHARE_FOR_SHOWN * (base.context_length or UNKNOWN_CONTEXT) * CHARACTERS_PER_TOKEN
+    return min(MOST_SHOWN, len(lengths), int(room // max(1, long)))
+
+
+def run_for(*, user: Any, team: Team, uid: Any) -> ExperimentRun:
+    return fetch_for_user(ExperimentRun, user, team=team, uid=uid)

@@ -1,0 +1,96 @@
+"""Use your own data: a whole experiment, proposed for a dataset version, changed as wanted, and started."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from apps.accounts.models import Team
+from apps.accounts.pages import team_page
+from apps.core.errors import ApplicationError
+from apps.core.pages import render_page
+from apps.evaluation.engine.metrics import scoring_for
+from apps.evaluation.figures import metric_label
+from apps.experiments import selectors as experiment_selectors
+from apps.experiments.models import DatasetVersion
+from apps.providers.models import LanguageModel
+from apps.workspace.forms.plan import PlanForm
+from apps.workspace.selectors import plans as selectors
+from apps.workspace.selectors.candidates import baseline_choices
+from apps.workspace.services.plans import plan_start
+from apps.workspace.views.drafts import add_error
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@team_page("edit")
+def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpResponse:
+    """The proposal; a POST of `estimate` says what a changed one takes, a POST without it runs it."""
+    version = experiment_selectors.dataset_version(user=request.user, team=team, uid=uid, number=number)
+    models = selectors.base_models(user=request.user, team=team)
+    base = _chosen(request.POST, models)
+    proposal = selectors.proposal_for(version, base)
+    form = _form(version, models, proposal, data=request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid() and "estimate" not in request.POST:
+        try:
+            run = plan_start(actor=request.user, version=version, base_model=base, values=_values(form))
+        except ApplicationError as error:
+            add_error(form, error)
+        else:
+            return redirect("plan_started", team=team.slug, uid=run.uid)
+    values = form.cleaned_data if form.is_bound and form.is_valid() else proposal.initial
+    context = _context(team, version, form, proposal) | {"estimate": selectors.plan_estimate(version, base, values)}
+    wrong = bool(form.is_bound and form.errors)
+    return render_page(request, "workspace/plan.html", context, parts=("estimate",), status=422 if wrong else 200)
+
+
+def _values(form: PlanForm) -> dict[str, Any]:
+    return {**form.cleaned_data, **form.definition}
+
+
+def _chosen(data: QueryDict, models: list[LanguageModel]) -> LanguageModel | None:
+    """The base model that the form names, else the first one that is ready."""
+    named = next((model for model in models if str(model.uid) == data.get("base_model")), None)
+    return named or (models[0] if models else None)
+
+
+def _form(
+    version: DatasetVersion, models: list[LanguageModel], proposal: selectors.Proposal, *, data: QueryDict | None
+) -> PlanForm:
+    names = scoring_for(version.answer).metrics
+    return PlanForm(
+        data,
+        initial=proposal.initial,
+        metrics=[(name, metric_label(name, version.answer)) for name in names],
+        base_models=[(str(model.uid), model.name) for model in models],
+        baselines=baseline_choices(version.answer),
+        unfit=tuple(proposal.unfit),
+    )
+
+
+def _context(team: Team, version: DatasetVersion, form: PlanForm, proposal: selectors.Proposal) -> dict[str, Any]:
+    return {
+        "version": version,
+        "form": form,
+        "proposal": proposal,
+        "unfit": list(dict.fromkeys(proposal.unfit.values())),
+        "crumbs": [
+            {"label": _("Datasets"), "url": reverse("datasets", args=[team.slug])},
+            {
+                "label": str(version),
+                "url": reverse("dataset_version", args=[team.slug, version.dataset.uid, version.number]),
+            },
+        ],
+    }
+
+
+@require_http_methods(["GET", "HEAD"])
+@team_page("view")
+def plan_started(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """Wait for the experiment that a run makes in its first second, then show it."""
+    run = selectors.run_for(user=request.user, team=team, uid=uid)
+    if run.experiment is not None:
+        return redirect("experiment", team=team.slug, uid=run.experiment.uid)
+    return render_page(request, "workspace/plan_started.html", {"run": run})
