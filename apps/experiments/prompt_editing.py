@@ -30,6 +30,8 @@ from apps.providers.models import LanguageModel
 ROLES = ("system", "user", "assistant")
 DRAWN = 3
 MOST_DRAWN = 20
+# Newest dataset versions that are tried for one that goes with a prompt.
+DATASETS_TRIED = 5
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,23 @@ def draft_from(data: QueryDict) -> Draft:
     )
 
 
-def draft_of(version: PromptVersion) -> Draft:
-    """The form for a version that follows this one."""
-    messages = tuple((item["role"], item["content"]) for item in version.messages)
-    return Draft(messages=messages, demonstrations=tuple(shown["id"] for shown in version.demonstrations))
+def draft_for(*, user: Any, team: Any, base: PromptVersion | None) -> Draft:
+    """The form to begin with, beside a dataset that fits: the newest, or the newest that a version goes with."""
+    newest = prompt_reading.dataset_versions(user=user, team=team)[:DATASETS_TRIED]
+    draft = Draft()
+    if base is not None:
+        messages = tuple((item["role"], item["content"]) for item in base.messages)
+        draft = Draft(messages=messages, demonstrations=tuple(shown["id"] for shown in base.demonstrations))
+    fitting = next((version for version in newest if base is None or _goes_with(base, version)), None)
+    return replace(draft, dataset=str(fitting.uid)) if fitting is not None else draft
+
+
+def _goes_with(base: PromptVersion, version: DatasetVersion) -> bool:
+    """Whether the dataset version has the variables that the prompt names and the rows that it shows."""
+    if any(check_template(item["content"], known_variables(version.columns)) for item in base.messages):
+        return False
+    ids = [shown["id"] for shown in base.demonstrations]
+    return len(prompt_reading.train_rows_by_id(version, ids)) == len(ids)
 
 
 def _number(text: str | None, default: int, *, most: int) -> int:

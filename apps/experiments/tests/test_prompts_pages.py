@@ -186,6 +186,19 @@ def test_demonstrations_are_carried_to_the_next_version_without_their_dataset(
     assert [shown["id"] for shown in second.demonstrations] == ids
 
 
+def test_the_editor_begins_beside_a_dataset_that_goes_with_the_prompt(editor: Client, team: Team, bob: User) -> None:
+    assert editor.get(url(team, "new/")).context["at"].version is None
+    first = version_of(team, bob)
+    ids = [row.id for row in rows.train_rows(first)[:2]]
+    save(editor, team, dataset=first.uid, demonstration=ids)
+    second = version_of(team, bob, name="Other", count=20, seed=3)
+    assert editor.get(url(team, "new/")).context["at"].version == second
+    page = editor.get(url(team, f"{Prompt.objects.get().uid}/edit/"))
+    assert page.context["at"].version in (first, second)
+    assert set(ids) <= {row.id for row in rows.train_rows(page.context["at"].version)}
+    assert page.context["preview"].example in rows.train_rows(page.context["at"].version)
+
+
 def test_demonstrations_of_another_dataset_version_are_named_and_not_saved(
     editor: Client, team: Team, bob: User
 ) -> None:

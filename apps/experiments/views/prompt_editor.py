@@ -16,7 +16,7 @@ from apps.core.pages import render_page
 from apps.experiments import prompt_reading
 from apps.experiments.engine.prompts import PromptError
 from apps.experiments.models import Prompt, PromptVersion
-from apps.experiments.prompt_editing import MOST_DRAWN, ROLES, Desk, Draft, desk, draft_from, draft_of, preview
+from apps.experiments.prompt_editing import MOST_DRAWN, ROLES, Desk, desk, draft_for, draft_from, preview
 from apps.experiments.services.prompts import prompt_create, prompt_version_create
 
 DATASETS_OFFERED = 200
@@ -49,7 +49,7 @@ def _editor(request: HttpRequest, team: Team, prompt: Prompt | None, base: Promp
     if request.method == "POST":
         draft = draft_from(request.POST)
     else:
-        draft = draft_of(base) if base is not None else Draft()
+        draft = draft_for(user=request.user, team=team, base=base)
     at = desk(user=request.user, team=team, draft=draft, do=do, base=base)
     error: ApplicationError | None = None
     if do == "save":
@@ -129,7 +129,7 @@ def _page(
         "most_drawn": MOST_DRAWN,
         "here": request.path,
         "demonstration_columns": [
-            {"label": _("Input")},
+            {"label": _("Input"), "width": "wide"},
             {"label": _("Answer")},
             {"label": _("Actions"), "hidden_label": True},
         ],

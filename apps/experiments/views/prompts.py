@@ -100,7 +100,7 @@ def _version_columns() -> dict[str, list[dict[str, Any]]]:
         "demonstration_columns": [{"label": _("Input")}, {"label": _("Answer")}],
         "label_columns": [
             {"label": _("Label")},
-            {"label": _("Version"), "numeric": True},
+            {"label": _("Version")},
             {"label": _("Actions"), "hidden_label": True},
         ],
         "use_columns": [
@@ -110,7 +110,7 @@ def _version_columns() -> dict[str, list[dict[str, Any]]]:
         ],
         "trained_columns": [{"label": _("Model")}, {"label": _("Version"), "numeric": True}, {"label": _("Training")}],
         "version_columns": [
-            {"label": _("Version"), "numeric": True},
+            {"label": _("Version")},
             {"label": _("Note")},
             {"label": _("Labels")},
             {"label": _("Candidates"), "numeric": True},
