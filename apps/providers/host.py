@@ -23,7 +23,8 @@ from apps.core.models import JobStatus
 from apps.core.processes.tree import process_key
 from apps.providers.engine.catalogue import KNOWN_MODELS
 from apps.providers.models import LanguageModel, ModelFetch
-from apps.providers.services.fetches import model_fetch_refused, model_fetch_taken_up, upload_path
+from apps.providers.selectors import upload_path
+from apps.providers.services.fetches import model_fetch_refused, model_fetch_taken_up
 from apps.providers.services.language_models import language_model_ready
 
 log = logging.getLogger(__name__)

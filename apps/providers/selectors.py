@@ -40,6 +40,11 @@ def base_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
     return [(str(model.uid), model.name) for model in ready.filter(kind__in=kinds)]
 
 
+def upload_path(stored: str) -> Path:
+    """Where a file that was sent waits for its import; its name is ours, never the sender's."""
+    return Path(settings.VAR_DIR) / "uploads" / "models" / stored
+
+
 def where_it_runs(model: LanguageModel) -> str:
     """The process that answers for a model, in words."""
     if model.kind == LanguageModel.Kind.BASELINE:

@@ -17,6 +17,7 @@ from apps.core.errors import ApplicationError, Conflict
 from apps.core.models.base import new_uid
 from apps.providers.engine.catalogue import KnownModel, known_model
 from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.selectors import upload_path
 from apps.providers.services.language_models import (
     language_model_create,
     language_model_failed,
@@ -140,11 +141,6 @@ def model_upload_add(
     except BaseException:
         stored.unlink(missing_ok=True)
         raise
-
-
-def upload_path(stored: str) -> Path:
-    """Where a file that was sent waits for its import; its name is ours, never the sender's."""
-    return Path(settings.VAR_DIR) / "uploads" / "models" / stored
 
 
 def _store(file: UploadedFile) -> Path:

@@ -18,12 +18,12 @@ from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.factories import LanguageModelFactory
 from apps.providers import host
 from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.selectors import upload_path
 from apps.providers.services.fetches import (
     model_download,
     model_folder_add,
     model_on_disk_add,
     model_upload_add,
-    upload_path,
 )
 from apps.providers.tests.test_importing import build_adapter, files_of, gpt2, llama, zipped
 

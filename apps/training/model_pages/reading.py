@@ -11,8 +11,8 @@ from apps.core.models import AuditEvent
 from apps.experiments import rows
 from apps.experiments.models import Candidate, DatasetVersion
 from apps.providers.models import LanguageModel
+from apps.training.alias_history import SET, version_before
 from apps.training.models import ModelVersion, TrainingRun
-from apps.training.services.aliases import SET, version_before
 from apps.training.workdir import run_dir
 
 MOST_USES = 20

@@ -10,11 +10,10 @@ from apps.accounts.models import Team
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
-from apps.core.models import AuditEvent
+from apps.training.alias_history import version_before
 from apps.training.models import ModelVersion
 
 SUGGESTED = ("production", "staging")
-SET = "model_version.alias_set"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -56,17 +55,6 @@ def model_alias_roll_back(*, actor: Any, version: ModelVersion, alias: str) -> M
     return before
 
 
-def version_before(version: ModelVersion, alias: str) -> ModelVersion | None:
-    """The version from which this one took the alias; what a rollback gave back is not a taking."""
-    taken = AuditEvent.objects.filter(
-        team=version.team, verb=SET, object_uid=version.uid, facts__alias=alias, facts__rolled_back=False
-    ).order_by("-id")
-    event = taken.first()
-    uid = event.facts.get("from_uid") if event is not None else None
-    found: ModelVersion | None = ModelVersion.objects.filter(team=version.team, uid=uid).first() if uid else None
-    return found
-
-
 def _move(actor: Any, version: ModelVersion, alias: str, *, rolled_back: bool) -> None:
     _lock(version)
     if alias in version.aliases:
@@ -77,7 +65,7 @@ def _move(actor: Any, version: ModelVersion, alias: str, *, rolled_back: bool) -
     _write(version, sorted([*version.aliases, alias]))
     audit.record(
         actor=actor,
-        verb=SET,
+        verb="model_version.alias_set",
         target=version,
         alias=alias,
         to=version.number,
