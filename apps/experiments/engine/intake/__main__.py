@@ -7,6 +7,7 @@ The folder holds `spec.json` (see `spec.py`) and gets `events.jsonl` and `result
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import resource
 import sys
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     _limit_process(spec.limits)
+    # A row leaves no cycles behind; looking for some among millions of values takes a tenth of the time.
+    gc.disable()
     try:
         with Events(folder / "events.jsonl") as events:
             found = (inspect if options.command == "inspect" else stage)(spec, folder, events)

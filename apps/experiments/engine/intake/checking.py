@@ -18,6 +18,8 @@ from apps.experiments.engine.text import fold_spaces, text_hash
 
 SYSTEM = "system"
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_SYSTEMS = (SYSTEM, "developer")
+_NOTHING: dict[str, str] = {}
 _CODE_OF_REASON = {
     rows.NOT_UNICODE: "not_unicode",
     rows.NO_INPUT: "no_input",
@@ -72,27 +74,37 @@ def _chat_mapper(mapping: Mapping) -> Callable[[dict[str, Any]], Mapped | Fault]
 
     def mapped(record: dict[str, Any]) -> Mapped | Fault:
         messages = record.get("messages")
-        if type(messages) is not list or not messages:
-            return Fault("not_chat", text=text_of(messages))
         try:
-            turns = [(message["role"], message["content"]) for message in messages]
+            system: Any = ""
+            if len(messages) == 3 and messages[0]["role"] in _SYSTEMS:  # type: ignore[arg-type, index]  # else TypeError
+                first, question, answer = messages  # type: ignore[misc]  # three messages
+                system = first["content"]
+            elif len(messages) == 2:  # type: ignore[arg-type]  # else TypeError
+                question, answer = messages  # type: ignore[misc]  # two messages
+            else:
+                return _unusable(messages)
+            if question["role"] != "user" or answer["role"] != "assistant":
+                return _unusable(messages)
+            text, expected = question["content"], answer["content"]
         except (KeyError, TypeError):
             return Fault("not_chat", text=text_of(messages))
-        roles = tuple(role for role, _content in turns)
-        if roles == ("user", "assistant"):
-            system = ""
-        elif roles in ((SYSTEM, "user", "assistant"), ("developer", "user", "assistant")):
-            system = turns.pop(0)[1]
-        else:
-            return Fault("many_turns" if roles.count("user") > 1 else "no_turn", text=text_of(messages))
-        question, answer = turns[0][1], turns[1][1]
-        if type(question) is not str or type(answer) is not str or type(system) is not str:
+        if type(text) is not str or type(expected) is not str or type(system) is not str:
             return Fault("not_chat", text=text_of(messages))
         group = text_of(record.get(group_name)) if group_name else ""
-        columns = {name: system if name == SYSTEM else text_of(record.get(name)) for name in keep} if keep else {}
-        return Mapped(question, answer, group, columns)
+        columns = {name: system if name == SYSTEM else text_of(record.get(name)) for name in keep} if keep else _NOTHING
+        return Mapped(text, expected, group, columns)
 
     return mapped
+
+
+def _unusable(messages: Any) -> Fault:
+    """Why a conversation is not one question with one answer."""
+    roles = [message["role"] for message in messages]
+    return Fault("many_turns" if roles.count("user") > 1 else "no_turn", text=text_of(messages))
+
+
+def _has_controls(mapped: Mapped) -> bool:
+    return any(map(_CONTROLS.search, (mapped.input, mapped.expected, *mapped.columns.values())))
 
 
 class Checker:
@@ -124,8 +136,8 @@ class Checker:
 
     def _checked(self, line: int, mapped: Mapped) -> Row | None:
         text, expected, group, columns = mapped
-        search = _CONTROLS.search
-        if search(text) or search(expected) or (columns and any(map(search, columns.values()))):
+        # Asking whether a text can be printed is several times faster than looking for what cannot.
+        if not (text.isprintable() and expected.isprintable() and not columns) and _has_controls(mapped):
             cleaned = self._without_controls(line, mapped)
             if cleaned is None:
                 return None
