@@ -42,8 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     _limit_process(spec.limits)
-    # A row leaves no cycles behind; looking for some among millions of values takes a tenth of the time.
-    gc.disable()
     try:
         with Events(folder / "events.jsonl") as events:
             found = (inspect if options.command == "inspect" else stage)(spec, folder, events)
@@ -70,4 +68,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # A row leaves no cycles behind; looking for some among millions of values takes a tenth of the time.
+    gc.disable()
     sys.exit(main())
