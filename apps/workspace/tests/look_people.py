@@ -10,6 +10,7 @@ from apps.accounts.models import User
 from apps.accounts.services import member_add, team_create
 from apps.experiments.models import Experiment
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
+from apps.workspace.tests.look_formats import format_pages
 from apps.workspace.tests.look_rows import address
 from apps.workspace.tests.look_world import Look
 
@@ -53,6 +54,7 @@ def _owner_of_two(look: Look) -> Person:
             {"name": "error-404", "url": reverse("experiment", args=[slug, uuid.UUID(int=0)]), "status": 404},
             {"name": "error-422", "url": reverse("members", args=[slug]), "status": 422, "press": "#add button"},
             {"name": "error-500", "url": reverse("experiment", args=[broken.team.slug, broken.uid]), "status": 500},
+            *format_pages(olga, broken.team),
         ],
     )
 
