@@ -103,6 +103,11 @@ def spent_by_purpose(experiment: Any) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def price_is_assumed(model: LanguageModel) -> bool:
+    """Whether somebody assumed the price that holds now for a model; UnknownPrice when it has none."""
+    return price_for(model.team_id, kind=model.kind, served_name=model.served_name).assumed
+
+
 def trained_prompt(model: LanguageModel) -> PromptVersion | None:
     """The prompt that a model was trained with, by the hash that its training froze."""
     content = str(model.facts.get("prompt") or "")

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.billing.forms import TryForm
-from apps.billing.selectors import trained_prompt
+from apps.billing.selectors import price_is_assumed, trained_prompt
 from apps.billing.trying import model_answer
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
@@ -48,6 +48,7 @@ def model_try(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "prompt": prompt,
         "form": form,
         "result": result,
+        "assumed": result is not None and price_is_assumed(model),
         "failure": failure,
         "crumbs": [
             {"label": _("Models"), "url": reverse("models", args=[team.slug])},

@@ -106,11 +106,11 @@ def _failed_fetch(fetch: ModelFetch, known: KnownModel | None, team: Any) -> tup
 
 def _absent(known: KnownModel, team: Any) -> ModelEntry:
     if _on_disk(known):
-        state, label = "skipped", _("On this machine, not added")
+        state, label = "planned", _("On this machine, not added")
         fix = Fix(_("Add model"), reverse("model_on_disk", args=[team.slug]), known.key)
     else:
         size = size_text(known.weights_bytes)
-        state, label = "skipped", _("Not on this machine")
+        state, label = "planned", _("Not on this machine")
         fix = Fix(_("Download %(size)s") % {"size": size}, reverse("model_download", args=[team.slug]), known.key)
     return ModelEntry(
         name=known.name,

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
-from django.db.models import QuerySet
+from django.db.models import Case, IntegerField, QuerySet, When
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,6 +27,12 @@ PHASES: dict[str, Promise] = {
 def language_models(*, user: Any, team: Any) -> QuerySet[LanguageModel]:
     """Models of a team, newest first."""
     return LanguageModel.objects.for_user(user).filter(team=team)
+
+
+def free_ones_last(models: QuerySet[LanguageModel]) -> QuerySet[LanguageModel]:
+    """Newest first, with the baselines, which every experiment makes, after what somebody has trained or added."""
+    free = Case(When(kind=LanguageModel.Kind.BASELINE, then=1), default=0, output_field=IntegerField())
+    return models.annotate(free=free).order_by("free", "-id")
 
 
 def language_model(*, user: Any, team: Any, uid: Any) -> LanguageModel:

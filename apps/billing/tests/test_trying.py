@@ -54,7 +54,7 @@ def test_an_answer_is_shown_with_time_tokens_and_cost_and_is_in_the_ledger(
     text = ask(client, bob, team, model).content.decode()
     entry = LedgerEntry.objects.get()
     assert (entry.completion_tokens, entry.amount_nanousd > 0) == (6, True)
-    for said in ("Answer", "Time", "Written", "Cost"):
+    for said in ("Answer", "Time", "Written", "Cost", "assumed price"):
         assert said in text
     assert Reservation.objects.get().purpose == f"try:{model.uid}"
     assert AuditEvent.objects.filter(verb="language_model.tried", actor=bob).count() == 1

@@ -38,7 +38,8 @@ def model_list(request: HttpRequest, team: Team) -> HttpResponse:
     """What this team has trained and added, then the written list with the state of each."""
     models = selectors.language_models(user=request.user, team=team).select_related("fetch", "version")
     listed = entries.known_names()
-    page = Paginator(models.exclude(served_name__in=listed), PAGE_SIZE).get_page(page_number(request))
+    own_models = selectors.free_ones_last(models.exclude(served_name__in=listed))
+    page = Paginator(own_models, PAGE_SIZE).get_page(page_number(request))
     speeds = speeds_by_model(team)
     own = [entries.model_entry(model, team=team) for model in page]
     known = entries.known_entries(team=team, models=list(models.filter(served_name__in=listed)))
@@ -48,7 +49,6 @@ def model_list(request: HttpRequest, team: Team) -> HttpResponse:
         "known": [_row(entry, speeds) for entry in known],
         "columns": _columns(),
         "may_edit": may(user=request.user, team=team, action="edit"),
-        "topic_url": f"{reverse('home', args=[team.slug])}events/",
         "moving": any(entry.state in ("queued", "running") for entry in (*own, *known)),
     }
     return render_page(request, "providers/models.html", context, parts=("lists",))
