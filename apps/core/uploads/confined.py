@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file, file))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
+    # The signal at the first says which limit was met; the second kills whatever ignores it.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.execv(sys.executable, [sys.executable, "-m", *arguments[1:]])  # noqa: S606  # no shell is wanted: our own module
 

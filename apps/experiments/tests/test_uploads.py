@@ -94,7 +94,7 @@ def test_every_form_of_a_table_is_read(bob_sends: Client, team: Team, name: str,
 
 
 def test_a_chat_is_recognised_and_needs_no_columns(bob_sends: Client, team: Team) -> None:
-    rows = [
+    chats = [
         {
             "messages": [
                 {"role": "user", "content": f"{n * 7919 % 1000} {n}?"},
