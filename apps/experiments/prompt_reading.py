@@ -29,7 +29,7 @@ def prompts(*, user: Any, team: Any, query: str = "") -> QuerySet[Prompt]:
     return _with_facts(found.filter(name__icontains=query) if query else found)
 
 
-def prompts_in(*, team: Team) -> QuerySet[Prompt]:
+def prompts_in(*, team: Team) -> QuerySet[Any]:
     """The same for the command line, where nobody is signed in."""
     return _with_facts(Prompt.objects.filter(team=team))
 
@@ -38,7 +38,7 @@ def team_called(slug: str) -> Team | None:
     return Team.objects.filter(slug=slug).first()
 
 
-def _with_facts(found: QuerySet[Prompt]) -> QuerySet[Prompt]:
+def _with_facts(found: QuerySet[Any]) -> QuerySet[Any]:
     labels = PromptLabel.objects.select_related("version")
     return (
         found.annotate(

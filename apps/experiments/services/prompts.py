@@ -132,7 +132,11 @@ def prompt_label_set(*, actor: Any, prompt: Prompt, name: str, version: PromptVe
             return before
         label: PromptLabel
         label, _created = PromptLabel.objects.update_or_create(prompt=prompt, name=name, defaults={"version": version})
-        facts = {"label": name, "number": version.number, "before": before.version.number if before else None}
+        facts: dict[str, Any] = {
+            "label": name,
+            "number": version.number,
+            "before": before.version.number if before else None,
+        }
         audit.record(actor=actor, verb="prompt_label.set", target=prompt, name=prompt.name, **facts)
     return label
 
@@ -145,7 +149,7 @@ def prompt_label_remove(*, actor: Any, prompt: Prompt, name: str) -> None:
             raise NotFound(_("This prompt has no label %(name)s.") % {"name": name})
         number = label.version.number
         label.delete()
-        facts = {"label": name, "number": number}
+        facts: dict[str, Any] = {"label": name, "number": number}
         audit.record(actor=actor, verb="prompt_label.removed", target=prompt, name=prompt.name, **facts)
 
 
@@ -155,7 +159,7 @@ def prompt_delete(*, actor: Any, prompt: Prompt) -> None:
     try:
         with transaction.atomic():
             Prompt.objects.select_for_update().get(pk=prompt.pk)
-            facts = {"name": prompt.name, "versions": prompt.versions.count()}
+            facts: dict[str, Any] = {"name": prompt.name, "versions": prompt.versions.count()}
             audit.record(actor=actor, verb="prompt.deleted", target=prompt, **facts)
             prompt.labels.all().delete()
             prompt.versions.all().delete()

@@ -61,10 +61,10 @@ def _spec(path: Path) -> PromptSpec:
 
 def _messages(content: Any) -> list[dict[str, str]]:
     items = content.get("messages") if isinstance(content, dict) else content
-    well_formed = isinstance(items, list) and all(
-        isinstance(item, dict) and isinstance(item.get("role"), str) and isinstance(item.get("content"), str)
-        for item in items
-    )
-    if not well_formed:
+    if not isinstance(items, list) or not all(map(_is_message, items)):
         raise CommandError(_('The file should hold {"messages": [{"role": …, "content": …}]}, each of them text.'))
-    return list(items)
+    return items
+
+
+def _is_message(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("role"), str) and isinstance(item.get("content"), str)
