@@ -5,4 +5,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("apps.core.api.urls")),
     path("", include("apps.evaluation.api.urls")),
+    path("", include("apps.training.api.urls")),
 ]

@@ -96,6 +96,12 @@ def plan_parts(*, user: Any, team: Any, data: Mapping[str, Any]) -> PlanParts:
     )
 
 
+def api_parts(*, user: Any, data: Mapping[str, Any]) -> PlanParts:
+    """What a request without a team's address names: the dataset version says which team it is about."""
+    version: DatasetVersion = fetch_for_user(DatasetVersion, user, uid=data["dataset_version"])
+    return plan_parts(user=user, team=version.dataset.team, data={**data, "preset": ""})
+
+
 def _named(model: Any, user: Any, uid: Any, **lookup: Any) -> Any:
     if not uid or uid == NEW_PROMPT:
         return None

@@ -14,9 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.access import fetch_for_user
 from apps.core.models import JobStatus
 from apps.core.textdiff import field_differences
+from apps.training import workdir
 from apps.training.models import MetricPoint, SampleOutput, TrainingRun
 
 MOST_POINTS = 500
+MOST_EVENTS = 500
 SAMPLES = 3
 PHASES: dict[str, Promise] = {
     "load": _("Load the model"),
@@ -49,10 +51,27 @@ class Series:
         return self.values[-1] if self.values else None
 
 
-def training_run(*, user: Any, team: Any, uid: Any) -> TrainingRun:
-    found: TrainingRun = fetch_for_user(TrainingRun, user, uid=uid, team=team)
-    related = ("base_model", "language_model", "dataset_version__dataset", "prompt_version__prompt")
+def training_run(*, user: Any, uid: Any, team: Any = None) -> TrainingRun:
+    """One run by its public id; with `team`, only there."""
+    lookup = {"uid": uid, **({"team": team} if team is not None else {})}
+    found: TrainingRun = fetch_for_user(TrainingRun, user, **lookup)
+    related = ("team", "base_model", "language_model", "dataset_version__dataset", "prompt_version__prompt")
     return TrainingRun.objects.for_user(user).select_related(*related).get(pk=found.pk)
+
+
+# Of the machine, and of no use to whoever reads a run from elsewhere.
+_OWN_FIELDS = frozenset({"pid", "result"})
+
+
+def engine_events(run: TrainingRun, *, after: int) -> tuple[list[dict[str, Any]], int]:
+    """At most MOST_EVENTS of the engine's events behind position `after`, and the position behind them.
+
+    They lie on the machine that trains; another one knows none.
+    """
+    found, end = workdir.new_events(workdir.run_dir(run), after)
+    if len(found) > MOST_EVENTS:
+        found, end = workdir.some_events(workdir.run_dir(run), after, MOST_EVENTS)
+    return [{name: value for name, value in event.items() if name not in _OWN_FIELDS} for event in found], end
 
 
 def phase_stages(run: TrainingRun) -> list[dict[str, Any]]:

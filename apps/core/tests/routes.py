@@ -124,6 +124,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}training/preflights/": preflight.uid,
             f"{base}evaluations/": evaluation.uid,
             "api/v1/experiments/": experiment.uid,
+            "api/v1/fine-tune/": run.uid,
         },
         token=sign_in_link_create(actor=None, user=owner),
         version_number=version.number,
@@ -175,6 +176,8 @@ def _answer_a_test_example(experiment: Experiment, owner: User) -> str:
 
 def status_of(client: Client, method: str, path: str, data: dict[str, Any] | None) -> int:
     send = getattr(client, method.lower())
+    if data is not None and path.startswith("/api/"):
+        return int(send(path, data, content_type="application/json").status_code)
     return int((send(path, data) if data is not None else send(path)).status_code)
 
 

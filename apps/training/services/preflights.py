@@ -73,3 +73,26 @@ def preflight_accept(*, actor: Any, preflight: Preflight, name: str) -> Training
         )
         training_run_start(actor=actor, run=run)
     return run
+
+
+def plan_start(*, actor: Any, team: Team, plan: Planned, name: str) -> TrainingRun:
+    """Plan and start a run without measuring it first: its rows are checked all the same. All or nothing."""
+    if "max_seconds" in plan.limits and "max_examples" not in plan.limits:
+        raise ApplicationError(
+            _("How many examples fit into a time is measured: check the run first, then start it."),
+            code="preflight_needed",
+            field="max_seconds",
+        )
+    with transaction.atomic():
+        run = training_run_create(
+            actor=actor,
+            team=team,
+            name=name.strip() or f"{plan.base_model.name}: {plan.dataset_version}"[:160],
+            base_model=plan.base_model,
+            dataset_version=plan.dataset_version,
+            prompt_version=plan.prompt_version,
+            spec=plan.spec,
+            limits=dict(plan.limits),
+        )
+        training_run_start(actor=actor, run=run)
+    return run
