@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
@@ -12,6 +14,10 @@ from llmopt.edge.asgi_types import Application, Message, Receive, Scope, Send, h
 # Probes of an orchestrator come by address; what they learn is one word.
 _ANY_HOST = frozenset({"/healthz", "/readyz"})
 _MIB = 1024 * 1024
+# The one page that takes more than others: a model that somebody sends.
+_MODEL_PAGE = re.compile(r"/t/([-a-zA-Z0-9_]+)/models/add/")
+# What the fields around a file may take.
+_FORM_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,39 @@ class Limits:
     # Between two parts of a body, and for all of it.
     body_gap_seconds: float = 30.0
     body_seconds: float = 600.0
+    # Of a model that a member of the team sends.
+    model_bytes: int = 0
+
+
+# (cookies, slug of a team) → whether that person sees that team
+Membership = Callable[[str, str], Awaitable[bool]]
 
 
 def limits_from_environment() -> Limits:
-    return Limits(body_bytes=int(os.environ.get("LLMOPT_MAX_BODY_MIB", "64")) * _MIB)
+    return Limits(
+        body_bytes=int(os.environ.get("LLMOPT_MAX_BODY_MIB", "64")) * _MIB,
+        model_bytes=settings.MODEL_UPLOAD_MAX_BYTES + _FORM_BYTES,
+    )
+
+
+async def is_member(cookies: str, team_slug: str) -> bool:
+    """Asked in the database before a large body is read: a stranger must not fill the disk."""
+    from llmopt.edge.events_store import listener_of
+
+    return (await asyncio.to_thread(listener_of, cookies, team_slug)).team_id is not None
+
+
+async def limits_of(scope: Scope, limits: Limits, member: Membership) -> Limits:
+    """Those of this very request: more for a model that a member of the team sends, the same for all else."""
+    page = _MODEL_PAGE.fullmatch(scope["path"])
+    length = header_of(scope, b"content-length") or ""
+    larger = scope["method"] == "POST" and length.isdigit() and int(length) > limits.body_bytes
+    if page is None or not larger or not host_allowed(scope):
+        return limits
+    cookies = "; ".join(headers_of(scope, b"cookie"))
+    if not await member(cookies, page.group(1)):
+        return limits
+    return replace(limits, body_bytes=max(limits.body_bytes, limits.model_bytes))
 
 
 class BodyTooLarge(Exception):
@@ -37,10 +72,11 @@ class BodyTooSlow(Exception):
     """The body stopped coming."""
 
 
-def limited(app: Application, limits: Limits) -> Application:
+def limited(app: Application, ordinary: Limits, member: Membership = is_member) -> Application:
     """Refuse a request that breaks a limit; count and time the body of the others while it is read."""
 
     async def limiting(scope: Scope, receive: Receive, send: Send) -> None:
+        limits = await limits_of(scope, ordinary, member)
         refusal = refusal_of(scope, limits)
         if refusal is not None:
             await refuse(send, *refusal, close=True)

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from llmopt.edge.asgi_types import Message, Receive, Scope, Send, respond
-from llmopt.edge.limits import Limits
+from llmopt.edge.limits import Limits, limited
 from llmopt.edge.pages import Pages
 from llmopt.edge.routes import path_for_log, route_class
 from llmopt.edge.stack import Edge, build
@@ -71,6 +71,35 @@ async def test_a_body_that_turns_out_too_long_is_refused() -> None:
 async def test_a_body_of_exactly_the_limit_is_accepted() -> None:
     answer = await call(edge_with(Echo()), "/", method="POST", body=[b"x" * 500, b"x" * 500])
     assert (answer.status, answer.text) == (200, "1000")
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie", "status"),
+    [
+        ("/t/ours/models/add/", b"sessionid=member", 200),
+        ("/t/ours/models/add/", b"sessionid=stranger", 413),
+        ("/t/theirs/models/add/", b"sessionid=member", 413),
+        ("/t/ours/datasets/add/", b"sessionid=member", 413),
+    ],
+)
+async def test_only_a_member_who_sends_a_model_may_send_more(path: str, cookie: bytes, status: int) -> None:
+    async def member(cookies: str, team_slug: str) -> bool:
+        return (cookies, team_slug) == ("sessionid=member", "ours")
+
+    app = limited(Echo(), Limits(body_bytes=1000, model_bytes=3000), member)
+    headers = [HOST, (b"cookie", cookie), (b"content-length", b"2000")]
+    answer = await call(app, path, method="POST", headers=headers, body=[b"x" * 1000] * 2)
+    assert answer.status == status
+
+
+async def test_a_model_that_turns_out_larger_than_it_said_is_refused() -> None:
+    async def member(cookies: str, team_slug: str) -> bool:
+        return True
+
+    app = limited(Echo(), Limits(body_bytes=1000, model_bytes=3000), member)
+    headers = [HOST, (b"content-length", b"2000")]
+    answer = await call(app, "/t/ours/models/add/", method="POST", headers=headers, body=[b"x" * 1000] * 4)
+    assert answer.status == 413
 
 
 async def test_a_body_that_stops_coming_is_given_up() -> None:

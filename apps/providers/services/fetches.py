@@ -201,7 +201,10 @@ def _fetch(
 
 def _owner(model: LanguageModel) -> Any:
     """Who stands for a command that nobody has signed in for."""
-    return model.team.memberships.filter(role="owner").order_by("pk").first().user
+    owner = model.team.memberships.filter(role="owner").order_by("pk").first()
+    if owner is None:
+        raise ApplicationError(_("This team has no owner, for whom a model could be added."))
+    return owner.user
 
 
 def model_fetch_taken_up(*, actor: Any, fetch: ModelFetch) -> None:

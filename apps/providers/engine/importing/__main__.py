@@ -35,14 +35,16 @@ def main(arguments: list[str]) -> int:
     try:
         found = {"unpack": _unpack, "prepare": _prepare}[options.step](folder, spec)
     except ImportRefused as refused:
-        _write(folder / "result.json", {"code": refused.code, "sentence": refused.sentence.as_json()})
-        return EXIT_REFUSED
+        return _refuse(folder, refused)
     except MemoryError:
-        refused = ImportRefused("too_large", gettext_noop("Unpacking took more memory than is allowed."))
-        _write(folder / "result.json", {"code": refused.code, "sentence": refused.sentence.as_json()})
-        return EXIT_REFUSED
+        return _refuse(folder, ImportRefused("too_large", gettext_noop("Unpacking took more memory than is allowed.")))
     _write(folder / "result.json", found)
     return 0
+
+
+def _refuse(folder: Path, refused: ImportRefused) -> int:
+    _write(folder / "result.json", {"code": refused.code, "sentence": refused.sentence.as_json()})
+    return EXIT_REFUSED
 
 
 def _unpack(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
