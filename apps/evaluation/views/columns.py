@@ -27,9 +27,8 @@ def board_columns(board: Board, level: str) -> Columns:
     primary = metric_label(board.primary, board.answer)
     interval = _("Below each figure: its %(level)s %% interval.") % {"level": level}
     metrics = [
-        # The last column's tip would cost the width that the latencies need; its name says what it counts.
         {"label": metric_label(name, board.answer), "numeric": True}
-        | ({"help": f"{metric_help(name, board.answer)} {interval}"} if name != "valid_rate" else {})
+        | ({"help": f"{metric_help(name, board.answer)} {interval}"} if _has_tip(name, board) else {})
         for name in (board.primary, *board.other_metrics)
     ]
     return [
@@ -49,6 +48,12 @@ def board_columns(board: Board, level: str) -> Columns:
         _latency_column("p50", _("Half of the answers took no longer.")),
         _latency_column("p95", _("95 of 100 answers took no longer.")),
     ]
+
+
+def _has_tip(name: str, board: Board) -> bool:
+    """Tips cost width that the latencies need: a rate of valid answers does without, as its name says what it counts;
+    and of four metrics all but the first."""
+    return name == board.primary or (name != "valid_rate" and len(board.other_metrics) < 3)
 
 
 def _latency_column(label: str, share: str) -> dict[str, Any]:
