@@ -37,6 +37,7 @@ from apps.workspace.tests.look_choosing import choosing_experiment
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 from apps.workspace.tests.look_training import look_training, training_pages
+from apps.workspace.tests.look_uploads import look_uploads, upload_pages
 
 STATES = ("empty", "running", "full", "failed")
 TUNED = "Fine-tuned model"
@@ -71,6 +72,7 @@ def make_look(state: str) -> Look:
     look.experiment = _experiment(look)
     look.run = TrainingRun.objects.get(team=team)
     look_prompts(look.version, look.owner)
+    look_uploads(look.team, look.owner, state)
     _quickstart(look, state)
     {"running": _running, "full": _full, "failed": _failed}[state](look)
     look_training(look.run, state)
@@ -93,6 +95,7 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     if look.version is not None:
         version = reverse("dataset_version", args=[slug, look.version.dataset.uid, look.version.number])
         pages += [("dataset", version), ("dataset-test", f"{version}?split=test")]
+    pages += upload_pages(look.team, look.version)
     if look.experiment is not None:
         base = f"{home}experiments/{look.experiment.uid}/"
         pages += [("experiment", base)]
