@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def _bring_in(fetch: ModelFetch, folder: Path) -> None:
         base = _base(fetch, found) if found["kind"] == "adapter" else None
         spec = {"source": found["folder"], "base": str(_weights(base)) if base else "", "info": _info(found, base)}
         _step(fetch, folder, "prepare", spec)
-        put_folder(folder / "result", f"models/{served}")
+        _heard(fetch, lambda: put_folder(folder / "result", f"models/{served}"))
     # Of what is stored, which another team's download of the same commit may have put there.
     _ready(fetch, stored)
 
@@ -196,6 +198,16 @@ def _follow(fetch: ModelFetch, folder: Path, process: subprocess.Popen[bytes]) -
             process.wait()
 
 
+def _heard(fetch: ModelFetch, work: Callable[[], str]) -> str:
+    """Heartbeats while a thread works: reading a large model takes longer than the reaper waits."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        working = pool.submit(work)
+        while wait([working], timeout=settings.JOB_HEARTBEAT_SECONDS).not_done:
+            if not jobs.heartbeat(fetch):
+                raise Stopped
+    return working.result()
+
+
 def _obey(fetch: ModelFetch) -> None:
     flags = ModelFetch.objects.values("cancel_requested", "pause_requested").get(pk=fetch.pk)
     if flags["cancel_requested"] or flags["pause_requested"]:
@@ -219,7 +231,7 @@ def _progress(folder: Path) -> dict[str, Any]:
 def _ready(fetch: ModelFetch, stored: Path) -> None:
     """Freeze what came in on the model and end the job: both or neither."""
     info = json.loads((stored / "info.json").read_text(encoding="utf-8"))
-    digest = folder_digest(stored)
+    digest = _heard(fetch, lambda: folder_digest(stored))
     facts = {**fetch.language_model.facts, **info, "weights": digest}
     with transaction.atomic():
         if not jobs.finish(fetch, phase="", error_code=""):
