@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.evaluation.views import evaluations, experiments, outputs
+from apps.evaluation.views import evaluations, experiments, outputs, reports
 
 urlpatterns = [
     path("experiments/", experiments.experiment_list, name="experiments"),
@@ -12,5 +12,7 @@ urlpatterns = [
     path("experiments/<uuid:uid>/cost/", experiments.cost, name="experiment_cost"),
     path("experiments/<uuid:uid>/setup/", experiments.setup, name="experiment_setup"),
     path("experiments/<uuid:uid>/report/", experiments.report, name="experiment_report"),
+    path("experiments/<uuid:uid>/report/report.json", reports.report_json, name="experiment_report_json"),
+    path("experiments/<uuid:uid>/report/report.md", reports.report_md, name="experiment_report_markdown"),
     path("evaluations/<uuid:uid>/", evaluations.evaluation, name="evaluation"),
 ]

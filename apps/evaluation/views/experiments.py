@@ -172,4 +172,5 @@ def report(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     if found.report_artifact:
         board = selectors.board(found)
         context |= _board(found, board) | _evidence(found, board) | _definition(found)
+        context["link"] = request.build_absolute_uri(request.path)
     return render_page(request, "experiments/experiment_report.html", context)
