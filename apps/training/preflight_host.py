@@ -68,7 +68,8 @@ def _answer(row: Preflight, folder: Path) -> int:
     try:
         inputs = workdir.write_inputs(folder, plan_of(row))
     except ApplicationError as error:
-        return _finish(row, {}, [Refusal(error.code, Sentence("%(text)s", text=error.message))])
+        says = Sentence(gettext_noop("The rows cannot be prepared. %(text)s"), text=error.message)
+        return _finish(row, {}, [Refusal(error.code, says)])
     left_out = {"left_out": {"count": len(inputs.left_out), "rows": inputs.left_out[:NAMED_ROWS]}}
     code = _follow(row, folder)
     if code is None:

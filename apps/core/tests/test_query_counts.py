@@ -57,6 +57,10 @@ def _experiments(team: Team, owner: User) -> None:
     factories.CandidateFactory.create(experiment=factories.ExperimentFactory.create(team=team, created_by=owner))
 
 
+def _training(team: Team, owner: User) -> None:
+    factories.TrainingRunFactory.create(team=team, created_by=owner, status=JobStatus.QUEUED)
+
+
 LISTS: dict[str, Callable[[Team, User], None]] = {
     "": _home,
     "datasets/": _datasets,
@@ -65,6 +69,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "models/": _models,
     "prompts/": _prompts,
     "settings/members/": _members,
+    "training/": _training,
 }
 
 

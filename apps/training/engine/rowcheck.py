@@ -11,6 +11,15 @@ from apps.providers.engine.chat import ChatError, ChatTokenizer
 from apps.training.engine.data import EncodedRow, Row
 
 NAMED_ROWS = 20
+_NO_STOP = gettext_noop("the stop token %(token)s is not trained, so the model would never learn to stop")
+_NEVER_STOPS = gettext_noop(
+    "The end token would never be trained: every training row is longer than %(most)s tokens and would be cut before "
+    "its end, so the model would not learn to stop."
+)
+_NO_TOKEN = gettext_noop("No token would be trained: there is no training row with an answer.")
+_NO_TOKEN_FITS = gettext_noop("A dataset version with training rows would do.")
+_NO_VALIDATION = gettext_noop("There is no validation row, so nothing would show what was learned.")
+_NO_VALIDATION_FITS = gettext_noop("A dataset version with at least one validation row would do.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +120,6 @@ def refusals_of(train: Checked, validation: Checked, *, max_length: int, context
     return found + _cut(validation, "validation", max_length, context_length)
 
 
-_NO_STOP = gettext_noop("the stop token %(token)s is not trained, so the model would never learn to stop")
-_NEVER_STOPS = gettext_noop(
-    "The end token would never be trained: every training row is longer than %(most)s tokens and would be cut before "
-    "its end, so the model would not learn to stop."
-)
-_NO_TOKEN = gettext_noop("No token would be trained: there is no training row with an answer.")
-_NO_TOKEN_FITS = gettext_noop("A dataset version with training rows would do.")
-_NO_VALIDATION = gettext_noop("There is no validation row, so nothing would show what was learned.")
-_NO_VALIDATION_FITS = gettext_noop("A dataset version with at least one validation row would do.")
 _SPLIT_WORDS = {
     "training": Sentence(gettext_noop("training")),
     "validation": Sentence(gettext_noop("validation")),

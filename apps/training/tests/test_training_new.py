@@ -307,6 +307,8 @@ def test_tokens_of_a_row_are_what_the_trainer_sees(page: Client, team: Team, bas
     assert "not trained:" in text
     assert "Next row" in text
     assert "Previous row" not in text
+    last = page.get(address(team, "training_tokens"), {**data, "place": "9999"}).context["facts"]
+    assert (last.number, last.next, last.example.split) == (last.total, 0, "validation")
     assert "<c-" not in text
 
 

@@ -21,7 +21,7 @@ NAMES = ("dataset_version", "base_model", "prompt_version")
 @require_safe
 @team_page("view")
 def training_tokens(request: HttpRequest, team: Team) -> HttpResponse:
-    """What is not named is the first that suits; a row is named by its id."""
+    """What is not named is the first that suits; a row is named by its id or its place."""
     choices = planning.plan_choices(user=request.user, team=team)
     # The prompt that only a run would make has no tokens yet.
     prompts = [choice for choice in choices.prompt_versions if choice[0] != planning.NEW_PROMPT]
@@ -39,6 +39,7 @@ def training_tokens(request: HttpRequest, team: Team) -> HttpResponse:
                 model=parts.base_model,
                 prompt=parts.prompt_version,
                 row=request.GET.get("row", ""),
+                place=_place(request),
             )
         except ApplicationError as error:
             if error.status == 404:
@@ -60,8 +61,13 @@ def training_tokens(request: HttpRequest, team: Team) -> HttpResponse:
     return render_page(request, "training/training_tokens.html", context)
 
 
+def _place(request: HttpRequest) -> int:
+    text = request.GET.get("place", "1")
+    return int(text) if text.isdecimal() and len(text) < 10 else 1
+
+
 def _links(path: str, values: dict[str, str], facts: TokenFacts | None) -> dict[str, Any]:
     if facts is None:
         return {}
-    rows = {"previous": facts.previous, "next": facts.next}
-    return {name: f"{path}?{urlencode({**values, 'row': row})}" for name, row in rows.items() if row}
+    places = {"previous": facts.previous, "next": facts.next}
+    return {name: f"{path}?{urlencode({**values, 'place': place})}" for name, place in places.items() if place}
