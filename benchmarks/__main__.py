@@ -7,14 +7,16 @@ import sys
 from benchmarks import machine
 
 NAMES = ("statistics", "ledger", "events", "inference", "training", "preflight")
-# Takes a quarter of an hour and the whole machine, so it runs only by name.
-BY_NAME = ("main_job",)
+# They take minutes and the whole machine, so they run only by name.
+BY_NAME = ("main_job", "import_rows")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     # Not `choices`: argparse would try the empty list of "no name given" against them.
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)} (all without one), main_job")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)} (all without one), {', '.join(BY_NAME)}"
+    )
     parser.add_argument("--repeats", type=int, help="instead of each benchmark's own number, three for most")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - {*NAMES, *BY_NAME})
