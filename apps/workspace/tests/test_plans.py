@@ -1,0 +1,161 @@
+"""Use your own data: the proposal for a dataset version, and its run from the form to the report."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Team, User
+from apps.core.models import JobStatus
+from apps.evaluation.models import Evaluation
+from apps.experiments.models import DatasetVersion, Experiment
+from apps.experiments.services.datasets import dataset_create, dataset_version_create
+from apps.experiments.tests.world import version_of
+from apps.providers.models import LanguageModel
+from apps.training.models import TrainingRun
+from apps.workspace.models import ExperimentRun
+from apps.workspace.selectors.plans import plan_estimate, suggested_instruction
+from apps.workspace.tests.test_quickstart import Spy, demo, spy, walk
+
+__all__ = ["demo", "spy"]
+
+
+@pytest.fixture
+def base(demo: tuple[Team, User], artifact_folder: Path) -> LanguageModel:
+    team, user = demo
+    (artifact_folder / "models" / "tiny" / "hf").mkdir(parents=True)
+    (artifact_folder / "models" / "tiny" / "hf" / "weights").write_text("w")
+    model: LanguageModel = LanguageModel.objects.create(
+        team=team, name="Tiny", kind="local", state="ready", served_name="tiny", revision="r", artifact="models/tiny",
+        context_length=2048,
+    )  # fmt: skip
+    return model
+
+
+@pytest.fixture
+def alice(client: Client, demo: tuple[Team, User]) -> Client:
+    client.force_login(demo[1])
+    return client
+
+
+def plan_page(version: DatasetVersion) -> str:
+    return reverse("plan", args=[version.dataset.team.slug, version.dataset.uid, version.number])
+
+
+def filled(client: Client, version: DatasetVersion, **changes: Any) -> dict[str, Any]:
+    """The form as it is proposed, sent back."""
+    form = client.get(plan_page(version)).context["form"]
+    values = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    return {name: value for name, value in {**values, **changes}.items() if value not in (None, False, "")}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_proposal_taken_as_it_is_ends_in_a_report(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel, spy: Spy, tmp_path: Path
+) -> None:
+    version = version_of(*demo, count=160)
+    answer = alice.post(plan_page(version), filled(alice, version))
+    assert answer.status_code == 302, answer.content.decode()
+    ended = walk(ExperimentRun.objects.get(), tmp_path, spy)
+    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
+    experiment = Experiment.objects.get()
+    assert [each.name for each in experiment.candidates.filter(trial=False)] == [
+        "Most frequent answer",
+        "Nearest training example",
+        "Token lookup",
+        "Base model, plain prompt",
+        "Base model, few-shot prompt",
+        "Fine-tuned model",
+    ]
+    assert experiment.reference == experiment.candidates.get(name="Fine-tuned model")
+    assert experiment.report_artifact
+    started = reverse("plan_started", args=[experiment.team.slug, ended.uid])
+    assert alice.get(started).url == reverse("experiment", args=[experiment.team.slug, experiment.uid])  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("answer", "expected", "primary"),
+    [
+        ({"format": "label", "labels": ["odd", "even"]}, lambda n: "even" if n % 2 == 0 else "odd", "accuracy"),
+        ({"format": "number", "tolerance": 0.5}, lambda n: str(n), "within_tolerance"),
+        ({"format": "text"}, lambda n: f"the number {n}", "token_f1"),
+    ],
+)
+def test_each_kind_of_answer_is_measured_by_its_own_figures(
+    alice: Client,
+    demo: tuple[Team, User],
+    base: LanguageModel,
+    spy: Spy,
+    tmp_path: Path,
+    answer: dict[str, Any],
+    expected: Any,
+    primary: str,
+) -> None:
+    dataset = dataset_create(actor=demo[1], team=demo[0], name="Numbers", split_seed=3)
+    words = ("harbour", "lantern", "meadow", "quartz", "violin", "walnut")
+    pairs = [(f"{words[n % 6]} {n * 7919} {words[n * 5 % 6]} {n}", expected(n)) for n in range(140)]
+    version = dataset_version_create(actor=demo[1], dataset=dataset, pairs=pairs, answer=answer)
+    alice.post(plan_page(version), filled(alice, version, tune=False))
+    ended = walk(ExperimentRun.objects.get(), tmp_path, spy)
+    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
+    experiment = Experiment.objects.get()
+    assert experiment.primary_metric == primary
+    assert not TrainingRun.objects.exists()
+    page = alice.get(reverse("experiment", args=[experiment.team.slug, experiment.uid])).content.decode()
+    assert experiment.conclusion_text in page.replace("&#x27;", "'")
+
+
+@pytest.mark.django_db
+def test_without_a_model_the_page_says_what_to_do(
+    alice: Client, demo: tuple[Team, User], artifact_folder: Path
+) -> None:
+    version = version_of(*demo, count=60)
+    page = alice.get(plan_page(version)).content.decode()
+    assert "No local model is ready" in page
+    answer = alice.post(plan_page(version), {**filled(alice, version), "plain": "1"})
+    assert answer.status_code == 422
+    assert not ExperimentRun.objects.exists()
+
+
+@pytest.mark.django_db
+def test_few_test_rows_are_named_with_what_they_cannot_show(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=60)
+    assert version.test_count < 50
+    assert "can hardly be told apart" in alice.get(plan_page(version)).content.decode()
+
+
+@pytest.mark.django_db
+def test_what_was_never_measured_is_not_estimated(demo: tuple[Team, User], base: LanguageModel) -> None:
+    version = version_of(*demo, count=60)
+    estimate = plan_estimate(version, base, {"plain": True, "tune": True, "preset": "balanced"})
+    assert not estimate.known
+    assert len(estimate.unknown) == 2
+    assert not Evaluation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"format": "json", "fields": ["city", "zip"]}, "city, zip"),
+        ({"format": "label", "labels": ["yes", "no"]}, "yes, no"),
+        ({"format": "number"}, "one number"),
+        ({"format": "text"}, "the answer alone"),
+    ],
+)
+def test_the_instruction_says_what_an_answer_is(answer: dict[str, Any], said: str) -> None:
+    assert said in suggested_instruction(answer)
+
+
+@pytest.mark.django_db
+def test_an_empty_instruction_is_refused_where_it_is_needed(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=60)
+    answer = alice.post(plan_page(version), filled(alice, version, instruction="  "))
+    assert answer.status_code == 422
+    assert "Write the instruction" in answer.content.decode()
