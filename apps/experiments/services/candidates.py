@@ -10,7 +10,9 @@ from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
 from apps.experiments import rows
+from apps.experiments.engine.prompts import known_variables, variables_of
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.selectors import prompt_spec
 from apps.experiments.services.experiments import locked
 
 
@@ -35,6 +37,7 @@ def candidate_add(
             if part.owning_team_id != experiment.team_id:
                 raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
         _check_demonstrations(experiment.dataset_version, prompt_version)
+        _check_variables(experiment.dataset_version, prompt_version)
         if experiment.candidates.filter(name=name).exists():
             raise Conflict(_("This experiment has a candidate called %(name)s already.") % {"name": name})
         candidate: Candidate = Candidate.objects.create(
@@ -63,6 +66,20 @@ def _check_demonstrations(dataset_version: DatasetVersion, prompt_version: Promp
             % {"count": leaks},
             code="demonstration_in_test",
             field="prompt_version",
+        )
+
+
+def _check_variables(dataset_version: DatasetVersion, prompt_version: PromptVersion | None) -> None:
+    """A prompt that names a column which the rows do not have would fail for every row."""
+    if prompt_version is None:
+        return
+    unknown = variables_of(prompt_spec(prompt_version)) - set(known_variables(dataset_version.columns))
+    if unknown:
+        raise ApplicationError(
+            _("%(prompt)s uses %(names)s, which %(version)s does not have.")
+            % {"prompt": prompt_version, "names": ", ".join(sorted(unknown)), "version": dataset_version},
+            code="prompt_variables",
+            field="prompts",
         )
 
 
@@ -99,7 +116,7 @@ def experiment_reference_set(*, actor: Any, experiment: Experiment, reference: C
         live.publish(experiment, "candidates")
 
 
-def tested_before(experiment: Experiment) -> Iterator[Experiment]:
+def _tested_before(experiment: Experiment) -> Iterator[Experiment]:
     """Earlier versions of the question whose final test began on test rows of the same dataset, newest first."""
     dataset, before = experiment.dataset_version.dataset_id, experiment.previous
     while before is not None:
@@ -115,7 +132,7 @@ def _is_late(
 
     A candidate that an earlier version tested, word for word, was there before; one that was late then is late now.
     """
-    earlier = list(tested_before(experiment))
+    earlier = list(_tested_before(experiment))
     same = Candidate.objects.filter(
         experiment__in=earlier, language_model=model, prompt_version=prompt_version, trial=False, late=False
     )

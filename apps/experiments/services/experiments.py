@@ -157,6 +157,8 @@ def registration_hash(
         "primary_metric": experiment.primary_metric,
         "margin": experiment.margin,
         "alpha": experiment.alpha,
+        # Labels and tolerance decide what is right. Of JSON nothing does: hashes from before the formats still hold.
+        **({"answer": experiment.answer} if experiment.answer.get("format", "json") != "json" else {}),
         "bootstrap": [experiment.bootstrap_resamples, experiment.bootstrap_seed],
         "reference": reference.name,
         "family": family,

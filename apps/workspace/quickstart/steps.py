@@ -324,6 +324,7 @@ def _prompt(
         name=f"{quickstart.definition.get('prompt_name', 'Addresses')}: {name.replace('_', '-')}",
         spec=spec,
         demonstrations_from=_dataset_version(quickstart),
+        columns=_dataset_version(quickstart).columns,
     )
 
 
@@ -331,7 +332,7 @@ def _few_shot_prompt(quickstart: ExperimentRun, seed: int) -> PromptVersion:
     text = quickstart.definition["prompts"]["few_shot"]
     train = sorted(rows.train_rows(_dataset_version(quickstart)), key=lambda row: row.id)
     drawn = random.Random(seed).sample(train, text["k"])  # noqa: S311 - a recorded draw, not a secret
-    shown = tuple(Demonstration(id=row.id, input=row.input, expected=row.expected) for row in drawn)
+    shown = tuple(Demonstration(row.id, row.input, row.expected, dict(row.columns)) for row in drawn)
     return _prompt(quickstart, "few_shot", text, shown)
 
 

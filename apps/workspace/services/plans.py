@@ -6,7 +6,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.core.access import require
-from apps.core.errors import ApplicationError
+from apps.core.errors import ApplicationError, translated
+from apps.experiments.engine.prompts import check_template, known_variables
 from apps.experiments.models import DatasetVersion
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
@@ -26,5 +27,20 @@ def plan_start(
     require(version, actor, "edit")
     if base_model is not None and base_model.owning_team_id != team.pk:
         raise ApplicationError(_("The model must belong to the dataset's team."), field="base_model")
+    _check_instruction(version, str(values["instruction"]))
     definition = plan_definition(version=version, base_model=base_model, values=values)
     return experiment_run_start(actor=actor, team=team, definition=definition)
+
+
+def _check_instruction(version: DatasetVersion, instruction: str) -> None:
+    """An instruction is a template: what cannot be read in it would fail the run later."""
+    problems = check_template(instruction, known_variables(version.columns))
+    if problems:
+        raise ApplicationError(
+            " ".join(
+                _("Line %(line)d: %(problem)s") % {"line": problem.line, "problem": translated(problem.sentence)}
+                for problem in problems
+            ),
+            code="prompt_invalid",
+            field="instruction",
+        )

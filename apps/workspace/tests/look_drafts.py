@@ -55,14 +55,20 @@ def look_drafts(version: DatasetVersion, owner: User, tested: Experiment, *, lat
 
 def draft_pages(draft: Experiment) -> list[tuple[str, str]]:
     team, version = draft.team.slug, draft.dataset_version
-    names = {"candidates": "experiment_candidates", "add": "candidates_new", "edit": "experiment_edit", "notes": "experiment_notes"}
+    names = {
+        "candidates": "experiment_candidates",
+        "add": "candidates_new",
+        "edit": "experiment_edit",
+        "notes": "experiment_notes",
+    }
     pages = [(f"draft-{name}", reverse(route, args=[team, draft.uid])) for name, route in names.items()]
     clone = Experiment.objects.filter(team=draft.team, previous__isnull=False).first()
     pages += [("draft-late", reverse("experiment_candidates", args=[team, clone.uid]))] if clone else []
     plan = reverse("plan", args=[team, version.dataset.uid, version.number])
     new = reverse("experiment_new", args=[team])
     waiting = started(draft)
-    return [*pages, ("plan", plan), ("experiment-new", new), ("plan-started", reverse("plan_started", args=[team, waiting.uid]))]
+    pages += [("plan", plan), ("experiment-new", new)]
+    return [*pages, ("plan-started", reverse("plan_started", args=[team, waiting.uid]))]
 
 
 def started(draft: Experiment) -> ExperimentRun:

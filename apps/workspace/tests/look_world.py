@@ -1,6 +1,6 @@
 """Teams in four states, made of plainly fictional data through the services, to photograph every page with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.tests.look_choosing import choosing_experiment
+from apps.workspace.tests.look_drafts import draft_pages, look_drafts
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 from apps.workspace.tests.look_training import look_training, training_pages
@@ -56,6 +57,7 @@ class Look:
     run: TrainingRun | None = None
     # One more, of which the demonstrations are still being chosen.
     choosing: Experiment | None = None
+    drafts: list[Experiment] = field(default_factory=list)
 
 
 def make_look(state: str) -> Look:
@@ -76,6 +78,7 @@ def make_look(state: str) -> Look:
     _quickstart(look, state)
     {"running": _running, "full": _full, "failed": _failed}[state](look)
     look_training(look.run, state)
+    look.drafts = look_drafts(look.version, look.owner, look.experiment, late=state == "full")
     return look
 
 
@@ -101,6 +104,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
         pages += [("experiment", base)]
         pages += [(f"experiment-{tab}", f"{base}{tab}/") for tab in ("outputs", "cost", "setup", "report", "progress")]
         pages += _output_pages(look.experiment, home)
+    if look.drafts:
+        pages += draft_pages(look.drafts[0])
     if look.choosing is not None:
         pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:

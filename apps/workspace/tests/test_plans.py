@@ -159,3 +159,15 @@ def test_an_empty_instruction_is_refused_where_it_is_needed(
     answer = alice.post(plan_page(version), filled(alice, version, instruction="  "))
     assert answer.status_code == 422
     assert "Write the instruction" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_an_instruction_that_cannot_be_read_is_refused_with_its_line(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=60)
+    answer = alice.post(plan_page(version), filled(alice, version, instruction="Split it.\nUse {{ zipcode }} too."))
+    assert answer.status_code == 422
+    assert "Line 2" in answer.content.decode()
+    assert "zipcode" in answer.content.decode()
+    assert not ExperimentRun.objects.exists()
