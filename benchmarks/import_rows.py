@@ -245,7 +245,6 @@ def _child(command: list[str]) -> dict[str, Any]:
 def look(folder: Path, report: dict[str, Any]) -> None:
     """Pages and searches through the module that the pages call, on what was staged."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmopt.settings.dev")
-    os.environ["LLMOPT_ARTIFACTS_DIR"] = str(folder)
     import django
 
     django.setup()
@@ -254,8 +253,9 @@ def look(folder: Path, report: dict[str, Any]) -> None:
     version: Any = SimpleNamespace(
         uid="benchmark", artifact="rows.parquet", row_count=report["accepted"], content_hash=report["content_hash"]
     )
-    rows.open_file = lambda _version: _parquet(folder)
-    rows.local_path = lambda _version: folder / "rows.parquet"
+    # The version stands in no database, and its file in no storage.
+    rows.open_file = lambda version: _parquet(folder)
+    rows.local_path = lambda version: folder / "rows.parquet"
     count = report["splits"]["train"]
     draw = random.Random(7)
     first = figures.seconds_of(lambda: rows.page(version, split="train", offset=0, limit=50))

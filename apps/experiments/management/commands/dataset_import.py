@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
@@ -55,7 +55,7 @@ class Command(TranslatedCommand):
             raise CommandError(_("There is no team %(slug)s.") % {"slug": options["team"]})
         actor = _actor(team, options["email"])
         dataset = Dataset.objects.filter(team=team, name=options["name"]).first()
-        console = Console(file=self.stdout, markup=False, highlight=False)
+        console = Console(file=cast(IO[str], self.stdout), markup=False, highlight=False)
         with tempfile.TemporaryDirectory(prefix="import-", dir=_scratch()) as folder:
             spec = self._spec(options, dataset, Path(folder), console)
             report = _run("stage", spec, Path(folder), console)

@@ -1,6 +1,6 @@
 """List a team's datasets and their versions."""
 
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
@@ -36,4 +36,4 @@ class Command(TranslatedCommand):
                 str(version.answer.get("format", "")),
                 version.content_hash[:12],
             )
-        Console(file=self.stdout).print(table)
+        Console(file=cast(IO[str], self.stdout)).print(table)
