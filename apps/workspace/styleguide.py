@@ -214,7 +214,23 @@ def sample_context(here: str) -> dict[str, Any]:
         "fixed_time": datetime(2026, 11, 20, 16, 5, tzinfo=UTC),
         "expected": EXPECTED,
         "output": OUTPUT,
+        **token_samples(),
     }
+
+
+def token_samples() -> dict[str, Any]:
+    """A few tokens of each state, as c-tokens takes them."""
+    words = {"prompt": ["12", "·Elm", "·St", "⏎"], "trained": ['{"', "city", '":"', '"}'], "cut": ["<|im_end|>"]}
+    stretches, position = [], 0
+    for state, texts in words.items():
+        tokens = [
+            {"text": text, "id": 100 + number, "position": position + number, "special": state == "cut",
+             "ends_line": text == "⏎"}
+            for number, text in enumerate(texts)
+        ]  # fmt: skip
+        position += len(tokens)
+        stretches.append({"state": state, "tokens": tokens})
+    return {"token_stretches": stretches, "token_counts": {state: len(texts) for state, texts in words.items()}}
 
 
 @require_safe
