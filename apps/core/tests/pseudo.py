@@ -13,6 +13,7 @@ from django.db.models import JSONField, Model
 from apps.evaluation.models import Evaluation
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
+from apps.providers.engine.catalogue import KNOWN_MODELS
 
 LANGUAGE = "en-xa"
 _ACCENTED = str.maketrans("aeiouycnszAEIOUYCNSZ", "áéíóúýçñšžÁÉÍÓÚÝÇÑŠŽ")
@@ -97,7 +98,7 @@ def untranslated(html: str, *, data: list[str], names: frozenset[str]) -> list[s
 
 def data_in_database() -> list[str]:
     """Every text that rows and datasets hold, the longest first, so that a shorter one inside it does not cut it up."""
-    found: set[str] = set()
+    found: set[str] = {text for known in KNOWN_MODELS for text in (known.name, known.repository, known.licence)}
     for model in apps.get_models():
         if model.__module__.startswith("apps."):
             found.update(_texts_of(model))

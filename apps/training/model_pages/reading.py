@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core.models import AuditEvent
 from apps.experiments import rows
@@ -101,7 +102,12 @@ class Certificate:
     problems: list[str]
 
 
-FORMS = {"trained": "Trained", "reloaded": "Adapter", "merged": "Merged", "converted": "Served (CTranslate2)"}
+FORMS = {
+    "trained": gettext_lazy("Trained"),
+    "reloaded": gettext_lazy("Adapter"),
+    "merged": gettext_lazy("Merged"),
+    "converted": gettext_lazy("Served (CTranslate2)"),
+}
 
 
 def certificate_of(version: ModelVersion) -> Certificate | None:
@@ -121,7 +127,7 @@ def certificate_of(version: ModelVersion) -> Certificate | None:
     ]
     return Certificate(
         passed=bool(kept.get("passed")),
-        forms=[FORMS.get(form, form) for form in forms],
+        forms=[str(FORMS.get(form, form)) for form in forms],
         rows=lines,
         tolerance=kept.get("tolerance"),
         largest=kept.get("largest_difference"),
