@@ -21,6 +21,7 @@ class InspectionFacts:
     left_out: int
     scanned: str
     scan_missing: str
+    scanner_failed: bool
 
 
 def inspection_facts(upload: Upload) -> InspectionFacts:
@@ -41,6 +42,7 @@ def inspection_facts(upload: Upload) -> InspectionFacts:
         left_out=max(0, rows - usable),
         scanned=_("ClamAV found nothing in it.") if scan.get("state") == "clean" else "",
         scan_missing=missing.get(scan.get("state", ""), ""),
+        scanner_failed=scan.get("state") == "down",
     )
 
 

@@ -140,7 +140,7 @@ def test_why_a_row_was_left_out_is_said_in_the_readers_language(client: Client, 
     client.force_login(look.owner)
     dataset = look.version.dataset
 
-    page = client.get(reverse("dataset_version", args=[look.team.slug, dataset.uid, look.version.number]))
+    page = client.get(reverse("dataset_version_problems", args=[look.team.slug, dataset.uid, look.version.number]))
 
     assert pseudo(DUPLICATE) in page.content.decode()
     assert pseudo(NO_INPUT) in page.content.decode()
