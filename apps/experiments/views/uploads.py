@@ -83,7 +83,7 @@ def _receive(request: HttpRequest, team: Team, handler: QuarantineHandler, targe
 
 def _not_received(request: HttpRequest, team: Team, form: UploadForm) -> HttpResponse:
     if _by_script(request):
-        return JsonResponse({"error": " ".join(form.errors["file"])}, status=422)
+        return JsonResponse({"error": " ".join(str(said) for said in form.errors["file"])}, status=422)
     return _new_page(request, team, form, status=422)
 
 
@@ -205,10 +205,10 @@ def dataset_import_accept(request: HttpRequest, team: Team, uid: str) -> HttpRes
 
 @require_safe
 @team_page("view")
-def dataset_import_problems(request: HttpRequest, team: Team, uid: str) -> FileResponse:
+def dataset_import_problems(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """Every problem of an import as CSV, in which nothing runs as a formula."""
     found = selectors.dataset_import(user=request.user, team=team, uid=uid)
-    return FileResponse(
+    return FileResponse(  # type: ignore[return-value]  # it streams, which every middleware here allows
         selectors.staged_problems(found),
         as_attachment=True,
         filename=f"problems-{found.uid}.csv",
