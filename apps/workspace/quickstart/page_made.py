@@ -54,9 +54,10 @@ def _awaited(candidate: Candidate) -> TrainingRun | None:
     """The training that makes the candidate's model; None for a model that was there when the candidate was added."""
     made = TrainingRun.objects.filter(language_model=candidate.language_model).first()
     model = candidate.language_model
-    if made is None or (model.state == LanguageModel.State.READY and made.finished_at < candidate.created_at):
+    if made is None:
         return None
-    return made
+    there_before = made.finished_at is not None and made.finished_at < candidate.created_at
+    return None if model.state == LanguageModel.State.READY and there_before else made
 
 
 def _train(training: int, run: ExperimentRun) -> bool:

@@ -235,7 +235,7 @@ def _first_training(experiment: Experiment) -> TrainingRun | None:
 
 
 STEPS = (
-    Step("import", gettext_lazy("Import the addresses"), import_data),
+    Step("import", gettext_lazy("Import the data"), import_data),
     Step("define", gettext_lazy("Define the experiment"), define),
     Step("choose", gettext_lazy("Choose the examples to show"), choose_demonstrations),
     Step("register", gettext_lazy("Freeze the candidates"), register_decision),

@@ -41,6 +41,7 @@ def look_drafts(version: DatasetVersion, owner: User, tested: Experiment, *, lat
     clone = experiment_clone(actor=owner, experiment=tested)
     few = clone.candidates.exclude(kind="baseline").exclude(prompt_version=None).first()
     assert few is not None
+    assert few.prompt_version is not None
     candidates_add(
         actor=owner,
         experiment=clone,

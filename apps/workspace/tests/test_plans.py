@@ -72,6 +72,8 @@ def test_a_proposal_taken_as_it_is_ends_in_a_report(
     assert experiment.reference == experiment.candidates.get(name="Fine-tuned model")
     assert experiment.report_artifact
     started = reverse("plan_started", args=[experiment.team.slug, ended.uid])
+    swapped = alice.get(started, HTTP_HX_REQUEST="true")
+    assert swapped["HX-Redirect"] == reverse("experiment", args=[experiment.team.slug, experiment.uid])
     assert alice.get(started).url == reverse("experiment", args=[experiment.team.slug, experiment.uid])  # type: ignore[attr-defined]
 
 

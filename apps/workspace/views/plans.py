@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
@@ -92,5 +93,7 @@ def plan_started(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """Wait for the experiment that a run makes in its first second, then show it."""
     run = selectors.run_for(user=request.user, team=team, uid=uid)
     if run.experiment is not None:
-        return redirect("experiment", team=team.slug, uid=run.experiment.uid)
+        address = reverse("experiment", args=[team.slug, run.experiment.uid])
+        # A part that is fetched cannot change the address of the page; the whole page goes there.
+        return HttpResponseClientRedirect(address) if request.htmx else redirect(address)  # type: ignore[attr-defined]
     return render_page(request, "workspace/plan_started.html", {"run": run})
