@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from apps.core import jobs
 from apps.core.errors import ApplicationError
-from apps.core.models import AuditEvent, Canary, LiveEvent
+from apps.core.models import AuditEvent, Canary, IdempotentAnswer, LiveEvent
 
 # What packages bring along is to look at, or not there at all: on their own pages an operator could queue any function
 # of Python, stop the housekeeping or forget a lockout, and no event would tell.
@@ -102,3 +102,11 @@ class LiveEventAdmin(ReadOnlyAdmin):
 class CanaryAdmin(ReadOnlyAdmin):
     list_display = ("cluster", "asked_at", "answered_at")
     search_fields = ("cluster",)
+
+
+@admin.register(IdempotentAnswer)
+class IdempotentAnswerAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "actor", "team", "key", "status", "location")
+    # What was answered is the team's own.
+    fields = list_display
+    list_select_related = ("actor",)

@@ -58,6 +58,7 @@ def registered() -> dict[str, str]:
 register_housekeeping("jobs", "apps.core.jobs.reap")
 register_housekeeping("audit", "apps.core.audit.seal_pending")
 register_housekeeping("live events", "apps.core.live.forget_old", every_seconds=60.0)
+register_housekeeping("answers", "apps.core.idempotency.forget_old", every_seconds=3600.0)
 register_housekeeping("old rows", "apps.core.forget.forget_daily", every_seconds=DAY_SECONDS)
 
 

@@ -39,6 +39,8 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "apps.core",
     "apps.accounts",
     "apps.providers",
@@ -205,6 +207,17 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "apps.core.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LLMOpt",
+    "DESCRIPTION": "Session login with CSRF token. Errors are problem documents (RFC 9457) with a stable `code`.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # Served by the product itself: the content security policy allows no other host.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # The queue carries ids only. A task is acknowledged even when it failed: the job row says what to do next.
@@ -239,7 +252,7 @@ TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
 LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
 
 # Files that people send. A scanner that is required and gives no verdict means that nothing is accepted.
-UPLOAD_MAX_BYTES: int = env.int("LLMOPT_UPLOAD_MAX_BYTES", default=50 * 1024 * 1024)
+UPLOAD_MAX_BYTES: int = env.int("LLMOPT_UPLOAD_MAX_BYTES", default=50_000_000)
 CLAMAV_SOCKET: str = env("LLMOPT_CLAMAV_SOCKET", default="")
 CLAMAV_REQUIRED: bool = env.bool("LLMOPT_CLAMAV_REQUIRED", default=False)
 

@@ -1,5 +1,7 @@
 """Health of the process and of what it depends on. Both answer without a login and tell nothing else."""
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -8,6 +10,7 @@ from rest_framework.response import Response
 from apps.core import health, readiness
 
 
+@extend_schema(operation_id="health", tags=["health"], responses={200: OpenApiTypes.OBJECT})
 @api_view(["GET"])
 @authentication_classes([])
 @permission_classes([AllowAny])
@@ -16,6 +19,9 @@ def alive(request: Request) -> Response:
     return Response({"status": "ok"})
 
 
+@extend_schema(
+    operation_id="health_ready", tags=["health"], responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT}
+)
 @api_view(["GET"])
 @authentication_classes([])
 @permission_classes([AllowAny])

@@ -2,25 +2,43 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.evaluation.models import Evaluation
 from apps.experiments.models import Candidate, Experiment
 
 
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):
+    """One contender. One that is `late` was made after results were seen: nothing is decided by it."""
+
+    kind = serializers.CharField()
     model = serializers.CharField(source="language_model.name")
+    model_uid = serializers.UUIDField(source="language_model.uid")
+    prompt_version = serializers.UUIDField(source="prompt_version.uid", default=None, allow_null=True)
 
     class Meta:
         model = Candidate
-        fields = ("uid", "name", "kind", "model", "parameters", "frozen_at")
+        fields = (
+            "uid",
+            "name",
+            "kind",
+            "model",
+            "model_uid",
+            "prompt_version",
+            "parameters",
+            "late",
+            "frozen_at",
+        )
 
 
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
     """One experiment with its candidates. `report` is null until the report is written."""
 
     team = serializers.CharField(source="team.slug")
+    state = serializers.CharField()
     dataset_version = serializers.SerializerMethodField()
-    reference = serializers.CharField(source="reference.name", default=None)
+    reference = serializers.CharField(source="reference.name", default=None, allow_null=True)
     candidates = serializers.SerializerMethodField()
     conclusion = serializers.SerializerMethodField()
     report = serializers.SerializerMethodField()
@@ -53,6 +71,7 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
         version = experiment.dataset_version
         return {"dataset": str(version.dataset.uid), "number": version.number, "content_hash": version.content_hash}
 
+    @extend_schema_field(CandidateSerializer(many=True))
     def get_candidates(self, experiment: Experiment) -> Any:
         return CandidateSerializer(self.context["candidates"], many=True).data
 
@@ -63,3 +82,59 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
 
     def get_report(self, experiment: Experiment) -> str | None:
         return self.context["report_url"] if experiment.report_artifact else None
+
+
+class ExperimentRowSerializer(serializers.ModelSerializer[Experiment]):
+    """One experiment of the list."""
+
+    state = serializers.CharField()
+    reference = serializers.CharField(source="reference.name", default=None, allow_null=True)
+    dataset_version = serializers.UUIDField(source="dataset_version.uid")
+    candidate_count = serializers.IntegerField()
+
+    class Meta:
+        model = Experiment
+        fields = (
+            "uid",
+            "name",
+            "question",
+            "version_number",
+            "state",
+            "dataset_version",
+            "primary_metric",
+            "reference",
+            "candidate_count",
+            "conclusion_kind",
+            "conclusion_text",
+            "created_at",
+            "finished_at",
+        )
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    """One candidate asked about the rows of one split; `done` of `total` examples are answered."""
+
+    experiment = serializers.UUIDField(source="experiment.uid")
+    candidate = serializers.UUIDField(source="candidate.uid")
+    candidate_name = serializers.CharField(source="candidate.name")
+    status = serializers.CharField()
+    split = serializers.CharField()
+    purpose = serializers.CharField()
+
+    class Meta:
+        model = Evaluation
+        fields = (
+            "uid",
+            "experiment",
+            "candidate",
+            "candidate_name",
+            "split",
+            "purpose",
+            "status",
+            "done",
+            "total",
+            "error",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )

@@ -10,6 +10,7 @@ from apps.evaluation.selectors.documents import (
     recommended_text,
     report_document,
 )
+from apps.evaluation.selectors.evaluations import evaluations
 from apps.evaluation.selectors.examples import (
     answered_example,
     answered_examples,
@@ -32,6 +33,7 @@ __all__ = [
     "definition_holds",
     "evaluation_for",
     "evaluation_outputs",
+    "evaluations",
     "evaluations_by_candidate",
     "experiment_costs",
     "experiment_rows",

@@ -4,11 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core import jobs
+from apps.core.api.once import once
+from apps.core.api.schema import documented
 from apps.training import selectors
 from apps.training.api.serializers import CheckpointSerializer, FineTuneSerializer, TrainingRunSerializer
 from apps.training.models import TrainingRun
@@ -19,7 +22,17 @@ from apps.training.services.preflights import plan_start
 _ACTIONS = {"cancel": jobs.job_cancel, "pause": jobs.job_pause, "resume": jobs.job_resume}
 
 
+@documented(
+    "fine_tune",
+    method="POST",
+    answer=TrainingRunSerializer,
+    status=201,
+    request=FineTuneSerializer,
+    refusals=[404],
+    tag="fine-tune",
+)
 @api_view(["POST"])
+@once
 def fine_tune(request: Request) -> Response:
     """Start a run in the team of its dataset version; what is another team's is not found."""
     form = FineTuneSerializer(data=request.data)
@@ -42,12 +55,14 @@ def fine_tune(request: Request) -> Response:
     return Response(TrainingRunSerializer(run).data, status=201, headers=headers)
 
 
+@documented("fine_tune_run", method="GET", answer=TrainingRunSerializer, refusals=[404], tag="fine-tune")
 @api_view(["GET"])
 def run(request: Request, uid: UUID) -> Response:
     """One run, wherever it lives: its uid names the team too."""
     return Response(TrainingRunSerializer(_run(request, uid)).data)
 
 
+@documented("fine_tune_events", method="GET", answer=OpenApiTypes.OBJECT, refusals=[404], tag="fine-tune")
 @api_view(["GET"])
 def events(request: Request, uid: UUID) -> Response:
     """What the engine has reported after `?after=`, in order, and what to ask for next."""
@@ -57,13 +72,17 @@ def events(request: Request, uid: UUID) -> Response:
     return Response({"events": found, "next": following})
 
 
+@documented("fine_tune_checkpoints", method="GET", answer=OpenApiTypes.OBJECT, refusals=[404], tag="fine-tune")
 @api_view(["GET"])
 def checkpoints(request: Request, uid: UUID) -> Response:
     """The states that are kept, first step first."""
     return Response({"checkpoints": CheckpointSerializer(_run(request, uid).checkpoints.all(), many=True).data})
 
 
+# Three routes: each has its name from its path.
+@documented("", method="POST", answer=TrainingRunSerializer, refusals=[404, 409], tag="fine-tune")
 @api_view(["POST"])
+@once
 def change(request: Request, uid: UUID, action: str) -> Response:
     """Cancel, pause or resume; 409 when the run's state does not allow it."""
     found = _run(request, uid)

@@ -1,0 +1,185 @@
+"""The shape of datasets, uploads, imports and prompts in the API."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Prompt, PromptVersion, Upload
+from apps.providers.engine.messages import ROLES
+
+FORMATS = ("text", "label", "json", "number")
+
+
+class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
+    """One immutable version. `answer` says what an answer is; `columns` are variables of prompts beside `input`."""
+
+    dataset = serializers.UUIDField(source="dataset.uid")
+    parent = serializers.UUIDField(source="parent.uid", default=None, allow_null=True)
+
+    class Meta:
+        model = DatasetVersion
+        fields = (
+            "uid",
+            "dataset",
+            "number",
+            "content_hash",
+            "train_count",
+            "validation_count",
+            "test_count",
+            "answer",
+            "columns",
+            "parent",
+            "created_at",
+        )
+
+
+class DatasetSerializer(serializers.ModelSerializer[Dataset]):
+    versions = DatasetVersionSerializer(many=True)
+
+    class Meta:
+        model = Dataset
+        fields = ("uid", "name", "description", "source", "licence", "split_seed", "created_at", "versions")
+
+
+class RowSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    split = serializers.CharField()
+    input = serializers.CharField()
+    expected = serializers.CharField()
+    columns = serializers.DictField(child=serializers.CharField())
+
+
+class RowPageSerializer(serializers.Serializer[Any]):
+    """`count` is the number of rows that match; where `more` is true there are more than that."""
+
+    count = serializers.IntegerField()
+    more = serializers.BooleanField()
+    next = serializers.URLField(allow_null=True)
+    results = RowSerializer(many=True)
+
+
+class UploadSerializer(serializers.ModelSerializer[Upload]):
+    """A file. `status` is `succeeded` once it was read; then `inspection` says what it holds, else `error` why not."""
+
+    status = serializers.CharField()
+
+    class Meta:
+        model = Upload
+        fields = ("uid", "name", "size_bytes", "sha256", "status", "phase", "error", "inspection", "created_at")
+
+
+class ImportSerializer(serializers.ModelSerializer[DatasetImport]):
+    """A mapped file. `status` is `succeeded` once every row was checked; `report` counts what became of them."""
+
+    status = serializers.CharField()
+    upload = serializers.UUIDField(source="upload.uid")
+    dataset = serializers.UUIDField(source="dataset.uid", default=None, allow_null=True)
+    dataset_version = DatasetVersionSerializer(allow_null=True)
+
+    class Meta:
+        model = DatasetImport
+        fields = (
+            "uid",
+            "upload",
+            "name",
+            "dataset",
+            "mapping",
+            "answer",
+            "status",
+            "phase",
+            "error",
+            "report",
+            "dataset_version",
+            "created_at",
+        )
+
+
+class FileSerializer(serializers.Serializer[Any]):
+    """The body of an upload: one file as multipart/form-data."""
+
+    file = serializers.FileField()
+
+
+class MappingSerializer(serializers.Serializer[Any]):
+    """What columns mean. Left out: what was found in the file."""
+
+    input = serializers.CharField(required=False)
+    expected = serializers.CharField(required=False)
+    group = serializers.CharField(required=False, allow_blank=True)
+    keep = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    """What an answer is. Labels and fields that are not named are taken from the file."""
+
+    format = serializers.CharField()
+    labels = serializers.ListField(child=serializers.CharField(), required=False)
+    fields_ = serializers.ListField(child=serializers.CharField(), required=False)
+    tolerance = serializers.FloatField(required=False, min_value=0)
+
+    def get_fields(self) -> dict[str, Any]:
+        """`fields` is a name that serializers have for something else."""
+        found = super().get_fields()
+        return {name.rstrip("_"): field for name, field in found.items()}
+
+
+class ImportCreateSerializer(serializers.Serializer[Any]):
+    """`dataset` gets a new version; without it a new dataset is called `name`."""
+
+    name = serializers.CharField(required=False, max_length=160)
+    dataset = serializers.UUIDField(required=False, allow_null=True)
+    mapping = MappingSerializer(required=False)
+    answer = AnswerSerializer(required=False)
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    role = serializers.CharField(help_text=", ".join(ROLES))
+    content = serializers.CharField(trim_whitespace=False)
+
+
+class PromptVersionSerializer(serializers.ModelSerializer[PromptVersion]):
+    prompt = serializers.UUIDField(source="prompt.uid")
+    messages = MessageSerializer(many=True)
+    demonstrations = serializers.ListField(child=serializers.DictField())
+
+    class Meta:
+        model = PromptVersion
+        fields = ("uid", "prompt", "number", "messages", "demonstrations", "note", "content_hash", "created_at")
+
+
+class PromptSerializer(serializers.ModelSerializer[Prompt]):
+    """A prompt with the numbers that its labels point at."""
+
+    newest = serializers.IntegerField(allow_null=True)
+    labels = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Prompt
+        fields = ("uid", "name", "description", "newest", "labels", "created_at")
+
+    def get_labels(self, prompt: Prompt) -> dict[str, int]:
+        return {label.name: label.version.number for label in prompt.labels.all()}
+
+
+class PromptDetailSerializer(PromptSerializer):
+    versions = serializers.SerializerMethodField()
+
+    class Meta(PromptSerializer.Meta):
+        fields = (*PromptSerializer.Meta.fields, "versions")  # type: ignore[assignment]
+
+    def get_versions(self, prompt: Prompt) -> list[dict[str, Any]]:
+        return list(PromptVersionSerializer(self.context["versions"], many=True).data)
+
+
+class VersionCreateSerializer(serializers.Serializer[Any]):
+    """Messages over `{{ input }}` and kept columns; demonstrations are ids of training rows of `dataset_version`."""
+
+    messages = MessageSerializer(many=True)
+    dataset_version = serializers.UUIDField(required=False, allow_null=True)
+    demonstrations = serializers.ListField(child=serializers.CharField(), required=False, default=list)
+    note = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class PromptCreateSerializer(VersionCreateSerializer):
+    name = serializers.CharField()
+    description = serializers.CharField(required=False, allow_blank=True, default="")
