@@ -32,7 +32,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     code = serializers.CharField()
     field = serializers.CharField(required=False, help_text="The part of the request that is at fault.")
-    errors = serializers.JSONField(required=False, help_text="Errors by field, when the shape is wrong.")
+    errors = serializers.JSONField(required=False, help_text="Errors by field, when the shape is wrong.")  # type: ignore[assignment]
 
 
 def documented(

@@ -14,7 +14,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     """One immutable version. `answer` says what an answer is; `columns` are variables of prompts beside `input`."""
 
     dataset = serializers.UUIDField(source="dataset.uid")
-    parent = serializers.UUIDField(source="parent.uid", default=None, allow_null=True)
+    parent = serializers.UUIDField(source="parent.uid", default=None, allow_null=True)  # type: ignore[assignment]
 
     class Meta:
         model = DatasetVersion
