@@ -74,7 +74,7 @@ def test_a_quickstart_whose_database_went_away_is_left_to_the_reaper(
     row = running(QuickstartFactory)
     monkeypatch.setattr(service, "_advance", raising(error))
     with pytest.raises(type(error)):
-        service.quickstart_work(actor=None, quickstart=row)
+        service.experiment_run_work(actor=None, quickstart=row)
     assert status_of(row) == status
 
 

@@ -10,7 +10,8 @@ _Z95 = 1.959963984540054
 def half_width(n: int) -> float:
     """Half the width of Wilson's two-sided 95 % interval of a proportion of one half that was seen in `n` rows.
 
-    At p = 1/2 it is z / (2 * sqrt(n + z^2)): E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212. ValueError for no row.
+    At p = 1/2 it is z / (2 * sqrt(n + z^2)): E. B. Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212. ValueError for no
+    row.
     """
     if n < 1:
         raise ValueError("a proportion needs at least one row")
