@@ -133,7 +133,7 @@ def upload_import(request: Request, uid: UUID) -> Response:
     given.is_valid(raise_exception=True)
     form = _form(request, found, given.validated_data)
     if not form.is_valid():
-        raise ValidationError({name: list(said) for name, said in form.errors.items()})
+        raise ValidationError({name: [str(one) for one in said] for name, said in form.errors.items()})
     target = form.cleaned_data["dataset"]
     made = imports.dataset_import_create(
         actor=request.user,
