@@ -32,9 +32,12 @@ def lease_take(job: TrainingRun | Preflight) -> bool:
     )
 
 
-def lease_release(job: TrainingRun | Preflight) -> None:
-    """Give the device back, and tell whoever waits for it: the reaper would find them half a minute later."""
-    held = DeviceLease.objects.filter(**_holder(job), attempt=job.attempt)
+def lease_release(job: TrainingRun | Preflight, *, attempt: int) -> None:
+    """Give the device back, and tell whoever waits for it: the reaper would find them half a minute later.
+
+    `attempt`: the one that took it. The row may count from the beginning again, or be another attempt's by now.
+    """
+    held = DeviceLease.objects.filter(**_holder(job), attempt=attempt)
     if held.update(run=None, preflight=None, expires_at=timezone.now()):
         _wake_next()
 

@@ -94,7 +94,7 @@ def host_run(pk: int, *, attempt: int, claim: str) -> int:
         )
         return 1
     finally:
-        lease_release(run)
+        lease_release(run, attempt=attempt)
         os.close(lock)
 
 

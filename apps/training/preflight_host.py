@@ -54,7 +54,7 @@ def preflight_run(pk: int, *, attempt: int, claim: str) -> int:
         _fail(row, f"{type(error).__name__}: {error}")
         return 1
     finally:
-        lease_release(row)
+        lease_release(row, attempt=attempt)
         shutil.rmtree(folder, ignore_errors=True)
         live.publish(row, "status")
 

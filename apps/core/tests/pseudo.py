@@ -98,7 +98,10 @@ def untranslated(html: str, *, data: list[str], names: frozenset[str]) -> list[s
 
 def data_in_database() -> list[str]:
     """Every text that rows and datasets hold, the longest first, so that a shorter one inside it does not cut it up."""
-    found: set[str] = {text for known in KNOWN_MODELS for text in (known.name, known.repository, known.licence)}
+    # `input` is how every prompt names what comes in: a variable of its language.
+    found: set[str] = {"input"} | {
+        text for known in KNOWN_MODELS for text in (known.name, known.repository, known.licence)
+    }
     for model in apps.get_models():
         if model.__module__.startswith("apps."):
             found.update(_texts_of(model))

@@ -25,6 +25,9 @@ ACTIONS = {
     "accounts.Membership": {"delete_selected"},
     "billing.Reservation": {"sweep"},
     "evaluation.Evaluation": {"retry", "cancel"},
+    "experiments.DatasetImport": {"retry", "cancel"},
+    "experiments.Upload": {"retry", "cancel"},
+    "training.Preflight": {"retry", "cancel"},
     "training.TrainingRun": {"retry", "cancel"},
     "workspace.ExperimentRun": {"retry", "cancel"},
 }

@@ -21,7 +21,7 @@ from apps.evaluation.services.reports import report_create
 from apps.evaluation.services.scoring import prompt_failure_store
 from apps.evaluation.tests.clients import Client, serve
 from apps.experiments import rows
-from apps.experiments.engine import prompts
+from apps.experiments.engine import templates
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, DatasetVersion, Experiment
 from apps.experiments.services.experiments import experiment_register
@@ -50,7 +50,7 @@ def version(team: Team, bob: User) -> DatasetVersion:
 
 def failing_on(example: Example) -> str:
     """A template that reads well until it meets one input."""
-    return f'{{% if input == "{example.input}" %}}{{{{ house }}}}{{% endif %}}{{{{ input }}}}'
+    return f'{{% if input == "{example.input}" %}}{{{{ 1 > input }}}}{{% endif %}}{{{{ input }}}}'
 
 
 def evaluated(candidate: Candidate, actor: User) -> Evaluation:
@@ -87,7 +87,7 @@ def test_an_input_on_which_the_template_fails_is_wrong_and_calls_nothing(
 
     evaluation = evaluated(candidate, bob)
 
-    assert_only_these_failed(evaluation, {doomed.id}, Output.PROMPT_FAILED, "'house' is undefined")
+    assert_only_these_failed(evaluation, {doomed.id}, Output.PROMPT_FAILED, "'>' not supported")
     assert evaluation.outputs.get(example_id=doomed.id).reservation is None
     assert client.calls == LedgerEntry.objects.count() == len(evaluation.example_ids) - 1
     assert evaluation.done == evaluation.total
@@ -98,7 +98,7 @@ def test_a_prompt_with_too_many_characters_is_wrong_for_its_example_alone(
 ) -> None:
     lengths = {row.id: len(row.input) for row in rows.validation_rows(version)}
     limit = sorted(lengths.values())[len(lengths) // 2]
-    monkeypatch.setattr(prompts, "MAX_RENDERED_CHARACTERS", limit)
+    monkeypatch.setattr(templates, "MAX_RENDERED_CHARACTERS", limit)
     candidate = add_prompted(experiment_of(version, bob), bob)
     serve(monkeypatch, candidate, Client())
 
@@ -211,12 +211,12 @@ def test_the_pages_say_why_there_is_no_answer(
         return response.content.decode()
 
     for page in (text("experiment_outputs", finished.uid), text("experiment_output", finished.uid, doomed.id)):
-        assert "The prompt cannot be rendered: &#x27;house&#x27; is undefined" in page
+        assert "The prompt cannot be rendered: &#x27;&gt;&#x27; not supported" in page
         assert "No answer" in page
     assert "no answer came" in text("experiment_output", finished.uid, doomed.id)
     assert "1 example has no answer of Prompted" in text("experiment", finished.uid)
     evaluation = finished.evaluations.get(candidate__name="Prompted")
-    assert "&#x27;house&#x27; is undefined" in text("evaluation", evaluation.uid)
+    assert "&#x27;&gt;&#x27; not supported" in text("evaluation", evaluation.uid)
 
 
 def test_a_failure_stored_by_two_workers_is_kept_once(

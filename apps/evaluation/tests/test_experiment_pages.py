@@ -190,7 +190,7 @@ def test_the_setup_says_that_a_changed_definition_is_not_what_was_registered(
 def test_the_report_waits_for_the_end_and_then_links_the_json(
     experiment: Experiment, alice: User, client: Client
 ) -> None:
-    download = reverse("api_experiment_report", args=[experiment.uid])
+    download = reverse("experiment_report_json", args=[experiment.team.slug, experiment.uid])
     assert download not in page(client, experiment, "experiment_report")
     for name in NAMES:
         answer_all(experiment, alice, name, perfect)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from apps.core.access import require
 from apps.core.artifacts import put_bytes
@@ -14,12 +15,13 @@ from apps.providers.engine import baselines
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create
 
+# As a model and a candidate are called, in English wherever they are stored; forms translate them.
 NAMES = {
-    baselines.MOST_FREQUENT: "Most frequent answer",
-    baselines.NEAREST: "Nearest training example",
-    baselines.TOKEN_LOOKUP: "Token lookup",
-    baselines.TFIDF_LOGISTIC: "Logistic regression on words",
-    baselines.FIRST_SENTENCE: "First sentence",
+    baselines.MOST_FREQUENT: gettext_noop("Most frequent answer"),
+    baselines.NEAREST: gettext_noop("Nearest training example"),
+    baselines.TOKEN_LOOKUP: gettext_noop("Token lookup"),
+    baselines.TFIDF_LOGISTIC: gettext_noop("Logistic regression on words"),
+    baselines.FIRST_SENTENCE: gettext_noop("First sentence"),
 }
 
 

@@ -86,7 +86,10 @@ def test_a_run_is_paused_resumed_and_cancelled_and_says_when_it_cannot_be(
     client.force_login(bob)
     location = post(client, body)["Location"]
 
-    found = [client.post(f"{location}/{action}") for action in ("pause", "pause", "resume", "cancel", "cancel")]
+    found = [
+        client.post(f"{location}/{action}", content_type="application/json")
+        for action in ("pause", "pause", "resume", "cancel", "cancel")
+    ]
 
     assert [answer.status_code for answer in found] == [200, 409, 200, 200, 409]
     assert [answer.json()["status"] for answer in found if answer.status_code == 200] == [

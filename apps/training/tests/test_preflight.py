@@ -294,7 +294,7 @@ def test_a_preflight_waits_for_the_training_that_has_the_device(team: Team, star
     assert (row.status, started) == (JobStatus.QUEUED, [])
     assert queue_text(row) == "Waits for the training that runs. First in the queue."
     TrainingRun.objects.filter(pk=running.pk).update(status=JobStatus.SUCCEEDED)
-    lease_release(running)
+    lease_release(running, attempt=running.attempt)
     assert not device_is_busy()
     preflight_start(row.pk)
     assert started == [row]

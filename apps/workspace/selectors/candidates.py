@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.core.models import JobStatus
@@ -114,7 +116,7 @@ def prompt_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
 
 
 def baseline_choices(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(method, NAMES[method]) for method in baselines_for(answer)]
+    return [(method, _(NAMES[method])) for method in baselines_for(answer)]
 
 
 def models_named(*, user: Any, team: Team, uids: Sequence[str]) -> list[LanguageModel]:
