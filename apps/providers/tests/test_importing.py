@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import subprocess
 import sys
 import tarfile
@@ -115,6 +116,26 @@ def test_a_file_that_is_no_archive_and_a_name_that_comes_twice_are_refused(tmp_p
     assert refusal(lambda: unpack(tmp_path / "a.zip", tmp_path / "o", most_bytes=MANY))[0] == "not_a_model"
     path = zipped(tmp_path / "b.zip", {"x/config.json": b"{}", "x/Config.JSON": b"{}"})
     assert "twice" in refusal(lambda: unpack(path, tmp_path / "o2", most_bytes=MANY))[1]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("where", [0.2, 0.5, 0.9])
+def test_an_archive_that_was_damaged_on_its_way_is_refused(tmp_path: Path, kind: str, where: float) -> None:
+    content = random.Random(1).randbytes(20_000).hex().encode()  # noqa: S311 - the same bytes every time
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        zipped(path, {"config.json": content})
+    else:
+        with tarfile.open(path, "w:gz") as packed:
+            member = tarfile.TarInfo("config.json")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    damaged = bytearray(path.read_bytes())
+    at = int(len(damaged) * where)
+    damaged[at : at + 64] = bytes(byte ^ 0xFF for byte in damaged[at : at + 64])
+    path.write_bytes(damaged)
+    code, text = refusal(lambda: unpack(path, tmp_path / "out", most_bytes=MANY))
+    assert (code, "damaged" in text) == ("not_a_model", True)
 
 
 def test_only_files_of_a_model_are_unpacked_and_the_others_are_named(tmp_path: Path, llama: Path) -> None:

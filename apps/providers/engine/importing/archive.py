@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -34,7 +35,7 @@ def unpack(archive: Path, destination: Path, *, most_bytes: int) -> tuple[str, .
             return _unpack_zip(archive, destination, most)
         try:
             return _unpack_tar(archive, destination, most)
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
             raise ImportRefused(
                 "not_a_model", gettext_noop("This is neither a .zip nor a .tar file, or it is damaged.")
             ) from error
@@ -69,16 +70,18 @@ class _Writer:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
             while chunk := file.read(_CHUNK):
-                self.written += len(chunk)
-                if self.written > self.most:
-                    raise ImportRefused(
-                        "hostile",
-                        gettext_noop(
-                            "Unpacked, this is more than %(megabytes)d MB: more than is taken, or a zip bomb."
-                        ),
-                        megabytes=self.most // 10**6,
-                    )
+                self.count(len(chunk))
                 out.write(chunk)
+
+    def count(self, length: int) -> None:
+        """Add what came out of the archive; ImportRefused once that is too much."""
+        self.written += length
+        if self.written > self.most:
+            raise ImportRefused(
+                "hostile",
+                gettext_noop("Unpacked, this is more than %(megabytes)d MB: more than is taken, or a zip bomb."),
+                megabytes=self.most // 10**6,
+            )
 
     def wants(self, name: str) -> bool:
         """Whether the member is a file of a model; ImportRefused when its name is a trick or its kind harms."""
@@ -131,7 +134,8 @@ def _unpack_zip(archive: Path, destination: Path, most: int) -> tuple[str, ...]:
                 elif writer.wants(member.filename):
                     with packed.open(member) as file:
                         writer.take(member.filename, file)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    # zipfile raises NotImplementedError for a compression that it does not know, zlib its own for a damaged stream.
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
         raise ImportRefused(
             "not_a_model", gettext_noop("The .zip file is damaged: %(error)s"), error=str(error)[:200]
         ) from error
@@ -150,4 +154,7 @@ def _unpack_tar(archive: Path, destination: Path, most: int) -> tuple[str, ...]:
                 file = packed.extractfile(member)
                 assert file is not None
                 writer.take(member.name, file)
+        # The checksum of a compressed tar stands behind its last block, where nothing else would read it.
+        while packed.fileobj is not None and (rest := packed.fileobj.read(_CHUNK)):
+            writer.count(len(rest))
     return tuple(writer.left)
