@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -16,11 +16,18 @@ def fetch_for_user(model: type[M], user: Any, action: str = "view", **lookup: An
     manager: Any = model._default_manager
     try:
         row: M = manager.for_user(user, action).get(**lookup)
+    except ValidationError:
+        # What was asked for is no id at all, so it names nothing.
+        raise _not_found(model) from None
     except ObjectDoesNotExist:
         if action != "belong" and manager.for_user(user, "belong").filter(**lookup).exists():
             raise NotAllowed(_("Your role in this team does not allow this.")) from None
-        raise NotFound(_("There is no such %(thing)s here.") % {"thing": model._meta.verbose_name}) from None
+        raise _not_found(model) from None
     return row
+
+
+def _not_found(model: type[Model]) -> NotFound:
+    return NotFound(_("There is no such %(thing)s here.") % {"thing": model._meta.verbose_name})
 
 
 def require(row: Any, user: Any, action: str) -> None:

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from apps.core.errors import ApplicationError, NotFound, translated
-from apps.experiments import prompt_reading
+from apps.experiments import prompt_reading, selectors
 from apps.experiments.engine.prompts import (
     Demonstration,
     PromptError,
@@ -194,7 +194,7 @@ def desk(*, user: Any, team: Any, draft: Draft, do: str, base: PromptVersion | N
 def _dataset_version(user: Any, team: Any, uid: str) -> DatasetVersion | None:
     if not uid:
         return None
-    return prompt_reading.dataset_version_by_uid(user=user, team=team, uid=_uuid(uid))
+    return selectors.dataset_version_by_uid(user=user, team=team, uid=_uuid(uid))
 
 
 def _model(models: Sequence[LanguageModel], uid: str) -> LanguageModel | None:

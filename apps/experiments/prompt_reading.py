@@ -13,7 +13,7 @@ from django.db.models import Count, Max, Prefetch, QuerySet
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
-from apps.experiments import rows
+from apps.experiments import rows, selectors
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, DatasetVersion, Prompt, PromptLabel, PromptVersion
 from apps.providers.engine.chat import ChatError, ChatTokenizer
@@ -110,12 +110,7 @@ def trained_with(*, user: Any, prompt: Prompt) -> list[TrainedWith]:
 
 def dataset_versions(*, user: Any, team: Any) -> QuerySet[DatasetVersion]:
     """Every version of the team's datasets, newest dataset and version first."""
-    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team)
-    return found.select_related("dataset").order_by("-dataset_id", "-number")
-
-
-def dataset_version_by_uid(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
-    return fetch_for_user(DatasetVersion, user, dataset__team=team, uid=uid)
+    return selectors.dataset_versions(user=user, team=team).order_by("-dataset_id", "-number")
 
 
 def row_at(version: DatasetVersion, *, split: str, number: int) -> tuple[Example | None, int]:

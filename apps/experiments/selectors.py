@@ -24,6 +24,16 @@ def dataset_version(*, user: Any, team: Any, uid: Any, number: int, action: str 
     return fetch_for_user(DatasetVersion, user, action, dataset__team=team, dataset__uid=uid, number=number)
 
 
+def dataset_versions(*, user: Any, team: Any) -> QuerySet[DatasetVersion]:
+    """Every version of the team's datasets, newest first."""
+    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team)
+    return found.select_related("dataset").order_by("-id")
+
+
+def dataset_version_by_uid(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
+    return fetch_for_user(DatasetVersion, user, dataset__team=team, uid=uid)
+
+
 def latest_dataset_version(*, user: Any, team: Any, uid: Any) -> DatasetVersion:
     """The newest version of a dataset; NotFound while it has none."""
     dataset = fetch_for_user(Dataset, user, team=team, uid=uid)

@@ -16,6 +16,7 @@ from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError
 from apps.core.formats import size_text
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.providers import entries, selectors
 from apps.providers.forms import FolderForm, UploadForm
 from apps.providers.models import LanguageModel
@@ -37,9 +38,7 @@ def model_add(request: HttpRequest, team: Team) -> HttpResponse:
         try:
             fetch = _add(request, team, form.cleaned_data)
         except ApplicationError as error:
-            if error.status == 403:
-                raise
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            refuse_in_form(form, error)
         else:
             messages.success(request, _("The model is being added. You may leave this page."))
             return redirect("model", team=team.slug, uid=fetch.language_model.uid)
@@ -88,7 +87,5 @@ def _pressed(request: HttpRequest, team: Team, press: Any) -> HttpResponse:
     try:
         press(request.POST.get("key", ""))
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
     return redirect("models", team=team.slug)

@@ -17,6 +17,7 @@ from apps.core.errors import NotFound, translated
 from apps.core.formats import setting_lines
 from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
+from apps.experiments.selectors import dataset_versions
 from apps.providers.models import LanguageModel
 from apps.training.datacheck import preflight_of, refusals_in
 from apps.training.models import Preflight, TrainingRun
@@ -34,11 +35,6 @@ def trainable_models(*, user: Any, team: Any) -> QuerySet[LanguageModel]:
     """Models whose weights lie here, newest first."""
     found = LanguageModel.objects.for_user(user).filter(team=team, state=LanguageModel.State.READY)
     return found.filter(kind__in=TRAINABLE).exclude(artifact="")
-
-
-def dataset_versions(*, user: Any, team: Any) -> QuerySet[DatasetVersion]:
-    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team)
-    return found.select_related("dataset").order_by("-id")
 
 
 def suitable_prompts(*, user: Any, team: Any) -> list[PromptVersion]:

@@ -16,6 +16,7 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import assignable_roles, may, member_rows, members_of, membership_for
 from apps.core.errors import ApplicationError
+from apps.core.refusals import refuse_in_form, refuse_on_page
 
 PAGE_SIZE = 50
 
@@ -53,9 +54,7 @@ def members(request: HttpRequest, team: Team) -> HttpResponse:
     try:
         added = services.member_add(actor=request.user, team=team, **form.cleaned_data)  # type: ignore[arg-type]
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        refuse_in_form(form, error)
         return _page(request, team, form)
     if added.link_token:
         # Shown in this answer and nowhere else: only the hash is kept.
@@ -72,9 +71,7 @@ def member_role(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         services.member_role_change(actor=request.user, membership=membership, role=request.POST.get("role", ""))  # type: ignore[arg-type]
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
     else:
         messages.success(request, _("The role of %(name)s is changed.") % {"name": membership.user})
     return redirect("members", team=team.slug)
@@ -87,9 +84,7 @@ def member_remove(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         services.member_remove(actor=request.user, membership=membership)  # type: ignore[arg-type]
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("members", team=team.slug)
     left = membership.user_id == request.user.pk
     messages.success(

@@ -15,7 +15,7 @@ from apps.core.api.once import once
 from apps.core.api.paging import page
 from apps.core.api.schema import documented
 from apps.core.errors import ApplicationError, NotFound, translated
-from apps.experiments import prompt_reading
+from apps.experiments import prompt_reading, selectors
 from apps.experiments.api.serializers import (
     PromptCreateSerializer,
     PromptDetailSerializer,
@@ -116,7 +116,7 @@ def _prompt(request: Request, uid: Any, action: str) -> Prompt:
 
 def _dataset_version(request: Request, team: Any, values: dict[str, Any]) -> DatasetVersion | None:
     uid = values.get("dataset_version")
-    return prompt_reading.dataset_version_by_uid(user=request.user, team=team, uid=uid) if uid else None
+    return selectors.dataset_version_by_uid(user=request.user, team=team, uid=uid) if uid else None
 
 
 def _spec(version: DatasetVersion | None, values: dict[str, Any]) -> PromptSpec:

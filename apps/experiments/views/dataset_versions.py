@@ -17,6 +17,7 @@ from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError
 from apps.core.pages import page_number, render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.experiments import rows, selectors
 from apps.experiments.charts import Chart, label_chart, length_chart
 from apps.experiments.forms import DeriveForm, RowForm
@@ -210,9 +211,7 @@ def dataset_version_derive(request: HttpRequest, team: Team, uid: str, number: i
         try:
             made = derived_versions.dataset_version_derive(actor=request.user, version=version, **form.as_arguments())
         except ApplicationError as error:
-            if error.status in (403, 404):
-                raise
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            refuse_in_form(form, error)
         else:
             return _derived(request, team, made)
     context = {**frame(request, team, version, ""), "form": form}
@@ -233,9 +232,7 @@ def dataset_version_fresh_test(request: HttpRequest, team: Team, uid: str, numbe
     try:
         made = derived_versions.dataset_fresh_test(actor=request.user, version=version)
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("dataset_version_about", team=team.slug, uid=uid, number=number)
     messages.success(
         request, _("%(name)s has a test set with no row that was tested before.") % {"name": made.dataset.name}
@@ -262,9 +259,7 @@ def dataset_row(request: HttpRequest, team: Team, uid: str, number: int, row: st
                 new_expected=form.cleaned_data["expected"],
             )
         except ApplicationError as error:
-            if error.status in (403, 404):
-                raise
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            refuse_in_form(form, error)
         else:
             return _derived(request, team, made)
     where = reverse("dataset_version", args=[team.slug, version.dataset.uid, version.number])

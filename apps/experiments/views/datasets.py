@@ -15,6 +15,7 @@ from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.experiments import selectors
 from apps.experiments.forms import DatasetForm
 from apps.experiments.models import Dataset
@@ -62,9 +63,7 @@ def dataset_settings(request: HttpRequest, team: Team, uid: str) -> HttpResponse
     try:
         datasets.dataset_rename(actor=request.user, dataset=found, name=form.cleaned_data["name"])
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        refuse_in_form(form, error)
         return _settings_page(request, team, found, form, status=422)
     messages.success(request, _("The dataset is now called %(name)s.") % {"name": found.name})
     return redirect("dataset", team=team.slug, uid=uid)
@@ -95,9 +94,7 @@ def dataset_delete(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         datasets.dataset_delete(actor=request.user, dataset=found)
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("dataset_settings", team=team.slug, uid=uid)
     messages.success(request, _("The dataset %(name)s was deleted.") % {"name": name})
     return redirect("datasets", team=team.slug)

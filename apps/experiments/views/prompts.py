@@ -17,6 +17,7 @@ from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError, NotFound
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_on_page
 from apps.experiments import prompt_reading
 from apps.experiments.models import Prompt, PromptVersion
 from apps.experiments.services import prompts as services
@@ -179,9 +180,7 @@ def prompt_label_set(request: HttpRequest, team: Team, uid: str) -> HttpResponse
     try:
         label = services.prompt_label_set(actor=request.user, prompt=found, name=name, version=version)
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
     else:
         messages.success(
             request, _("%(name)s points at version %(n)s.") % {"name": label.name, "n": label.version.number}
@@ -234,9 +233,7 @@ def prompt_delete(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         services.prompt_delete(actor=request.user, prompt=found)
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("prompt_settings", team=team.slug, uid=uid)
     messages.success(request, _("The prompt %(name)s is deleted.") % {"name": found.name})
     return redirect("prompts", team=team.slug)

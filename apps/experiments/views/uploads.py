@@ -20,6 +20,7 @@ from apps.core.job_actions import job_part
 from apps.core.live import topic_of
 from apps.core.models import JobModel
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.core.uploads.handler import QuarantineHandler
 from apps.experiments import selectors
 from apps.experiments.forms import ImportForm, UploadForm
@@ -126,9 +127,7 @@ def _import_start(request: HttpRequest, team: Team, found: Upload) -> HttpRespon
             dataset=selectors.dataset(user=request.user, team=team, uid=target, action="edit") if target else None,
         )
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        refuse_in_form(form, error)
         return _upload_page(request, team, found, form)
     return redirect("dataset_import", team=team.slug, uid=made.uid)
 
@@ -195,9 +194,7 @@ def dataset_import_accept(request: HttpRequest, team: Team, uid: str) -> HttpRes
     try:
         version = imports.dataset_import_accept(actor=request.user, dataset_import=found)
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("dataset_import", team=team.slug, uid=uid)
     messages.success(request, _("Version %(n)s is ready.") % {"n": version.number})
     return redirect("dataset_version", team=team.slug, uid=version.dataset.uid, number=version.number)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -11,6 +10,7 @@ from django.views.decorators.http import require_POST
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.core.errors import ApplicationError, NotFound
+from apps.core.refusals import refuse_on_page
 from apps.providers import selectors
 from apps.training.model_pages.reading import version_of
 from apps.training.models import ModelVersion
@@ -45,9 +45,7 @@ def _changed(request: HttpRequest, team: Team, uid: str, service: Any) -> HttpRe
     try:
         moved = service(actor=request.user, version=version, alias=request.POST.get("alias", ""))
     except ApplicationError as error:
-        if error.status == 403:
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         moved = None
     shown = moved.language_model if isinstance(moved, ModelVersion) else version.language_model
     return redirect("model", team=team.slug, uid=shown.uid)

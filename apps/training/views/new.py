@@ -17,6 +17,7 @@ from apps.core.errors import ApplicationError
 from apps.core.job_actions import job_part
 from apps.core.live import topic_of
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.core.roles import roles_for
 from apps.training import planning
 from apps.training.forms import RunForm
@@ -42,9 +43,7 @@ def training_new(request: HttpRequest, team: Team) -> HttpResponse:
             try:
                 return _check(request, team, parts, form)
             except ApplicationError as error:
-                if error.status in (403, 404):
-                    raise
-                form.add_error(error.field if error.field in form.fields else None, error.message)
+                refuse_in_form(form, error)
         return _page(request, team, choices, form, None, values, status=422)
     asked = _form(choices, values)
     plan = None
@@ -172,9 +171,7 @@ def preflight_start(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         run = preflight_accept(actor=request.user, preflight=row, name=request.POST.get("name", "")[:160])
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("training_preflight", team=team.slug, uid=row.uid)
     messages.success(request, _("The training run is in the queue."))
     return redirect("training_run", team=team.slug, uid=run.uid)

@@ -15,7 +15,7 @@ from apps.evaluation.models import Evaluation
 from apps.evaluation.reading import validation_estimate
 from apps.experiments import rows
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
-from apps.experiments.selectors import contenders
+from apps.experiments.selectors import contenders, dataset_versions
 from apps.experiments.services.baselines import NAMES
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.models import LanguageModel
@@ -133,13 +133,8 @@ def candidate_for(*, user: Any, experiment: Experiment, uid: Any) -> Candidate:
 
 
 def version_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
-    """Dataset versions that have rows to test on, newest first."""
-    found = DatasetVersion.objects.for_user(user).filter(dataset__team=team).select_related("dataset")
-    return [(str(version.uid), str(version)) for version in found.order_by("-id")]
-
-
-def version_named(*, user: Any, team: Team, uid: Any) -> DatasetVersion:
-    return fetch_for_user(DatasetVersion, user, dataset__team=team, uid=uid)
+    """Dataset versions, newest first."""
+    return [(str(version.uid), str(version)) for version in dataset_versions(user=user, team=team)]
 
 
 def suggested_max_tokens(version: DatasetVersion) -> int:

@@ -220,6 +220,7 @@ def test_another_teams_data_models_and_candidates_do_not_exist_here(
     experiment = made(alice, version)
     address = reverse("experiment_new", args=[experiment.team.slug])
     assert alice.post(f"{address}?dataset_version={theirs.uid}", DEFINITION).status_code == 404
+    assert alice.get(f"{address}?dataset_version='").status_code == 404
     picked = {"models": [str(model.uid)], "prompts": [str(prompt.uid)], "max_tokens": "9", "temperature": "0"}
     assert alice.post(at("candidates_new", experiment), picked).status_code == 422
     assert not experiment.candidates.exists()

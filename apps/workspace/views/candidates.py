@@ -15,6 +15,7 @@ from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.evaluation.figures import metric_label
 from apps.evaluation.views.frame import fetch, frame
 from apps.experiments import selectors as experiment_selectors
@@ -25,7 +26,6 @@ from apps.workspace.forms.experiments import CandidatesForm, NotesForm
 from apps.workspace.selectors import candidates as selectors
 from apps.workspace.selectors.activity import experiment_activity
 from apps.workspace.services import drafts
-from apps.workspace.views.drafts import add_error
 
 
 @require_safe
@@ -83,7 +83,7 @@ def _added(request: HttpRequest, team: Team, found: Experiment, form: Candidates
             temperature=values["temperature"],
         )
     except ApplicationError as error:
-        add_error(form, error)
+        refuse_in_form(form, error)
         return False
     return True
 
@@ -133,9 +133,7 @@ def final_test(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     try:
         drafts.final_test_start(actor=request.user, experiment=found)
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         return redirect("experiment_candidates", team=team.slug, uid=found.uid)
     return redirect("experiment", team=team.slug, uid=found.uid)
 
@@ -170,9 +168,7 @@ def _pressed(request: HttpRequest, team: Team, found: Experiment, change: Any, s
     try:
         answer = change()
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
     else:
         if answer or said:
             messages.success(request, answer or said)
@@ -185,16 +181,23 @@ def _page(request: HttpRequest, team: Team, found: Experiment) -> HttpResponse:
         "facts": facts,
         "may_edit": may(user=request.user, team=team, action="edit"),
         "primary_label": metric_label(found.primary_metric, found.answer),
-        "columns": [
-            {"label": _("Candidate")},
-            {
-                "label": _("Validation: %(metric)s") % {"metric": metric_label(found.primary_metric, found.answer)},
-                "numeric": True,
-            },
-            {"label": _("n"), "numeric": True},
-            {"label": _("Tried")},
-            {"label": _("Final test, estimated"), "numeric": True},
-            {"label": _("Actions"), "hidden_label": True},
-        ],
+        "columns": _columns(found, facts),
     }
     return render_page(request, "workspace/candidates.html", context, parts=("rows",))
+
+
+def _columns(found: Experiment, facts: selectors.DraftFacts) -> list[dict[str, Any]]:
+    """What was estimated and may be pressed is of use only until the candidates are frozen."""
+    metric = metric_label(found.primary_metric, found.answer)
+    columns: list[dict[str, Any]] = [
+        {"label": _("Candidate")},
+        {"label": _("Validation: %(metric)s") % {"metric": metric}, "numeric": True},
+        {"label": _("n"), "numeric": True},
+        {"label": _("Tried")},
+    ]
+    if facts.draft:
+        columns += [
+            {"label": _("Final test, estimated"), "numeric": True},
+            {"label": _("Actions"), "hidden_label": True},
+        ]
+    return columns

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -14,6 +13,7 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.core.errors import ApplicationError, Conflict
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.figures import metric_label
 from apps.experiments import selectors as experiment_selectors
@@ -33,7 +33,7 @@ def experiment_new(request: HttpRequest, team: Team) -> HttpResponse:
     wanted = request.GET.get("dataset_version") or (versions[0][0] if versions else "")
     if not wanted:
         return _page(request, team, versions, None, None)
-    version = selectors.version_named(user=request.user, team=team, uid=wanted)
+    version = experiment_selectors.dataset_version_by_uid(user=request.user, team=team, uid=wanted)
     if request.method != "POST":
         return _page(request, team, versions, version, _form(version, initial=_defaults(version)))
     form = _form(version, data=request.POST)
@@ -41,7 +41,7 @@ def experiment_new(request: HttpRequest, team: Team) -> HttpResponse:
         try:
             made = draft_create(actor=request.user, team=team, dataset_version=version, **form.definition)
         except ApplicationError as error:
-            add_error(form, error)
+            refuse_in_form(form, error)
         else:
             return redirect("experiment_candidates", team=team.slug, uid=made.uid)
     return _page(request, team, versions, version, form, status=422)
@@ -65,7 +65,7 @@ def experiment_edit(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
                 changed = {field: form.cleaned_data[field] for field in fields}
                 experiment_change(actor=request.user, experiment=found, metrics=found.metrics, **changed)
             except ApplicationError as error:
-                add_error(form, error)
+                refuse_in_form(form, error)
             else:
                 return redirect("experiment_candidates", team=team.slug, uid=found.uid)
     form.fields.pop("budget", None)
@@ -94,18 +94,9 @@ def _copied(request: HttpRequest, team: Team, found: Experiment, copy: Callable[
     try:
         shown = copy(actor=request.user, experiment=found)
     except ApplicationError as error:
-        if error.status in (403, 404):
-            raise
-        messages.error(request, error.message)
+        refuse_on_page(request, error)
         shown = found
     return redirect("experiment_candidates", team=team.slug, uid=shown.uid)
-
-
-def add_error(form: Any, error: ApplicationError) -> None:
-    """Show a service's refusal at the field that it names. A missing role stays an error of its own."""
-    if error.status in (403, 404):
-        raise error
-    form.add_error(error.field if error.field in form.fields else None, error.message)
 
 
 def _form(version: DatasetVersion, **kwargs: Any) -> DefinitionForm:

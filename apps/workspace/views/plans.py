@@ -13,6 +13,7 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_in_form
 from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.figures import metric_label
 from apps.experiments import selectors as experiment_selectors
@@ -22,7 +23,6 @@ from apps.workspace.forms.plan import PlanForm
 from apps.workspace.selectors import plans as selectors
 from apps.workspace.selectors.candidates import baseline_choices
 from apps.workspace.services.plans import plan_start
-from apps.workspace.views.drafts import add_error
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -38,7 +38,7 @@ def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpRespons
         try:
             run = plan_start(actor=request.user, version=version, base_model=base, values=_values(form))
         except ApplicationError as error:
-            add_error(form, error)
+            refuse_in_form(form, error)
         else:
             return redirect("plan_started", team=team.slug, uid=run.uid)
     values = form.cleaned_data if form.is_bound and form.is_valid() else proposal.initial
