@@ -57,7 +57,9 @@ def experiments(request: Request) -> Response:
         return page(request, experiment_selectors.experiments(user=request.user, team=team), ExperimentRowSerializer)
     team = team_for(request, "edit")
     values = _checked(ExperimentCreateSerializer, request)
-    version = selectors.version_named(user=request.user, team=team, uid=values.pop("dataset_version"))
+    version = experiment_selectors.dataset_version_by_uid(
+        user=request.user, team=team, uid=values.pop("dataset_version")
+    )
     values.setdefault("primary_metric", scoring_for(version.answer).primary)
     budget = values.pop("budget_usd", None)
     nanousd = int(budget * NANO) if budget is not None else None
