@@ -188,7 +188,7 @@ def dataset_version_about(request: HttpRequest, team: Team, uid: str, number: in
         **frame(request, team, version, "dataset_version_about"),
         "versions": selectors.versions_of(user=request.user, dataset=version.dataset),
         "version_columns": [
-            {"label": _("Version"), "numeric": True},
+            {"label": _("Version")},
             {"label": _("Rows"), "numeric": True},
             {"label": _("How it was made")},
             {"label": _("By")},
