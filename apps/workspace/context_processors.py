@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from apps.workspace.selectors import shell_facts
+from apps.workspace.told import told_up_to
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -15,5 +16,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated or request.path.startswith("/admin/"):
         return {"team": None}
     # A part of a page, which is fetched every few seconds, has no frame: it must not pay for one.
-    facts = SimpleLazyObject(lambda: shell_facts(user=user, team=team, path=request.path))
+    facts = SimpleLazyObject(
+        lambda: shell_facts(user=user, team=team, path=request.path, since=lambda: told_up_to(request, team))
+    )
     return {"team": team, "shell": facts}

@@ -25,6 +25,7 @@ urlpatterns = [
     path("datasets/<uuid:uid>/v/<int:number>/plan/", plans.plan, name="plan"),
     path("plans/<uuid:uid>/", plans.plan_started, name="plan_started"),
     path("jobs/", team.job_list, name="jobs"),
+    path("jobs/notices/", team.notices, name="notices"),
     *(
         path(f"jobs/<slug:kind>/<uuid:uid>/{action}/", team.job_change, {"action": action}, name=f"job_{action}")
         for action in team.ACTIONS

@@ -127,12 +127,13 @@ def _row(job: Any, *, team: Team, role: str | None) -> JobRow:
     return JobRow(
         **vars(job_part(job, role=role)),
         kind_label=_label(type(job)),
-        title=_title(job),
-        url=_url(job, team),
+        title=job_title(job),
+        url=job_url(job, team),
     )
 
 
-def _title(job: Any) -> str:
+def job_title(job: Any) -> str:
+    """What a list calls a job."""
     if job._meta.label_lower == "evaluation.evaluation":
         return _("%(candidate)s on %(split)s") % {"candidate": job.candidate.name, "split": job.get_split_display()}
     if job._meta.label_lower == "workspace.experimentrun":
@@ -140,7 +141,7 @@ def _title(job: Any) -> str:
     return str(job)
 
 
-def _url(job: Any, team: Team) -> str:
+def job_url(job: Any, team: Team) -> str:
     """The page of the object that the job works on; empty while there is none."""
     label = job._meta.label_lower
     if label == "providers.modelfetch":

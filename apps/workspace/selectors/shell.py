@@ -1,5 +1,6 @@
 """The frame around every page of a team: where one can go, what runs, what it costs."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.urls import reverse
@@ -26,8 +27,13 @@ _SECTIONS = (
 _BELONGS_TO = {"evaluations/": "experiments/"}
 
 
-def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, Any]:
-    """`shell` of docs/components.md. Without a team, or for a role that sees no pages, the navigation is empty."""
+def shell_facts(
+    *, user: Any, team: Team | None, path: str = "", since: Callable[[], int] | None = None
+) -> dict[str, Any]:
+    """`shell` of docs/components.md. Without a team, or for a role that sees no pages, the navigation is empty.
+
+    `since` says up to which event this person has been told what ended; without it the page tells nothing.
+    """
     person = {
         "email": user.email,
         "account_url": reverse("account"),
@@ -45,11 +51,20 @@ def shell_facts(*, user: Any, team: Team | None, path: str = "") -> dict[str, An
     # For pages that offer what only some may do.
     shell["may_edit"] = role in roles_for("edit")
     shell["items"] = _items(home, path)
-    shell["jobs"] = {"running": running_count(user=user, team=team), "url": f"{home}jobs/"}
+    shell["jobs"] = running_facts(user=user, team=team, since=since() if since is not None else None)
     # Everything that happens in the team; a page about one thing names its own topic instead.
     shell["events_url"] = f"{home}events/?topic=team"
     shell["money"] = {**_money(team), "url": None}
     return shell
+
+
+def running_facts(*, user: Any, team: Team, since: int | None) -> dict[str, Any]:
+    """How many jobs run, and where to ask what has ended after event `since`."""
+    url = reverse("jobs", args=[team.slug])
+    facts = {"running": running_count(user=user, team=team), "url": url}
+    if since is not None:
+        facts["notices_url"] = f"{reverse('notices', args=[team.slug])}?since={since}"
+    return facts
 
 
 def _items(home: str, path: str) -> list[dict[str, Any]]:

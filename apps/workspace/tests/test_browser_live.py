@@ -1,5 +1,6 @@
 """Parts that are fetched again take nothing out of a person's hands, and arrive where event streams do not."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,10 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from apps.core import live
+from apps.core.models import JobStatus
 from apps.experiments.models import Experiment
+from apps.training.models import TrainingRun
+from apps.workspace.models import ExperimentRun
 from apps.workspace.tests.browser import Server, Visit, beside, clean, server, visits, web_process
 from apps.workspace.tests.look_world import Look, make_look
 
@@ -99,3 +103,26 @@ def _conclude(look: Look) -> None:
     Experiment.objects.filter(pk=look.experiment.pk).update(  # type: ignore[union-attr]
         state=Experiment.State.FINISHED, conclusion_text="So it is concluded.", finished_at=timezone.now()
     )
+
+
+def test_what_has_ended_is_said_on_another_page_and_leads_there(running: Look, visits: Visits) -> None:
+    with clean(visits()) as visit:
+        visit.sign_in(running.owner)
+        visit.open(reverse("datasets", args=[running.team.slug]))
+        page = visit.page
+        assert running.run is not None
+        running_run = running.run
+
+        def end() -> None:
+            # As one that a person has started by itself.
+            ExperimentRun.objects.filter(training_run=running_run).update(training_run=None)
+            ended = TrainingRun.objects.filter(pk=running_run.pk)
+            ended.update(status=JobStatus.SUCCEEDED, finished_at=timezone.now(), created_by=running.owner)
+            live.publish(running_run, "status")
+
+        beside(end)
+        toast = page.locator("#toasts [data-toast]").filter(has_text=f"{running_run.name} is trained.")
+        expect(toast).to_have_count(1, timeout=30_000)
+
+        toast.get_by_role("link", name="See the training").click()
+        expect(page).to_have_url(re.compile(reverse("training_run", args=[running.team.slug, running_run.uid])))

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -20,6 +20,7 @@ from apps.core.pages import page_number, render_page
 from apps.core.roles import roles_for
 from apps.workspace import selectors
 from apps.workspace.selectors.jobs import job_kinds
+from apps.workspace.told import tell_from, told_up_to
 
 PAGE_SIZE = 50
 ACTIONS = {"cancel": jobs.job_cancel, "pause": jobs.job_pause, "resume": jobs.job_resume}
@@ -63,6 +64,29 @@ def job_list(request: HttpRequest, team: Team) -> HttpResponse:
         "refresh": query.urlencode(),
     }
     return render_page(request, "workspace/jobs.html", context, parts=("rows",))
+
+
+@require_safe
+@team_page("view")
+def notices(request: HttpRequest, team: Team) -> HttpResponse:
+    """What has ended since the open page last asked: toasts, and the count in the top bar. 204 while nothing has."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("jobs", team.slug)
+    text = request.GET.get("since", "")
+    since = int(text) if text.isdecimal() and len(text) < 19 else told_up_to(request, team)
+    ended, place = selectors.notices_since(user=request.user, team=team, since=since)
+    if place == since:
+        return HttpResponse(status=204)
+    tell_from(request, team, place)
+    # The page that shows the job says by itself that it has ended.
+    here = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
+    news = [each for each in ended if not each.url or each.url != here.split("?")[0]]
+    context = {
+        "notices": news[: selectors.AT_MOST],
+        "more": max(len(news) - selectors.AT_MOST, 0),
+        "jobs": selectors.running_facts(user=request.user, team=team, since=place),
+    }
+    return render(request, "workspace/notices.html", context)
 
 
 def _columns() -> list[dict[str, Any]]:
