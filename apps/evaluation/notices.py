@@ -11,6 +11,7 @@ from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.selectors.board import Board
 from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
 from apps.experiments.models import Experiment
+from apps.experiments.reports import few_test_text
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def notices(experiment: Experiment, board: Board) -> list[Notice]:
         *_failed(experiment),
         *_truncated(experiment),
         *_assumed(board),
+        *_few(experiment),
         *_models(board),
         *_looks(experiment),
     ]
@@ -104,6 +106,14 @@ def _assumed(board: Board) -> Iterator[Notice]:
                 " the conclusion says whether half or twice the price would change it."
             ),
         )
+
+
+def _few(experiment: Experiment) -> Iterator[Notice]:
+    count = experiment.dataset_version.test_count
+    text = few_test_text(count, alpha=experiment.alpha)
+    if text:
+        title = ngettext("%(count)d test row is few", "%(count)d test rows are few", count)
+        yield Notice(title % {"count": count}, text)
 
 
 def _models(board: Board) -> Iterator[Notice]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.core.formats import count_text, number_text
-from apps.experiments.engine.resolution import FEW_TEST_ROWS, half_width
+from apps.core.errors import translated
+from apps.experiments.engine.resolution import few_rows_sentence
 from apps.experiments.models import DatasetImport, Upload
 
 FORMATS = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSONL", "json": "JSON"}
@@ -94,16 +94,10 @@ def _reasons(counts: dict[str, int]) -> list[Reason]:
     return [Reason(_(reason), count) for reason, count in ordered]
 
 
-def few_test_text(n: int) -> str:
-    """What a test of `n` rows cannot show; empty when it is large enough."""
-    if n >= FEW_TEST_ROWS:
-        return ""
-    if n == 0:
-        return _("No row is in the test split, so no final test can be run. Add rows.")
-    return _(
-        "With %(n)s test rows, a model that is right on half of them has a 95 %% interval of %(points)s percentage"
-        " points to either side (Wilson, two-sided). A smaller difference will hardly show."
-    ) % {"n": count_text(n), "points": number_text(100 * half_width(n), 0)}
+def few_test_text(n: int, *, alpha: float = 0.05) -> str:
+    """What a test of `n` rows cannot show at this significance level; empty when it is large enough."""
+    sentence = few_rows_sentence(n, alpha=alpha)
+    return translated(sentence) if sentence is not None else ""
 
 
 def problem_columns() -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ from scripts.recompute_lib.units import candidate_units, outputs_all_equal
 
 Json = Mapping[str, Any]
 NAMED_DIFFERENCES = ("better", "worse")
+# With which probability a difference counts as shown where a note says what few rows cannot show.
+POWER = 0.8
 
 
 def check_report(report: Json, *, tolerance: float = 1e-9) -> Ledger:
@@ -57,6 +59,8 @@ class Check:
         self.contenders: dict[str, Contender] = {}
         # Counts that the notes may quote beside the figures of comparisons.
         self.counts: list[float] = []
+        # Numbers that they may quote as they are written, not rounded.
+        self.verbatim: set[str] = set()
         self.comparisons: dict[tuple[str, str, str], Figures] = {}
 
     def run(self) -> None:
@@ -238,6 +242,8 @@ class Check:
         for number, note in enumerate(stated.get("notes", [])):
             self.sentence(f"conclusion.notes[{number}]", note, everything, must_quote=False)
         self.counts += [float(count) for count in self.experiment.get("looks", {}).values()]
+        unseen = formulas.unseen_below(len(self.report["examples"]), self.draws.alpha, POWER)
+        self.verbatim = {f"{number:g}" for number in (self.draws.alpha, POWER, *unseen) if number is not None}
         for number, note in enumerate(self.report.get("notes", [])):
             self.sentence(f"notes[{number}]", note, [], must_quote=False)
 
@@ -303,6 +309,7 @@ class Check:
             names=self.names,
             evidence=evidence,
             loose=loose,
+            verbatim=self.verbatim,
             must_quote=must_quote,
             confidence=100 * (1 - self.draws.alpha),
         )

@@ -25,6 +25,16 @@ def mcnemar_exact(b: int, c: int) -> float:
     return 1.0 if b + c == 0 else min(1.0, 2 * float(stats.binom.cdf(min(b, c), b + c, 0.5)))
 
 
+def unseen_below(n: int, alpha: float, power: float) -> tuple[int, int | None]:
+    """Discordant pairs of one kind that are significant, and whole points of difference below which `n` pairs show
+    nothing with this power where only one kind occurs: the number of such pairs is binomial. None: no difference is."""
+    least = next(pairs for pairs in range(1, 1000) if mcnemar_exact(0, pairs) <= alpha)
+    if n < least:
+        return least, None
+    shown = optimize.brentq(lambda share: stats.binom.sf(least - 1, n, share) - power, 0.0, 1.0)
+    return least, math.floor(100 * shown)
+
+
 def tango(b: int, c: int, n: int, alpha: float) -> Interval:
     """Tango 1998, Statistics in Medicine 17:891-908: the score interval of (b - c) / n, by inverting the score test.
 

@@ -1,7 +1,7 @@
 """Numbers in the report's sentences: each must be a recomputed figure, rounded as the sentence rounds it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 NUMBER = r"[+\u2212-]?\d+(?:\.\d+)?"
@@ -58,8 +58,10 @@ def sentence_problems(
     confidence: float,
     loose: Sequence[float],
     must_quote: bool,
+    verbatim: Collection[str] = (),
 ) -> list[str]:
-    """Every quotation must be the evidence of a pair that the sentence names; every other number one of `loose`."""
+    """Every quotation must be the evidence of a pair that the sentence names; every other number one of `loose`, as
+    far as its decimals go, or written as in `verbatim`."""
     bare = without_names(text, names)
     quotations = [match.groups() for match in EVIDENCE.finditer(bare)]
     named = [item for item in evidence if item.candidate in text or item.reference in text]
@@ -71,6 +73,6 @@ def sentence_problems(
     if must_quote and not quotations:
         problems.append("no difference with interval and n is quoted")
     for match in LOOSE.finditer(EVIDENCE.sub(" ", bare)):
-        if not any(shows(match.group(1), value) for value in loose):
+        if match.group(1) not in verbatim and not any(shows(match.group(1), value) for value in loose):
             problems.append(f"the number {match.group(1)} is none of the recomputed figures")
     return problems

@@ -40,6 +40,7 @@ from apps.evaluation.engine.stats.bootstrap import GENERATOR, Resampler
 from apps.evaluation.engine.stats.power import SampleSize, examples_needed
 from apps.evaluation.engine.stats.result import PairedResult
 from apps.evaluation.engine.units import CandidateUnits, candidate_units, output_score
+from apps.experiments.engine.resolution import few_rows_sentence
 
 SCHEMA = "llmopt.report/1"
 BASELINE = "baseline"
@@ -277,7 +278,8 @@ def conclusion_json(analysis: Analysis) -> dict[str, object]:
 
 
 def condition_notes(facts: ReportFacts, analysis: Analysis) -> list[str]:
-    """What the figures hold under beside the conclusion's own notes: answers cut off, looks at the test rows."""
+    """What the figures hold under beside the conclusion's own notes: answers cut off, what so few test rows cannot
+    show, looks at the test rows."""
     translate = analysis.wording.translate
     notes = [
         truncated_sentence(
@@ -286,6 +288,9 @@ def condition_notes(facts: ReportFacts, analysis: Analysis) -> list[str]:
         for candidate in facts.candidates
         if (units := analysis.units.get(candidate.name)) is not None and units.truncated
     ]
+    few = few_rows_sentence(len(facts.examples), alpha=facts.experiment.alpha)
+    if few is not None:
+        notes.append(few.say(translate))
     if facts.experiment.looks:
         notes.append(looks_sentence(facts.experiment.looks, facts.experiment.other_looks, translate))
     return notes

@@ -11,9 +11,11 @@ from apps.accounts.models import Team, User
 from apps.core.artifacts import get_bytes
 from apps.core.tests import factories
 from apps.evaluation import selectors
+from apps.evaluation.report_markdown import plain, report_markdown
 from apps.evaluation.tests.worlds import answer_all, draft, finish, half, perfect, registered, try_on_validation
 from apps.experiments import rows
 from apps.experiments.models import Experiment
+from apps.experiments.reports import few_test_text
 from apps.experiments.services.datasets import dataset_version_create
 from apps.experiments.services.experiments import experiment_register
 from scripts.recompute_lib.checks import check_report
@@ -59,6 +61,14 @@ def test_the_report_says_when_it_was_decided_and_how_often_the_test_was_looked_a
     assert report["experiment"]["registration_hash"] == finished.registration_hash != ""
     assert report["experiment"]["looks"] == {"total": 2, "by_other_experiments": 0}
     assert report["notes"][-1].startswith("The test rows of this dataset were looked at 2 times, 0 of them")
+
+
+def test_the_report_says_what_so_few_test_rows_cannot_show(finished: Experiment) -> None:
+    n = finished.dataset_version.test_count
+    assert 0 < n < 50
+    said = few_test_text(n, alpha=finished.alpha)
+    assert said in report_of(finished)["notes"]
+    assert plain(said) in report_markdown(finished)
 
 
 def test_the_report_says_under_what_conditions_latencies_were_measured(finished: Experiment, settings: Any) -> None:

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.evaluation.engine.metrics import scoring_for
-from apps.evaluation.engine.stats.power import smallest_detectable
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
+from apps.experiments.reports import few_test_text
 from apps.providers.models import LanguageModel
 from apps.training.plan import PRESETS
 from apps.workspace.models import ExperimentRun
@@ -20,8 +20,6 @@ from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE
 from apps.workspace.selectors.candidates import CHARACTERS_PER_TOKEN, baseline_choices, suggested_max_tokens
 from apps.workspace.selectors.estimates import Estimate, answering_estimate, rows_estimate
 
-# Below this a difference must be large to be seen, and the page says how large.
-FEW_TEST_ROWS = 50
 # With fewer rows a training learns the rows, not the task.
 FEWEST_TRAIN_ROWS = 20
 MOST_SHOWN = 8
@@ -32,11 +30,12 @@ UNKNOWN_CONTEXT = 1024
 
 @dataclass(frozen=True)
 class Proposal:
-    """First values of the form, and why parts of it are not possible here: by the name of the field."""
+    """First values of the form, why parts of it are not possible here, by the name of the field, and what its test
+    cannot show."""
 
     initial: dict[str, Any]
     unfit: dict[str, str]
-    undetectable: float | None
+    few_test: str
 
 
 def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposal:
@@ -67,7 +66,7 @@ def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposa
             "max_tokens": suggested_max_tokens(version),
         },
         unfit=unfit,
-        undetectable=smallest_detectable(version.test_count) if 0 < version.test_count < FEW_TEST_ROWS else None,
+        few_test=few_test_text(version.test_count),
     )
 
 

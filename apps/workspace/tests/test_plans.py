@@ -11,6 +11,7 @@ from apps.accounts.models import Team, User
 from apps.core.models import JobStatus
 from apps.evaluation.models import Evaluation
 from apps.experiments.models import DatasetVersion, Experiment
+from apps.experiments.reports import few_test_text
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
 from apps.experiments.tests.world import version_of
 from apps.providers.models import LanguageModel
@@ -128,7 +129,9 @@ def test_few_test_rows_are_named_with_what_they_cannot_show(
 ) -> None:
     version = version_of(*demo, count=60)
     assert version.test_count < 50
-    assert "can hardly be told apart" in alice.get(plan_page(version)).content.decode()
+    page = alice.get(plan_page(version)).content.decode()
+    assert f"{version.test_count} test rows are few" in page
+    assert few_test_text(version.test_count) in page
 
 
 @pytest.mark.django_db

@@ -39,14 +39,3 @@ def examples_needed(*, difference: float, low: float, high: float, n: int, margi
     needed = ceil(((z + NormalDist().inv_cdf(POWER)) * unit_spread / distance) ** 2)
     total = max(needed, n + 1)
     return SampleSize(total, total - n, n, None, None, METHOD, REFERENCE)
-
-
-def smallest_detectable(n: int, *, alpha: float = 0.05) -> float:
-    """The smallest difference of two paired shares that `n` examples show with probability 0.8.
-
-    (z_{1-α/2} + z_{0.8}) · √(ψ / n) with half of the pairs discordant (ψ = 0.5), which is many: Connor 1987,
-    Biometrics 43:207-211, without its small correction. ValueError for no example.
-    """
-    if n <= 0:
-        raise ValueError("needs at least one example")
-    return min(1.0, (normal_quantile(alpha) + NormalDist().inv_cdf(POWER)) * sqrt(0.5 / n))
