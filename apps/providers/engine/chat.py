@@ -13,13 +13,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from apps.core.engine.messages import EngineError, gettext_noop
+from apps.core.engine.messages import EngineError, Sentence, gettext_noop
+from apps.providers.engine.chat_templates import (
+    CPU_SECONDS,
+    MAX_ADDED_CHARACTERS,
+    MAX_TEMPLATE_CHARACTERS,
+    MEMORY_BYTES,
+    ChatTemplate,
+    TemplateRefused,
+)
 from apps.providers.engine.messages import Message
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from tokenizers import Tokenizer
 
 #: For models that bring no chat template (GPT-2). Stored in every folder that is exported from such a model.
@@ -129,6 +136,8 @@ class ChatTokenizer:
         if not messages:
             raise ChatError(gettext_noop("A prompt needs at least one message."))
         ids = self._encode_marked(self._render(messages, add_generation_prompt=True))
+        if not ids:
+            raise ChatError(gettext_noop("The model's chat template makes no text of this conversation."))
         self._check_bos(ids)
         return RenderedPrompt(ids=tuple(ids), prefix_length=self._prefix_length(messages, ids))
 
@@ -172,17 +181,12 @@ class ChatTokenizer:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        from jinja2.exceptions import TemplateError
-
         marked = [{"role": message.role, "content": self._mark(message.content)} for message in messages]
+        values: dict[str, Any] = {"messages": marked, "tools": None, "documents": None}
         try:
-            return self._compiled.render(
-                messages=marked, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **self.special
-            )
-        except TemplateError as error:
-            raise ChatError(
-                gettext_noop("The model's chat template refuses this conversation: %(error)s"), error=error
-            ) from error
+            return self._compiled.render({**values, "add_generation_prompt": add_generation_prompt, **self.special})
+        except TemplateRefused as refused:
+            raise _refusal(refused) from refused
 
     def _mark(self, text: str) -> str:
         """Fence control tokens that a user typed, so that they are encoded as text and cannot end a turn."""
@@ -270,24 +274,33 @@ def build_gpt2_tokenizer(*, vocab: str | Path, merges: str | Path, destination: 
     return destination
 
 
-def _compile(template: str) -> Template:
-    from jinja2 import TemplateError, ext
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> NoReturn:
-        raise TemplateError(message)
-
-    def to_json(value: object, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
-
-    # As transformers compiles templates, but without the clock: a prompt must not change from training to serving.
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[ext.loopcontrols])
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
+def _compile(template: str) -> ChatTemplate:
     try:
-        return environment.from_string(template)
-    except TemplateError as error:
-        raise ChatError(gettext_noop("The model's chat template cannot be read: %(error)s"), error=error) from error
+        return ChatTemplate(template)
+    except TemplateRefused as refused:
+        if refused.bound:
+            raise _refusal(refused) from refused
+        raise ChatError(gettext_noop("The model's chat template cannot be read: %(error)s"), error=refused) from refused
+
+
+_BOUNDS = {
+    "length": Sentence(gettext_noop("it has more than %(most)s characters"), most=f"{MAX_TEMPLATE_CHARACTERS:,}"),
+    "time": Sentence(gettext_noop("it computes for more than %(most)d s"), most=round(CPU_SECONDS)),
+    "memory": Sentence(gettext_noop("it takes more than %(most)d MB of memory"), most=MEMORY_BYTES // 10**6),
+    "output": Sentence(
+        gettext_noop("it writes more than %(most)s characters around the conversation"),
+        most=f"{MAX_ADDED_CHARACTERS:,}",
+    ),
+}
+
+
+def _refusal(refused: TemplateRefused) -> ChatError:
+    if refused.bound:
+        return ChatError(
+            gettext_noop("The model's chat template was stopped: %(why)s. Bring the model in with another template."),
+            why=_BOUNDS[refused.bound],
+        )
+    return ChatError(gettext_noop("The model's chat template refuses this conversation: %(error)s"), error=refused)
 
 
 def _strip_marks(text: str) -> str:

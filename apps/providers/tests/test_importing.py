@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from apps.core.engine.messages import Sentence
 from apps.providers.engine.chat import ChatTokenizer
 from apps.providers.engine.importing import archive
 from apps.providers.engine.importing.archive import unpack
@@ -237,6 +238,25 @@ def build_adapter(base: Path, folder: Path) -> Path:
     tuned.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").write_text("card")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "was stopped"),
+        ("{{ messages[0].content * 10**10 }}", "was stopped"),
+        ("{{ ''.__class__ }}", "makes no text"),
+        ("{% for m in messages %}", "cannot be read"),
+    ],
+)
+def test_a_chat_template_that_harms_is_refused_before_anything_is_converted(
+    tmp_path: Path, llama: Path, template: str, said: str
+) -> None:
+    folder = changed(llama, tmp_path / "m", "chat_template.jinja", template.encode())
+    info = taken(tmp_path / "job", folder)
+    assert (info["exit"], info["code"]) == (2, "not_a_model")
+    assert said in str(Sentence.from_json(info["sentence"]))
+    assert {path.name for path in (tmp_path / "job" / "result").iterdir()} == {"hf"}
 
 
 def test_without_a_hub_the_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

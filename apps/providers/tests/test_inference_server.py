@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,6 +220,25 @@ def test_a_full_queue_says_when_to_come_back(models: Path) -> None:
         assert int(headers["retry-after"]) >= 1
         for connection in connections:
             connection.close()
+
+
+def test_an_endless_chat_template_is_refused_and_keeps_nobody_waiting(models: Path, server: Server) -> None:
+    hostile = shutil.copytree(models / "tiny", models / "hostile")
+    trap = "{% if messages[0].content == 'trap' %}{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}"
+    template = hostile / "ct2" / "chat_template.jinja"
+    template.write_text(f"{trap}{{% endfor %}}{{% endif %}}{template.read_text(encoding='utf-8')}", encoding="utf-8")
+    try:
+        # One process for the template, started with the first question.
+        assert content(server.answer(model="hostile")) == content(server.answer())
+        with ThreadPoolExecutor(1) as pool:
+            trapped = pool.submit(server.post, chat(model="hostile", text="trap"))
+            assert content(server.answer())
+            assert not trapped.done()
+            status, _headers, body = trapped.result()
+        assert (status, "was stopped" in body["error"]["message"]) == (400, True)
+        assert content(server.answer(model="hostile")) == content(server.answer())
+    finally:
+        shutil.rmtree(hostile)
 
 
 def test_an_idle_process_gives_its_models_back(models: Path) -> None:

@@ -149,7 +149,8 @@ async def _chat(service: Service, request: Request) -> Response:
     )
     model = service.catalogue.find(chat.model)
     changed = asyncio.Event()
-    sequence = service.renderer.sequence(model, chat, wake=_waker(changed))
+    # Beside the loop: a chat template may use up all the time that it is given.
+    sequence = await asyncio.to_thread(service.renderer.sequence, model, chat, wake=_waker(changed))
     service.scheduler.submit(sequence)
     if chat.stream:
         events = _stream(service, sequence, changed, include_usage=chat.include_usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from apps.providers.engine.inference.wire import ChatRequest
 
 
 class Renderer:
-    """Keeps the tokenizers of the last few models."""
+    """Keeps the tokenizers of the last few models. Safe to share between threads."""
 
     def __init__(self, *, limit: int = 4) -> None:
         self._limit = limit
+        self._lock = threading.Lock()
         self._tokenizers: OrderedDict[str, tuple[ModelFolder, ChatTokenizer]] = OrderedDict()
 
     def sequence(self, model: ModelFolder, request: ChatRequest, *, wake: Callable[[], None]) -> Sequence:
@@ -44,13 +46,19 @@ class Renderer:
         )
 
     def _tokenizer(self, model: ModelFolder) -> ChatTokenizer:
-        known = self._tokenizers.get(model.id)
-        if known is None or known[0] != model:
-            known = self._tokenizers[model.id] = (model, _load(model))
-        self._tokenizers.move_to_end(model.id)
-        while len(self._tokenizers) > self._limit:
-            self._tokenizers.popitem(last=False)
-        return known[1]
+        with self._lock:
+            known = self._tokenizers.get(model.id)
+            if known is not None and known[0] == model:
+                self._tokenizers.move_to_end(model.id)
+                return known[1]
+        # Beside the lock: loading renders a conversation, and no other model waits for what a template makes of it.
+        loaded = _load(model)
+        with self._lock:
+            self._tokenizers[model.id] = (model, loaded)
+            self._tokenizers.move_to_end(model.id)
+            while len(self._tokenizers) > self._limit:
+                self._tokenizers.popitem(last=False)
+        return loaded
 
 
 def _load(model: ModelFolder) -> ChatTokenizer:
