@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.experiments.mapping import as_mapping, columns_of, is_chat
+from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
 
 ANSWER_FORMATS = [
     ("text", _("Text")),
@@ -64,6 +65,20 @@ class ImportForm(forms.Form):
         required=False,
         max_length=160,
         help_text=_("Needed when the rows become a new dataset."),
+    )
+    validation_percent = forms.IntegerField(
+        label=_("For validation, in percent"),
+        initial=DEFAULT_PERCENT,
+        min_value=LEAST_PERCENT,
+        max_value=MOST_PERCENT,
+        help_text=_("Rows to choose candidates by."),
+    )
+    test_percent = forms.IntegerField(
+        label=_("For the test, in percent"),
+        initial=DEFAULT_PERCENT,
+        min_value=LEAST_PERCENT,
+        max_value=MOST_PERCENT,
+        help_text=_("Locked for the final comparison. The rest is for training. Later versions keep these shares."),
     )
 
     def __init__(

@@ -80,7 +80,7 @@ def checked_file(path: Path, *, dataset: Dataset, report: dict[str, Any]) -> Wri
 
     ApplicationError when the file was changed since, or was made for another dataset.
     """
-    place = splitter(seed=dataset.split_seed)
+    place = splitter(seed=dataset.split_seed, probabilities=dataset.probabilities)
     digest, counts = ContentHash(), dict.fromkeys(SPLITS, 0)
     for row in RowReader(_opener(path)).examples():
         digest.add(row.id, row.input, row.expected, row.group_key, row.split, columns_text(row.columns))

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Prompt, PromptVersion, Upload
+from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
 from apps.providers.engine.messages import ROLES
 
 FORMATS = ("text", "label", "json", "number")
@@ -38,7 +39,18 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ("uid", "name", "description", "source", "licence", "split_seed", "created_at", "versions")
+        fields = (
+            "uid",
+            "name",
+            "description",
+            "source",
+            "licence",
+            "split_seed",
+            "validation_percent",
+            "test_percent",
+            "created_at",
+            "versions",
+        )
 
 
 class RowSerializer(serializers.Serializer[Any]):
@@ -85,6 +97,8 @@ class ImportSerializer(serializers.ModelSerializer[DatasetImport]):
             "dataset",
             "mapping",
             "answer",
+            "validation_percent",
+            "test_percent",
             "status",
             "phase",
             "error",
@@ -124,12 +138,19 @@ class AnswerSerializer(serializers.Serializer[Any]):
 
 
 class ImportCreateSerializer(serializers.Serializer[Any]):
-    """`dataset` gets a new version; without it a new dataset is called `name`."""
+    """`dataset` gets a new version; without it a new dataset is called `name`, and gives these shares of its rows to
+    validation and test. A dataset that exists keeps its own shares."""
 
     name = serializers.CharField(required=False, max_length=160)
     dataset = serializers.UUIDField(required=False, allow_null=True)
     mapping = MappingSerializer(required=False)
     answer = AnswerSerializer(required=False)
+    validation_percent = serializers.IntegerField(
+        required=False, default=DEFAULT_PERCENT, min_value=LEAST_PERCENT, max_value=MOST_PERCENT
+    )
+    test_percent = serializers.IntegerField(
+        required=False, default=DEFAULT_PERCENT, min_value=LEAST_PERCENT, max_value=MOST_PERCENT
+    )
 
 
 class MessageSerializer(serializers.Serializer[Any]):

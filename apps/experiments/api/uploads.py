@@ -36,6 +36,7 @@ from apps.experiments.api.serializers import (
 from apps.experiments.forms import ImportForm
 from apps.experiments.mapping import as_answer, suggested
 from apps.experiments.models import DatasetImport, Upload
+from apps.experiments.models.shares import DEFAULT_PERCENT
 from apps.experiments.services import imports
 from apps.experiments.services.uploads import upload_create, upload_refuse
 
@@ -141,6 +142,8 @@ def upload_import(request: Request, uid: UUID) -> Response:
         mapping=form.mapping(),
         answer=as_answer(form.cleaned_data),
         name=form.cleaned_data["name"].strip(),
+        validation_percent=form.cleaned_data["validation_percent"],
+        test_percent=form.cleaned_data["test_percent"],
         dataset=selectors.dataset(user=request.user, team=found.team, uid=target, action="edit") if target else None,
     )
     location = request.build_absolute_uri(reverse("api_import", args=[made.uid]))
@@ -160,6 +163,8 @@ def _form(request: Request, found: Upload, given: dict[str, Any]) -> ImportForm:
         }
     values["dataset"] = str(given.get("dataset") or "")
     values["name"] = given.get("name", "" if values["dataset"] else found.name.rpartition(".")[0])
+    for share in ("validation_percent", "test_percent"):
+        values[share] = given.get(share, DEFAULT_PERCENT)
     choices = selectors.dataset_choices(user=request.user, team=found.team)
     return ImportForm(values, inspection=found.inspection, datasets=choices)
 

@@ -5,15 +5,16 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import ScopedModel
+from apps.experiments.models.shares import SplitShares
 
 
-class Dataset(ScopedModel):
+class Dataset(SplitShares, ScopedModel):
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="datasets")
     name = models.CharField(max_length=160)
     description = models.TextField(blank=True)
     source = models.TextField(blank=True)
     licence = models.CharField(max_length=120, blank=True)
-    # With the group key of a row this decides its split, in this and every later version.
+    # With the shares and the group key of a row this decides its split, in this and every later version.
     split_seed = models.PositiveBigIntegerField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 

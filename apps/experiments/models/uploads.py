@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import JobModel
+from apps.experiments.models.shares import SplitShares
 
 
 class Upload(JobModel):
@@ -31,7 +32,7 @@ class Upload(JobModel):
         return self.name
 
 
-class DatasetImport(JobModel):
+class DatasetImport(SplitShares, JobModel):
     """An upload on its way to a dataset version: mapped, checked row by row, and kept apart until somebody accepts it.
 
     The job stages a version; `report` counts the rows that it accepts, fixes and leaves out, and why. Accepting it

@@ -18,25 +18,47 @@ from apps.experiments import rows
 from apps.experiments.engine.intake.problems import KINDS
 from apps.experiments.engine.rows import assemble, content_hash, to_parquet
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion
+from apps.experiments.models.shares import DEFAULT_PERCENT
 from apps.experiments.version_files import ROWS_FILE, checked_file, forget, store
 
 
 def dataset_create(
-    *, actor: Any, team: Any, name: str, split_seed: int, description: str = "", source: str = "", licence: str = ""
+    *,
+    actor: Any,
+    team: Any,
+    name: str,
+    split_seed: int,
+    validation_percent: int = DEFAULT_PERCENT,
+    test_percent: int = DEFAULT_PERCENT,
+    description: str = "",
+    source: str = "",
+    licence: str = "",
 ) -> Dataset:
-    """A named collection. Its split seed is decided here, once, for every version."""
+    """A named collection. Its split seed and shares are decided here, once, for every version."""
     with transaction.atomic():
         require(team, actor, "edit")
-        dataset: Dataset = Dataset.objects.create(
+        dataset = Dataset(
             team=team,
             name=name,
             split_seed=split_seed,
+            validation_percent=validation_percent,
+            test_percent=test_percent,
             description=description,
             source=source,
             licence=licence,
             created_by=actor,
         )
-        audit.record(actor=actor, verb="dataset.created", target=dataset, name=name, split_seed=split_seed)
+        dataset.check_shares()
+        dataset.save()
+        audit.record(
+            actor=actor,
+            verb="dataset.created",
+            target=dataset,
+            name=name,
+            split_seed=split_seed,
+            validation_percent=validation_percent,
+            test_percent=test_percent,
+        )
     return dataset
 
 
@@ -114,7 +136,12 @@ def dataset_version_create(
         require(dataset, actor, "edit")
         # Locked before the earlier versions are read: two versions made at once must not decide a split twice.
         Dataset.objects.select_for_update().get(pk=dataset.pk)
-        assembled = assemble(pairs, seed=dataset.split_seed, earlier=rows.rows_of_every_version(dataset))
+        assembled = assemble(
+            pairs,
+            seed=dataset.split_seed,
+            probabilities=dataset.probabilities,
+            earlier=rows.rows_of_every_version(dataset),
+        )
         if not assembled.examples:
             raise ApplicationError(_("No row is left: every row was empty or a duplicate."), code="empty_dataset")
         digest = content_hash(assembled.examples)

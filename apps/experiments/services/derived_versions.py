@@ -103,11 +103,13 @@ def dataset_fresh_test(*, actor: Any, version: DatasetVersion) -> DatasetVersion
             team=old.team,
             name=_free_name(old),
             split_seed=_next_seed(old),
+            validation_percent=old.validation_percent,
+            test_percent=old.test_percent,
             description=old.description,
             source=old.source,
             licence=old.licence,
         )
-        place = splitter(seed=dataset.split_seed)
+        place = splitter(seed=dataset.split_seed, probabilities=dataset.probabilities)
 
         def was_tested(key: str) -> bool:
             return key in seen or derive.SALT in key
@@ -228,7 +230,8 @@ def _assembled(version: DatasetVersion, pairs: Sequence[tuple[str, str]]) -> Ass
     columns = dict.fromkeys(version.columns, "")
     numbered = [(number, text, expected, columns) for number, (text, expected) in enumerate(pairs, start=1)]
     earlier = rows.rows_of_every_version(version.dataset)
-    return assemble_rows(numbered, seed=version.dataset.split_seed, earlier=earlier)
+    dataset = version.dataset
+    return assemble_rows(numbered, seed=dataset.split_seed, probabilities=dataset.probabilities, earlier=earlier)
 
 
 def _visible_row(version: DatasetVersion, id_: str) -> Example:

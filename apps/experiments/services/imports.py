@@ -20,6 +20,7 @@ from apps.core.uploads.quarantine import quarantined_path, work_folder
 from apps.experiments import rows
 from apps.experiments.intake_run import INSPECT_LIMITS, STAGE_LIMITS, IntakeEnd, job_stopped, run_intake
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
+from apps.experiments.models.shares import DEFAULT_PERCENT
 from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
 
 # What the engine needed, and nobody needs after it.
@@ -36,14 +37,19 @@ def dataset_import_create(
     answer: dict[str, Any],
     name: str = "",
     dataset: Dataset | None = None,
+    validation_percent: int = DEFAULT_PERCENT,
+    test_percent: int = DEFAULT_PERCENT,
 ) -> DatasetImport:
-    """Queue the checking of every row. It becomes a version of `dataset`, or of a new dataset called `name`."""
+    """Queue the checking of every row. It becomes a version of `dataset`, or of a new dataset called `name`.
+
+    The shares are a new dataset's; a dataset that exists keeps its own.
+    """
     with transaction.atomic():
         require(upload, actor, "edit")
         if upload.status != JobStatus.SUCCEEDED:
             raise Conflict(_("Only a file that was read through can become a dataset."))
         _check_target(upload, name, dataset)
-        row: DatasetImport = DatasetImport.objects.create(
+        row = DatasetImport(
             team=upload.team,
             created_by=actor,
             upload=upload,
@@ -52,7 +58,11 @@ def dataset_import_create(
             mapping=mapping,
             answer=answer,
             split_seed=dataset.split_seed if dataset is not None else secrets.randbelow(2**31),
+            validation_percent=dataset.validation_percent if dataset is not None else validation_percent,
+            test_percent=dataset.test_percent if dataset is not None else test_percent,
         )
+        row.check_shares()
+        row.save()
         audit.record(actor=actor, verb="dataset_import.created", target=row, name=row.name, upload=str(upload.uid))
         jobs.enqueue(row)
     return row
@@ -103,6 +113,7 @@ def _spec(dataset_import: DatasetImport, path: Path, folder: Path) -> dict[str, 
         "mapping": dataset_import.mapping,
         "answer": dataset_import.answer,
         "split_seed": dataset_import.split_seed,
+        "probabilities": dataset_import.probabilities,
     }
     if dataset_import.dataset is not None:
         earlier = rows.earlier_file(dataset_import.dataset, folder / "earlier.parquet")
@@ -175,6 +186,8 @@ def dataset_import_accept(*, actor: Any, dataset_import: DatasetImport) -> Datas
             team=row.team,
             name=row.name,
             split_seed=row.split_seed,
+            validation_percent=row.validation_percent,
+            test_percent=row.test_percent,
             source=_("Uploaded file %(name)s") % {"name": row.upload.name},
         )
         version = dataset_version_from_staged(

@@ -12,7 +12,7 @@ from apps.core.models import AuditEvent, JobStatus
 from apps.core.uploads.quarantine import quarantine_folder, quarantined_path
 from apps.experiments import rows
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
-from apps.experiments.tests.upload_world import CHOICES, CSV, inspected, send, staged
+from apps.experiments.tests.upload_world import CHOICES, CSV, SHARES, inspected, send, staged
 from apps.experiments.tests.world import version_of
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,7 @@ def test_a_chat_is_recognised_and_needs_no_columns(bob_sends: Client, team: Team
     upload = inspected(bob_sends, team, "\n".join(map(json.dumps, chats)).encode(), "chat.jsonl")
 
     page = bob_sends.get(f"/t/{team.slug}/uploads/{upload.uid}/").content.decode()
-    answer = bob_sends.post(f"/t/{team.slug}/uploads/{upload.uid}/", {"name": "Chat", "format": "text"})
+    answer = bob_sends.post(f"/t/{team.slug}/uploads/{upload.uid}/", {**SHARES, "name": "Chat", "format": "text"})
 
     assert "The rows are conversations" in page
     assert answer.status_code == 302
@@ -124,6 +124,39 @@ def test_other_columns_show_other_first_rows(bob_sends: Client, team: Team) -> N
 
     assert "<html" not in part
     assert part.index(">c0<") < part.index("message number 0") < part.index(">label</span>")
+
+
+def test_shares_that_a_person_chose_hold_for_every_version(bob_sends: Client, team: Team) -> None:
+    upload = inspected(bob_sends, team, CSV.encode())
+    chosen = {"validation_percent": "10", "test_percent": "40", "group": ""}
+    first = accepted(bob_sends, team, staged(bob_sends, team, upload, **chosen))
+    kept = {row.input: row.split for row in rows._all(first)}
+
+    assert first.dataset.probabilities == (0.5, 0.1, 0.4)
+    assert 35 <= first.test_count <= 61  # 120 rows: 48 and two and a half standard deviations
+    about = bob_sends.get(f"/t/{team.slug}/datasets/{first.dataset.uid}/v/1/about/").content.decode()
+    assert "50 % train, 10 % validation, 40 % test" in about
+
+    more = CSV + "".join(f"another letter {n * 31337 % 9973} of its own,praise,d{n}\n" for n in range(80))
+    made = staged(bob_sends, team, inspected(bob_sends, team, more.encode()), dataset=str(first.dataset.uid))
+    second = accepted(bob_sends, team, made)
+
+    assert made.probabilities == (0.5, 0.1, 0.4)  # the form said 15 and 15, and the dataset had decided
+    assert {
+        text: split for text, split in ((row.input, row.split) for row in rows._all(second)) if text in kept
+    } == kept
+    assert second.test_count > 200 * 0.25
+
+
+@pytest.mark.parametrize("percent", ["4", "46", "", "many"])
+def test_shares_out_of_bounds_are_refused_at_their_field(bob_sends: Client, team: Team, percent: str) -> None:
+    upload = inspected(bob_sends, team, CSV.encode())
+
+    answer = bob_sends.post(f"/t/{team.slug}/uploads/{upload.uid}/", {**CHOICES, "test_percent": percent})
+
+    assert answer.status_code == 422
+    assert answer.context["form"].errors.keys() == {"test_percent"}
+    assert not DatasetImport.objects.exists()
 
 
 def test_a_version_is_added_to_a_dataset_and_keeps_its_splits(bob_sends: Client, team: Team) -> None:

@@ -14,12 +14,14 @@ CSV = "text,label,customer\n" + "".join(
     for n in range(120)
     for topic in (("refund", "delivery", "praise")[n % 3],)
 )
+SHARES = {"validation_percent": "15", "test_percent": "15"}
 CHOICES = {
     "input": "text",
     "expected": "label",
     "format": "label",
     "labels": "refund\ndelivery\npraise",
     "name": "Mail",
+    **SHARES,
 }
 
 

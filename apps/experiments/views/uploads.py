@@ -124,6 +124,8 @@ def _import_start(request: HttpRequest, team: Team, found: Upload) -> HttpRespon
             mapping=form.mapping(),
             answer=as_answer(chosen),
             name=chosen["name"].strip(),
+            validation_percent=chosen["validation_percent"],
+            test_percent=chosen["test_percent"],
             dataset=selectors.dataset(user=request.user, team=team, uid=target, action="edit") if target else None,
         )
     except ApplicationError as error:

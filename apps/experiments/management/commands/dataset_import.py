@@ -46,6 +46,8 @@ class Command(TranslatedCommand):
         parser.add_argument("--answer", help=_('what an answer is, such as {"format": "text"}; default: recognised'))
         parser.add_argument("--tokenizer", default="", help=_("folder with tokenizer.json, to count tokens"))
         parser.add_argument("--seed", type=int, help=_("split seed of a new dataset; default: drawn"))
+        parser.add_argument("--validation-percent", type=int, help=_("of a new dataset's rows; default: 15"))
+        parser.add_argument("--test-percent", type=int, help=_("of a new dataset's rows; default: 15"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["file"].is_file():
@@ -55,12 +57,13 @@ class Command(TranslatedCommand):
             raise CommandError(_("There is no team %(slug)s.") % {"slug": options["team"]})
         actor = _actor(team, options["email"])
         dataset = Dataset.objects.filter(team=team, name=options["name"]).first()
+        shares = _shares(options, dataset)
         console = Console(file=cast(IO[str], self.stdout), markup=False, highlight=False)
         with tempfile.TemporaryDirectory(prefix="import-", dir=_scratch()) as folder:
-            spec = self._spec(options, dataset, Path(folder), console)
+            spec = {**self._spec(options, dataset, Path(folder), console), "probabilities": shares.probabilities}
             report = _run("stage", spec, Path(folder), console)
             try:
-                version = _accept(actor, team, dataset, spec, report, Path(folder), options["name"])
+                version = _accept(actor, team, dataset, shares, spec, report, Path(folder), options["name"])
             except ApplicationError as error:
                 raise CommandError(error.message) from error
             _print(console, version, report)
@@ -106,6 +109,23 @@ def _seed(given: int | None, dataset: Dataset | None) -> int:
             raise CommandError(_("This dataset's split seed is %(seed)s for ever.") % {"seed": dataset.split_seed})
         return int(dataset.split_seed)
     return secrets.randbelow(2**31) if given is None else given
+
+
+def _shares(options: dict[str, Any], dataset: Dataset | None) -> Dataset:
+    """Who says how many rows go where: the dataset, or one that is not stored yet."""
+    given = {name: options[name] for name in ("validation_percent", "test_percent") if options[name] is not None}
+    if dataset is None:
+        dataset = Dataset(**given)
+        try:
+            dataset.check_shares()
+        except ApplicationError as error:
+            raise CommandError(error.message) from error
+    elif any(getattr(dataset, name) != percent for name, percent in given.items()):
+        raise CommandError(
+            _("This dataset gives %(validation)d %% to validation and %(test)d %% to the test, for ever.")
+            % {"validation": dataset.validation_percent, "test": dataset.test_percent}
+        )
+    return dataset
 
 
 def _answer(text: str) -> dict[str, Any]:
@@ -169,13 +189,22 @@ def _accept(
     actor: Any,
     team: Team,
     dataset: Dataset | None,
+    shares: Dataset,
     spec: dict[str, Any],
     report: dict[str, Any],
     folder: Path,
     name: str,
 ) -> DatasetVersion:
     if dataset is None:
-        dataset = dataset_create(actor=actor, team=team, name=name, split_seed=spec["split_seed"], source=spec["name"])
+        dataset = dataset_create(
+            actor=actor,
+            team=team,
+            name=name,
+            split_seed=spec["split_seed"],
+            validation_percent=shares.validation_percent,
+            test_percent=shares.test_percent,
+            source=spec["name"],
+        )
     return dataset_version_from_staged(
         actor=actor,
         dataset=dataset,
