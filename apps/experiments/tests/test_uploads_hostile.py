@@ -65,9 +65,18 @@ def workbook() -> bytes:
         ("blank.csv", b"\n \n\t\n", "empty"),
         ("object.json", b'{\n"a": {"b": 1}\n}', "one JSON object"),
         ("broken.json", b'[{"input": "a", "expected": "b"}, {', "not a valid JSON list"),
-        ("deep.jsonl", b'{"a":' * 5000 + b"1" + b"}" * 5000, "No row of the file can be read"),
-        ("line.csv", b"a,b\n" + b"x" * 2_000_000 + b",y\n", "No row of the file can be read"),
-        ("one.csv", b"only\nrow\n", "one column"),
+        (
+            "deep.jsonl",
+            b'{"a":' * 5000 + b"1" + b"}" * 5000,
+            "Line 1: Lists and objects are nested deeper than 32",
+        ),
+        ("line.csv", b"a,b\n" + b"x" * 2_000_000 + b",y\n", "Line 2: The line is longer than"),
+        ("open.csv", b'a,b\n"x,1\ny,2\n', "Line 2: A quotation mark in this row is not closed"),
+        ("header.csv", b"input,expected\n", "no row below its first line"),
+        ("lines.jsonl", b"42\n43\n", "Line 1: A row must be a JSON object"),
+        ("deep.json", b"[" * 100_000 + b"]" * 100_000, "Lists and objects are nested deeper than"),
+        ("half.json", b'[{"input": "a", "expec', "it ends in the middle"),
+        ("one.csv", b"only\nrow\n", "one column, only;"),
     ],
 )
 def test_a_hostile_file_is_refused_deleted_and_recorded(
@@ -83,6 +92,27 @@ def test_a_hostile_file_is_refused_deleted_and_recorded(
     page = bob_sends.get(f"/t/{team.slug}/uploads/{upload.uid}/").content.decode()
     assert "Upload another file" in page
     assert "Retry job" not in page
+
+
+def test_columns_without_a_name_of_their_own_get_one_and_the_page_says_so(bob_sends: Client, team: Team) -> None:
+    content = "input,input,,expected\n" + "".join(f"question {n},more {n},x,{'ab'[n % 2]}\n" for n in range(40))
+
+    upload = inspected(bob_sends, team, content.encode())
+
+    assert upload.status == JobStatus.SUCCEEDED, upload.error
+    assert upload.inspection["columns"] == ["input", "input (2)", "column 3", "expected"]
+    page = bob_sends.get(f"/t/{team.slug}/uploads/{upload.uid}/").content.decode()
+    assert "Column 2 has no name, or one that an earlier column has; it is called input (2) here." in page
+
+
+def test_a_quotation_mark_that_is_never_closed_says_how_far_it_reaches(bob_sends: Client, team: Team) -> None:
+    rows = [f"question {n},{'ab'[n % 2]}" for n in range(40)]
+    upload = inspected(bob_sends, team, "\n".join(["input,expected", *rows[:30], '"open,a', *rows[30:]]).encode())
+
+    assert (upload.inspection["usable"], upload.inspection["rows"]) == (30, 31)
+    (problem,) = upload.inspection["problems"]
+    assert problem["line"] == 32
+    assert "All lines up to line 42 were taken for one row." in problem["message"]
 
 
 def test_a_refused_file_stays_refused_however_often_it_is_tried(bob_sends: Client, team: Team, bob: User) -> None:

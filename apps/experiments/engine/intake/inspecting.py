@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from apps.core.engine.messages import EngineError, gettext_noop
+from apps.core.engine.messages import EngineError, Sentence, gettext_noop
 from apps.experiments.engine.intake.answers import AnswerProfile
 from apps.experiments.engine.intake.checking import Checker, Row, text_of
 from apps.experiments.engine.intake.events import Events
 from apps.experiments.engine.intake.opening import open_source
-from apps.experiments.engine.intake.problems import ProblemLog
+from apps.experiments.engine.intake.problems import KINDS, ProblemLog
 from apps.experiments.engine.intake.reading import Record, Source
 from apps.experiments.engine.intake.spec import Mapping, Spec
 from apps.experiments.engine.intake.suggesting import suggested_mapping
@@ -69,13 +69,28 @@ def require_columns(mapping: Mapping, columns: list[str]) -> None:
         )
 
 
+def _nothing_to_read(source: Source) -> EngineError:
+    first = source.first_fault()
+    if first is None:
+        return EngineError(gettext_noop("The file has no row below its first line."))
+    line, fault = first
+    return EngineError(
+        gettext_noop("No row of the file can be read. Line %(line)s: %(why)s"),
+        line=line,
+        why=Sentence(KINDS[fault.code].sentence, **fault.params),
+    )
+
+
 def _inspected(spec: Spec, source: Source, events: Events, log: ProblemLog) -> dict[str, Any]:
     head, columns = source.head(_LOOKED_AT)
     if not head:
-        raise EngineError(gettext_noop("No row of the file can be read."))
+        raise _nothing_to_read(source)
     if len(columns) < 2 and not any("messages" in record for record in head):
         raise EngineError(
-            gettext_noop("The file has one column; a column of inputs and one of expected answers are needed.")
+            gettext_noop(
+                "The file has one column, %(column)s; a column of inputs and one of expected answers are needed."
+            ),
+            column=columns[0][:80] if columns else "-",
         )
     mapping = spec.mapping or suggested_mapping(head, columns)
     require_columns(mapping, columns)

@@ -47,7 +47,7 @@ KINDS: dict[str, Kind] = {
     ),
     "header": Kind(
         gettext_noop("column without a name of its own"),
-        gettext_noop("Column %(column)s has no name, or one that an earlier column has; it is called %(name)s here."),
+        gettext_noop("Column %(number)s has no name, or one that an earlier column has; it is called %(name)s here."),
     ),
     # of a row that cannot be read
     "long_line": Kind(
@@ -63,7 +63,10 @@ KINDS: dict[str, Kind] = {
     ),
     "bad_quotes": Kind(
         gettext_noop("quotation marks that do not pair"),
-        gettext_noop("A quotation mark in this row is not closed, or stands inside a cell without being doubled."),
+        gettext_noop(
+            "A quotation mark in this row is not closed, or stands inside a cell without being doubled. All lines up to"
+            " line %(last)s were taken for one row."
+        ),
     ),
     "ragged": Kind(
         gettext_noop("another number of cells than the header"),

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from apps.core.engine.messages import EngineError, gettext_noop
-from apps.experiments.engine.intake.problems import ProblemLog
+from apps.core.engine.messages import EngineError, Sentence, gettext_noop
+from apps.experiments.engine.intake.problems import KINDS, ProblemLog
 from apps.experiments.engine.intake.sniff import CHUNK_BYTES, FileKind
 from apps.experiments.engine.intake.spec import Spec
 
@@ -55,6 +55,11 @@ class Source:
         found = [record for _line, record in islice(alone.records(), count) if not isinstance(record, Fault)]
         return found, alone.columns or list(dict.fromkeys(name for record in found for name in record))
 
+    def first_fault(self) -> tuple[int, Fault] | None:
+        """The first record that cannot be read, with its line. Nothing of it is logged."""
+        alone = Source(self._path, self.kind, self._spec, ProblemLog())
+        return next(((line, record) for line, record in alone.records() if isinstance(record, Fault)), None)
+
     def records(self) -> Iterator[Record]:
         if self.kind.format == "json":
             yield from self._of_json()
@@ -94,7 +99,9 @@ class Source:
         deepest = self._spec.limits.max_depth
         try:
             parts = msgspec.json.decode(data, type=list[msgspec.Raw])
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except RecursionError:
+            raise EngineError(KINDS["deep_json"].sentence, limit=deepest) from None
+        except (msgspec.MsgspecError, UnicodeError) as error:
             raise EngineError(
                 gettext_noop("The file is not a valid JSON list: %(error)s."), error=_with_place(error, data)
             ) from None
@@ -133,7 +140,7 @@ class Source:
                 yield from lines.too_long_records()
                 return
             except csv.Error:
-                yield lines.first, Fault("bad_quotes", text=lines.last)
+                yield lines.first, Fault("bad_quotes", text=lines.last, params={"last": lines.number})
                 continue
             if lines.too_long:
                 yield from lines.too_long_records()
@@ -160,7 +167,7 @@ class Source:
             while name in names:
                 name = f"{name} ({number})"
             if name != cell.strip():
-                self._log.add("header", line=1, column=str(number), effect="kept", name=name)
+                self._log.add("header", line=1, column=str(number), effect="kept", number=number, name=name)
             names.append(name)
         return names
 
@@ -248,13 +255,20 @@ def _json_fault(error: Exception, line: bytes) -> Fault:
         return Fault("not_unicode", text=_start(line))
     place = _BYTE.search(str(error))
     column = f"byte {place[1]}" if place else ""
-    message = str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    message = _json_message(error)
     return Fault("bad_json", column=column, text=_start(line), params={"error": message})
 
 
-def _with_place(error: Exception, data: bytes) -> str:
+def _json_message(error: Exception) -> Sentence | str:
+    """What the parser found wrong, without its place."""
+    if str(error).startswith("Input data was truncated"):
+        return Sentence(gettext_noop("it ends in the middle"))
+    return str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+
+
+def _with_place(error: Exception, data: bytes) -> Sentence | str:
     place = _BYTE.search(str(error))
-    message = str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    message = _json_message(error)
     if not place:
         return message
     offset = int(place[1])
