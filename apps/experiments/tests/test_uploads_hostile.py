@@ -73,7 +73,7 @@ def workbook() -> bytes:
         ("line.csv", b"a,b\n" + b"x" * 2_000_000 + b",y\n", "Line 2: The line is longer than"),
         ("open.csv", b'a,b\n"x,1\ny,2\n', "Line 2: A quotation mark in this row is not closed"),
         ("header.csv", b"input,expected\n", "no row below its first line"),
-        ("lines.jsonl", b"42\n43\n", "Line 1: A row must be a JSON object"),
+        ("scalars.json", b"[42, 43]", "Line 1: A row must be a JSON object"),
         ("deep.json", b"[" * 100_000 + b"]" * 100_000, "Lists and objects are nested deeper than"),
         ("half.json", b'[{"input": "a", "expec', "it ends in the middle"),
         ("one.csv", b"only\nrow\n", "one column, only;"),
