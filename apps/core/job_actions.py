@@ -28,6 +28,11 @@ class JobPart:
         return self.job.total or None
 
     @property
+    def working(self) -> bool:
+        """Whether it goes on by itself, looked at or not."""
+        return self.job.status in AT_WORK
+
+    @property
     def ended(self) -> bool:
         return self.job.status in ENDED
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from apps.billing.services import prices_ensure_local
 from apps.core import audit, jobs, live
 from apps.core.access import require
 from apps.core.errors import Conflict
@@ -90,6 +91,8 @@ def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
     if evaluation.split == "test":
         _check_unseen(evaluation.experiment, model)
     with transaction.atomic():
+        # The team's machine costs what it is assumed to, until somebody sets another price.
+        prices_ensure_local(actor=None, team=evaluation.experiment.team)
         queued = jobs.enqueue(evaluation)
         if queued:
             audit.record(actor=actor, verb="evaluation.started", target=evaluation)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
+from apps.core.jobs import AT_WORK
 from apps.core.models import JobStatus
 from apps.evaluation.engine.measures import estimate_json
 from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
@@ -50,6 +51,11 @@ class DraftFacts:
     run: ExperimentRun | None
     draft: bool
     late: list[Candidate]
+
+    @property
+    def trying(self) -> bool:
+        """Whether a candidate is answering validation rows now, or waits to."""
+        return any(row.evaluation is not None and row.evaluation.status in AT_WORK for row in self.rows)
 
     @property
     def untried(self) -> int:

@@ -24,7 +24,12 @@ _SECTIONS = (
     ("settings/", lambda: _("Settings"), "settings"),
 )
 # A page below one of these belongs to another section's entry.
-_BELONGS_TO = {"evaluations/": "experiments/"}
+_BELONGS_TO = {
+    "evaluations/": "experiments/",
+    "plans/": "experiments/",
+    "uploads/": "datasets/",
+    "imports/": "datasets/",
+}
 
 
 def shell_facts(

@@ -41,11 +41,12 @@ def home(request: HttpRequest, team: Team) -> HttpResponse:
 @team_page("view")
 def job_list(request: HttpRequest, team: Team) -> HttpResponse:
     number = page_number(request)
+    role = role_in(user=request.user, team=team)
     kind, state = request.GET.get("kind", ""), request.GET.get("state", "")
     rows, count = selectors.jobs_page(
         user=request.user,
         team=team,
-        role=role_in(user=request.user, team=team),
+        role=role,
         kind=kind,
         state=state,
         offset=(number - 1) * PAGE_SIZE,
@@ -61,6 +62,8 @@ def job_list(request: HttpRequest, team: Team) -> HttpResponse:
         "kind": kind,
         "states": [("", _("All states")), ("active", _("Running or waiting")), ("ended", _("Ended"))],
         "state": state,
+        "filtered": bool(kind or state),
+        "may_edit": role in roles_for("edit"),
         "refresh": query.urlencode(),
     }
     return render_page(request, "workspace/jobs.html", context, parts=("rows",))
