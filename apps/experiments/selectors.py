@@ -130,9 +130,14 @@ def experiment(*, user: Any, uid: Any, team: Any = None, action: str = "view") -
     return fetch_for_user(Experiment, user, action, **lookup)
 
 
-def contenders(experiment: Experiment) -> list[Candidate]:
+def contender_rows(experiment: Experiment) -> QuerySet[Candidate]:
     """The candidates that the final test compares, reference included, in the order of the page."""
-    return list(experiment.candidates.filter(trial=False).select_related("language_model", "prompt_version__prompt"))
+    return experiment.candidates.filter(trial=False).select_related("language_model", "prompt_version__prompt")
+
+
+def contenders(experiment: Experiment) -> list[Candidate]:
+    """The same, fetched."""
+    return list(contender_rows(experiment))
 
 
 def prompt_spec(version: PromptVersion) -> PromptSpec:

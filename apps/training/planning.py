@@ -189,8 +189,10 @@ class PreflightFacts:
         return None if found is None else int(found["train"]) + int(found["validation"])
 
 
-def preflight(*, user: Any, team: Any, uid: Any) -> Preflight:
-    found = fetch_for_user(Preflight, user, uid=uid, team=team)
+def preflight(*, user: Any, uid: Any, team: Any = None) -> Preflight:
+    """One preflight by its public id; with `team`, only there."""
+    lookup = {"uid": uid, **({"team": team} if team is not None else {})}
+    found = fetch_for_user(Preflight, user, **lookup)
     related = ("base_model", "dataset_version__dataset", "prompt_version__prompt", "team")
     row: Preflight = Preflight.objects.for_user(user).select_related(*related).get(pk=found.pk)
     return row

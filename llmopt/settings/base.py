@@ -209,9 +209,15 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+API_DESCRIPTION = """
+Sign in on `/sign-in/` and send the session cookie; a write also sends the cookie `csrftoken` as the header
+`X-CSRFToken`. What takes long is a job: the answer is 202 with a `Location` to follow until its `status` is `succeeded`
+or `failed`. Lists are pages: `limit` says how many rows, `next` and `previous` are addresses or null. Errors are
+problem documents (RFC 9457) with a stable `code`. Money is in whole nano-dollars, time is UTC.
+"""
 SPECTACULAR_SETTINGS = {
     "TITLE": "LLMOpt",
-    "DESCRIPTION": "Session login with CSRF token. Errors are problem documents (RFC 9457) with a stable `code`.",
+    "DESCRIPTION": API_DESCRIPTION,
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,

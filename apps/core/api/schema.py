@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
+
+from apps.core.api.examples import PROBLEMS, answer_examples, problem_examples, request_examples
 
 PROBLEM_TYPE = "application/problem+json"
 TEAM = OpenApiParameter(
@@ -46,19 +48,29 @@ def documented(
     refusals: Sequence[int] = (),
     parameters: Sequence[OpenApiParameter] = (),
     tag: str,
+    media: str = "application/json",
+    says: str = "",
 ) -> Callable[[Any], Any]:
-    """Above `api_view`: how one method of a route is called and answers. The docstring of the view is its text."""
+    """Above `api_view`: how a method of a route is called and answers. `says`, or the view's docstring, is its text."""
     write = method != "GET"
-    codes = {403, *refusals, *((400, 422) if write else ())}
+    # A caller with several teams who names none is answered 400 wherever the path names no object.
+    codes = {400, 403, *refusals, *((422,) if write else ())}
     shape = _page_of(operation, answer) if paged else answer
+    answers = {status: None} if answer is None else {(status, media): shape}
     return extend_schema(
         methods=[method],
-        operation_id=operation or None,
+        operation_id=operation,
+        description=says or None,
         tags=[tag],
         request=request,
         parameters=[TEAM, *([KEY] if write else []), *(CURSOR if paged else ()), *parameters],
-        responses={status: shape, **{(code, PROBLEM_TYPE): ProblemSerializer for code in sorted(codes)}},
+        responses={**answers, **{(code, PROBLEM_TYPE): _problem(code) for code in sorted(codes)}},
+        examples=[*request_examples(operation), *answer_examples(operation, status)],
     )
+
+
+def _problem(code: int) -> OpenApiResponse:
+    return OpenApiResponse(ProblemSerializer, description=PROBLEMS[code].when, examples=problem_examples(code))
 
 
 def _page_of(operation: str, answer: Any) -> Any:

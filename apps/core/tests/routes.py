@@ -70,6 +70,7 @@ class World:
             "uuid:candidate": self.candidate,
             "int:number": self.version_number,
             "str:token": self.token,
+            "str:label": "production",
             "slug:example": self.example_id,
             "slug:row": self.row_id,
         }
@@ -130,6 +131,10 @@ def make_world(team: Team, owner: User, member: User) -> World:
             "api/v1/prompts/": prompt.uid,
             "api/v1/evaluations/": evaluation.uid,
             "api/v1/fine-tune/": run.uid,
+            "api/v1/fine-tune/preflights/": preflight.uid,
+            "api/v1/experiment-runs/": walked.uid,
+            "api/v1/jobs/": evaluation.uid,
+            "api/v1/models/": candidate.language_model.uid,
         },
         token=sign_in_link_create(actor=None, user=owner),
         version_number=version.number,

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.evaluation.models import Evaluation
+from apps.evaluation.models import Evaluation, TestLook
 from apps.experiments.models import Candidate, Experiment
 
 
@@ -33,8 +33,13 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
 
 
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
-    """One experiment with its candidates. `report` is null until the report is written."""
+    """One experiment with its candidates. `report` is null until the report is written.
 
+    `previous` is the version of the same question that this one changes.
+    """
+
+    owner = serializers.EmailField(source="created_by.email", default=None, allow_null=True)
+    previous = serializers.UUIDField(source="previous.uid", default=None, allow_null=True)
     team = serializers.CharField(source="team.slug")
     state = serializers.CharField()
     dataset_version = serializers.SerializerMethodField()
@@ -50,7 +55,10 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
             "team",
             "name",
             "question",
+            "owner",
+            "notes",
             "version_number",
+            "previous",
             "state",
             "dataset_version",
             "metrics",
@@ -82,6 +90,31 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
 
     def get_report(self, experiment: Experiment) -> str | None:
         return self.context["report_url"] if experiment.report_artifact else None
+
+
+class ExperimentChangeSerializer(serializers.Serializer[Any]):
+    """The part of a draft's definition that changes; the rest stays."""
+
+    name = serializers.CharField(max_length=160, required=False)
+    question = serializers.CharField(required=False)
+    primary_metric = serializers.CharField(required=False, help_text="One of the experiment's `metrics`.")
+    margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
+    alpha = serializers.FloatField(required=False)
+
+
+class NotesSerializer(serializers.Serializer[Any]):
+    notes = serializers.CharField(max_length=20_000, allow_blank=True, trim_whitespace=False)
+
+
+class LookSerializer(serializers.ModelSerializer[TestLook]):
+    """One look at test rows. `candidate` is null where a whole report was looked at."""
+
+    experiment = serializers.UUIDField(source="experiment.uid")
+    candidate = serializers.CharField(source="evaluation.candidate.name", default=None, allow_null=True)
+
+    class Meta:
+        model = TestLook
+        fields = ("experiment", "candidate", "decision", "created_at")
 
 
 class ExperimentRowSerializer(serializers.ModelSerializer[Experiment]):

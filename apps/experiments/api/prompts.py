@@ -1,4 +1,4 @@
-"""Prompts by REST: the list, one with its versions, a new one, and a new version."""
+"""Prompts by REST: the list, one with its versions, a new one, a new version, and labels."""
 
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,8 @@ from apps.core.api.schema import documented
 from apps.core.errors import ApplicationError, NotFound, translated
 from apps.experiments import prompt_reading, selectors
 from apps.experiments.api.serializers import (
+    LabelSerializer,
+    PromptChangeSerializer,
     PromptCreateSerializer,
     PromptDetailSerializer,
     PromptSerializer,
@@ -33,12 +35,27 @@ from apps.experiments.engine.prompts import (
 )
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import DatasetVersion, Prompt
-from apps.experiments.services.prompts import prompt_create, prompt_version_create
+from apps.experiments.services.prompts import (
+    prompt_create,
+    prompt_delete,
+    prompt_label_remove,
+    prompt_label_set,
+    prompt_update,
+    prompt_version_create,
+)
 
 
-@documented("prompts", method="GET", answer=PromptSerializer, paged=True, tag="prompts")
+@documented(
+    "prompts",
+    says="The team's prompts, newest first.",
+    method="GET",
+    answer=PromptSerializer,
+    paged=True,
+    tag="prompts",
+)
 @documented(
     "prompt_create",
+    says="A new prompt, of which the first version is answered. 400 names an undefined variable with its place.",
     method="POST",
     answer=PromptVersionSerializer,
     status=201,
@@ -71,14 +88,88 @@ def prompts(request: Request) -> Response:
     return Response(PromptVersionSerializer(made).data, status=201, headers={"Location": location})
 
 
-@documented("prompt", method="GET", answer=PromptDetailSerializer, refusals=[404], tag="prompts")
-@api_view(["GET"])
+@documented(
+    "prompt",
+    says="One prompt with its versions, newest first, and where its labels point.",
+    method="GET",
+    answer=PromptDetailSerializer,
+    refusals=[404],
+    tag="prompts",
+)
+@documented(
+    "prompt_change",
+    says="Another name or description; what is left out stays. Versions keep what they say.",
+    method="PATCH",
+    answer=PromptDetailSerializer,
+    request=PromptChangeSerializer,
+    refusals=[404, 409],
+    tag="prompts",
+)
+@documented(
+    "prompt_delete",
+    says="Remove it with its versions and labels. 409, naming what, while something was made with it.",
+    method="DELETE",
+    answer=None,
+    status=204,
+    refusals=[404, 409],
+    tag="prompts",
+)
+@api_view(["GET", "PATCH", "DELETE"])
+@once
 def prompt(request: Request, uid: UUID) -> Response:
-    """One prompt with its versions, newest first, and where its labels point."""
-    found = _prompt(request, uid, "view")
+    """One prompt with its versions, newest first, and where its labels point.
+
+    It gets another name or description, and is deleted while nothing was made with it.
+    """
+    found = _prompt(request, uid, "view" if request.method == "GET" else "edit")
+    if request.method == "DELETE":
+        prompt_delete(actor=request.user, prompt=found)
+        return Response(status=204)
+    if request.method == "PATCH":
+        given = PromptChangeSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        kept = {"name": found.name, "description": found.description}
+        prompt_update(actor=request.user, prompt=found, **{**kept, **given.validated_data})
+    return Response(_detail(request, found))
+
+
+@documented(
+    "prompt_label_set",
+    says="Let a label, such as `production`, point at one version, wherever it pointed before.",
+    method="PUT",
+    answer=PromptDetailSerializer,
+    request=LabelSerializer,
+    refusals=[404],
+    tag="prompts",
+)
+@documented(
+    "prompt_label_remove",
+    says="Take a label away. The version that it pointed at stays.",
+    method="DELETE",
+    answer=None,
+    status=204,
+    refusals=[404],
+    tag="prompts",
+)
+@api_view(["PUT", "DELETE"])
+@once
+def prompt_label(request: Request, uid: UUID, label: str) -> Response:
+    """Let a label, such as `production`, point at one version, wherever it pointed before; or take it away."""
+    found = _prompt(request, uid, "edit")
+    if request.method == "DELETE":
+        prompt_label_remove(actor=request.user, prompt=found, name=label)
+        return Response(status=204)
+    given = LabelSerializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    version = prompt_reading.prompt_version(user=request.user, prompt=found, number=given.validated_data["version"])
+    prompt_label_set(actor=request.user, prompt=found, name=label, version=version)
+    return Response(_detail(request, found))
+
+
+def _detail(request: Request, found: Prompt) -> Any:
     listed = prompt_reading.prompts(user=request.user, team=found.team).get(pk=found.pk)
     versions = prompt_reading.versions_of(user=request.user, prompt=found)
-    return Response(PromptDetailSerializer(listed, context={"versions": versions}).data)
+    return PromptDetailSerializer(listed, context={"versions": versions}).data
 
 
 @documented(

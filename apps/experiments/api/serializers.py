@@ -1,14 +1,14 @@
 """The shape of datasets, uploads, imports and prompts in the API."""
 
-from typing import Any
+from typing import Any, get_args
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Prompt, PromptVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
+from apps.experiments.services.derived_versions import Operation
 from apps.providers.engine.messages import ROLES
-
-FORMATS = ("text", "label", "json", "number")
 
 
 class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
@@ -53,6 +53,59 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         )
 
 
+class DatasetChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=160)
+
+
+class PairSerializer(serializers.Serializer[Any]):
+    input = serializers.CharField(trim_whitespace=False)
+    expected = serializers.CharField(trim_whitespace=False)
+
+
+class DeriveSerializer(serializers.Serializer[Any]):
+    """One operation with what it needs.
+
+    `keep_text` and `drop_text` take `text`; `keep_labels` takes `labels`; `leave_out` takes `ids` of rows; `fix` takes
+    `row`, the id of one, with its new `input` and `expected`; `add` takes `rows`.
+    """
+
+    operation = serializers.ChoiceField(choices=list(get_args(Operation)))
+    text = serializers.CharField(required=False, max_length=200)
+    labels = serializers.ListField(child=serializers.CharField(), required=False)
+    ids = serializers.ListField(child=serializers.CharField(), required=False)
+    row = serializers.CharField(required=False)
+    input = serializers.CharField(required=False, trim_whitespace=False)
+    expected = serializers.CharField(required=False, trim_whitespace=False)
+    rows = PairSerializer(many=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in _NEEDED[attrs["operation"]] if name not in attrs]
+        if missing:
+            said = _("The operation %(operation)s needs it.") % {"operation": attrs["operation"]}
+            raise serializers.ValidationError(dict.fromkeys(missing, said))
+        return attrs
+
+    def as_arguments(self) -> dict[str, Any]:
+        """What the service takes."""
+        given: dict[str, Any] = self.validated_data
+        operation = given["operation"]
+        found = {_ARGUMENTS.get(name, name): given[name] for name in _NEEDED[operation]}
+        if "pairs" in found:
+            found["pairs"] = [(pair["input"], pair["expected"]) for pair in found["pairs"]]
+        return {"operation": operation, **found}
+
+
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "keep_text": ("text",),
+    "drop_text": ("text",),
+    "keep_labels": ("labels",),
+    "leave_out": ("ids",),
+    "fix": ("row", "input", "expected"),
+    "add": ("rows",),
+}
+_ARGUMENTS = {"row": "row_id", "input": "new_input", "expected": "new_expected", "rows": "pairs"}
+
+
 class RowSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     split = serializers.CharField()
@@ -67,6 +120,7 @@ class RowPageSerializer(serializers.Serializer[Any]):
     count = serializers.IntegerField()
     more = serializers.BooleanField()
     next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
     results = RowSerializer(many=True)
 
 
@@ -204,3 +258,14 @@ class VersionCreateSerializer(serializers.Serializer[Any]):
 class PromptCreateSerializer(VersionCreateSerializer):
     name = serializers.CharField()
     description = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class PromptChangeSerializer(serializers.Serializer[Any]):
+    """What is left out stays."""
+
+    name = serializers.CharField(required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class LabelSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1, help_text="Number of the version that the label points at.")

@@ -9,11 +9,17 @@ from apps.accounts.models import Team
 from apps.experiments.models import DatasetImport, Upload
 from apps.experiments.tasks import dataset_import_stage, upload_inspect
 
-CSV = "text,label,customer\n" + "".join(
-    f"message number {n} about {topic} {n * 7919 % 1000},{topic},c{n % 20}\n"
-    for n in range(120)
-    for topic in (("refund", "delivery", "praise")[n % 3],)
-)
+
+def csv_of(count: int) -> str:
+    """So many rows about three topics of twenty customers."""
+    return "text,label,customer\n" + "".join(
+        f"message number {n} about {topic} {n * 7919 % 1000},{topic},c{n % 20}\n"
+        for n in range(count)
+        for topic in (("refund", "delivery", "praise")[n % 3],)
+    )
+
+
+CSV = csv_of(120)
 SHARES = {"validation_percent": "15", "test_percent": "15"}
 CHOICES = {
     "input": "text",

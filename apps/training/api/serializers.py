@@ -2,23 +2,29 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.training.models import Checkpoint, TrainingRun
+from apps.training.models import Checkpoint, Preflight, TrainingRun
 from apps.training.plan import METHODS, PRESETS
 from apps.training.queueing import queue_position
 
 
 class FineTuneSerializer(serializers.Serializer[Any]):
-    """What to train. `spec` replaces fields of the preset by name, as docs/training-engine.md lists them."""
+    """What to train. `spec` replaces fields of the preset by name, as docs/training-engine.md lists them.
+
+    Without `prompt_version` the prompt is the input alone. How many examples fit into `max_minutes` is measured, so it
+    needs a preflight.
+    """
 
     name = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
     dataset_version = serializers.UUIDField()
     base_model = serializers.UUIDField()
-    prompt_version = serializers.UUIDField()
+    prompt_version = serializers.UUIDField(required=False, allow_null=True, default=None)
     method = serializers.ChoiceField(choices=list(METHODS), default="lora")
     preset = serializers.ChoiceField(choices=list(PRESETS), default="balanced")
     max_examples = serializers.IntegerField(min_value=1, required=False)
+    max_minutes = serializers.FloatField(min_value=0.1, required=False)
     leave_out_long = serializers.BooleanField(default=False)
     spec = serializers.DictField(required=False, default=dict)
 
@@ -64,6 +70,87 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
 
     def get_queue_position(self, run: TrainingRun) -> int | None:
         return queue_position(run)
+
+
+class RefusalSerializer(serializers.Serializer[Any]):
+    """Why the run may not start, and what would do."""
+
+    code = serializers.CharField()
+    says = serializers.CharField()
+    fits = serializers.CharField()
+    rows = serializers.ListField(child=serializers.CharField())
+
+
+class CostSerializer(serializers.Serializer[Any]):
+    """In nano-dollars; `assumed` where the price of an hour is nobody's but ours."""
+
+    low = serializers.IntegerField()
+    high = serializers.IntegerField()
+    assumed = serializers.BooleanField()
+
+
+class PreflightSerializer(serializers.ModelSerializer[Preflight]):
+    """What a run would take, from real steps. `allowed` once it has succeeded and nothing is refused.
+
+    `result` has, among others, `examples`, `trained_tokens`, `cut`, `memory_mib`, `seconds_low` and `seconds_high`.
+    """
+
+    base_model = serializers.UUIDField(source="base_model.uid")
+    dataset_version = serializers.UUIDField(source="dataset_version.uid")
+    prompt_version = serializers.UUIDField(source="prompt_version.uid")
+    queue_position = serializers.SerializerMethodField()
+    allowed = serializers.SerializerMethodField()
+    refusals = serializers.SerializerMethodField()
+    cost_nanousd = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Preflight
+        fields = (
+            "uid",
+            "status",
+            "queue_position",
+            "phase",
+            "done",
+            "total",
+            "base_model",
+            "dataset_version",
+            "prompt_version",
+            "spec",
+            "limits",
+            "allowed",
+            "refusals",
+            "cost_nanousd",
+            "result",
+            "error",
+            "created_at",
+            "finished_at",
+        )
+
+    def get_queue_position(self, preflight: Preflight) -> int | None:
+        return queue_position(preflight)
+
+    def get_allowed(self, preflight: Preflight) -> bool:
+        return bool(self.context["facts"].allowed)
+
+    @extend_schema_field(RefusalSerializer(many=True))
+    def get_refusals(self, preflight: Preflight) -> Any:
+        return RefusalSerializer(self.context["facts"].refusals, many=True).data
+
+    @extend_schema_field(CostSerializer(allow_null=True))
+    def get_cost_nanousd(self, preflight: Preflight) -> Any:
+        money = self.context["facts"].money
+        return CostSerializer(money).data if money is not None else None
+
+
+class StartSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
+
+
+class EventsSerializer(serializers.Serializer[Any]):
+    """Events of the engine as docs/training-engine.md lists them; `next` is the `after` to ask for then."""
+
+    events = serializers.ListField(child=serializers.DictField())
+    next = serializers.IntegerField()
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

@@ -77,7 +77,7 @@ def preflight_accept(*, actor: Any, preflight: Preflight, name: str) -> Training
 
 def plan_start(*, actor: Any, team: Team, plan: Planned, name: str) -> TrainingRun:
     """Plan and start a run without measuring it first: its rows are checked all the same. All or nothing."""
-    if "max_seconds" in plan.limits and "max_examples" not in plan.limits:
+    if "max_seconds" in plan.limits:
         raise ApplicationError(
             _("How many examples fit into a time is measured: check the run first, then start it."),
             code="preflight_needed",

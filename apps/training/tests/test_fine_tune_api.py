@@ -59,7 +59,7 @@ def test_a_run_is_started_and_followed(client: Client, bob: User, body: dict[str
     seen = client.get(answer["Location"]).json()
     assert (seen["uid"], seen["status"], seen["queue_position"]) == (str(run.uid), "queued", 0)
     Checkpoint.objects.create(run=run, step=3, digest="a" * 64, size_bytes=10)
-    kept = client.get(f"{answer['Location']}/checkpoints").json()["checkpoints"]
+    kept = client.get(f"{answer['Location']}/checkpoints").json()["results"]
     assert [(item["step"], item["size_bytes"]) for item in kept] == [(3, 10)]
 
 

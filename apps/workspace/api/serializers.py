@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
+from apps.workspace.selectors.jobs import JobRow
 
 
 class ExperimentCreateSerializer(serializers.Serializer[Any]):
@@ -59,14 +60,26 @@ class ValidationSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(serializers.ModelSerializer[ExperimentRun]):
-    """The job that runs a final test."""
+    """The job that runs a plan or a final test."""
 
-    experiment = serializers.UUIDField(source="experiment.uid")
+    experiment = serializers.UUIDField(source="experiment.uid", default=None, allow_null=True)
     status = serializers.CharField()
 
     class Meta:
         model = ExperimentRun
-        fields = ("uid", "experiment", "status", "phase", "created_at")
+        fields = (
+            "uid",
+            "experiment",
+            "status",
+            "phase",
+            "done",
+            "total",
+            "seconds_left_low",
+            "seconds_left_high",
+            "error",
+            "created_at",
+            "finished_at",
+        )
 
 
 class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
@@ -78,3 +91,104 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     class Meta:
         model = LanguageModel
         fields = ("uid", "name", "kind", "state", "served_name", "revision", "context_length", "note", "created_at")
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    """A whole experiment on a dataset version. What is left out is as proposed.
+
+    `plain` is the base model with `instruction`, `few_shot` the same with `shown` solved training rows in its prompt,
+    `tune` a model that is fine-tuned on the training rows as `preset` says.
+    """
+
+    name = serializers.CharField(max_length=160, required=False)
+    question = serializers.CharField(required=False)
+    primary_metric = serializers.CharField(required=False)
+    margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
+    alpha = serializers.FloatField(required=False)
+    budget_usd = serializers.DecimalField(required=False, allow_null=True, max_digits=16, decimal_places=9)
+    base_model = serializers.CharField(required=False, allow_blank=True, help_text="Public id of a local model.")
+    baselines = serializers.ListField(child=serializers.CharField(), required=False)
+    plain = serializers.BooleanField(required=False)
+    instruction = serializers.CharField(required=False, allow_blank=True)
+    few_shot = serializers.BooleanField(required=False)
+    shown = serializers.IntegerField(required=False, min_value=1, max_value=32)
+    tune = serializers.BooleanField(required=False)
+    preset = serializers.CharField(required=False)
+    max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=4096)
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    """A range. `unknown` names models whose speed was never measured here, so that they are not in it."""
+
+    seconds_low = serializers.FloatField()
+    seconds_high = serializers.FloatField()
+    nanousd_low = serializers.IntegerField()
+    nanousd_high = serializers.IntegerField()
+    unknown = serializers.ListField(child=serializers.CharField())
+
+
+class ProposalSerializer(serializers.Serializer[Any]):
+    """`unfit` says of parts of the proposal why these rows or this machine do not allow them.
+
+    `few_test` says which differences so few test rows cannot show; it is empty where there are enough.
+    """
+
+    proposal = PlanSerializer()
+    choices = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    unfit = serializers.DictField(child=serializers.CharField())
+    few_test = serializers.CharField()
+    estimate = EstimateSerializer()
+
+
+class JobSerializer(serializers.Serializer[Any]):
+    """A job of any kind. `actions` are what may be asked of it now: cancel, pause, resume (which is also a retry).
+
+    `status` is what it is; `state` also tells a wish that it has not followed yet: cancelling, pausing.
+    """
+
+    uid = serializers.UUIDField(source="job.uid")
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.CharField(source="job.status")
+    state = serializers.CharField()
+    phase = serializers.CharField()
+    done = serializers.IntegerField(source="job.done")
+    total = serializers.IntegerField(allow_null=True)
+    seconds_left_low = serializers.FloatField(source="job.seconds_left_low", allow_null=True)
+    seconds_left_high = serializers.FloatField(source="job.seconds_left_high", allow_null=True)
+    error = serializers.CharField(source="job.error")
+    error_kept = serializers.CharField(source="job.error_kept")
+    error_next = serializers.CharField(source="job.error_next")
+    actions = serializers.SerializerMethodField()
+    page = serializers.SerializerMethodField(help_text="Address of the page for people.")
+    created_at = serializers.DateTimeField(source="job.created_at")
+    started_at = serializers.DateTimeField(source="job.started_at", allow_null=True)
+    finished_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
+
+    def get_actions(self, row: JobRow) -> list[str]:
+        return [name for name, _label, _question in row.actions]
+
+    def get_page(self, row: JobRow) -> str | None:
+        return self.context["request"].build_absolute_uri(row.url) if row.url else None
+
+
+class JobPageSerializer(serializers.Serializer[Any]):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    count = serializers.IntegerField()
+    kinds = serializers.ListField(child=serializers.CharField(), help_text="Every kind of job that there is.")
+    results = JobSerializer(many=True)
+
+
+class ActivitySerializer(serializers.Serializer[Any]):
+    """One event in words."""
+
+    at = serializers.DateTimeField()
+    actor = serializers.CharField()
+    text = serializers.CharField()
+
+
+class ActivityPageSerializer(serializers.Serializer[Any]):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = ActivitySerializer(many=True)

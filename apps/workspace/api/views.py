@@ -10,20 +10,23 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.api.teams import team_for
+from apps.accounts.api.teams import scope, team_for
+from apps.core.access import fetch_for_user
 from apps.core.api.once import once
-from apps.core.api.paging import page
-from apps.core.api.schema import documented
+from apps.core.api.paging import neighbours, page, place
+from apps.core.api.schema import CURSOR, documented
 from apps.core.formats import NANO
 from apps.evaluation.api.serializers import CandidateSerializer, ExperimentRowSerializer, ExperimentSerializer
 from apps.evaluation.api.views import experiment_data, experiment_for
 from apps.evaluation.engine.metrics import scoring_for
 from apps.experiments import selectors as experiment_selectors
 from apps.experiments.models import Experiment
-from apps.experiments.services.candidates import experiment_reference_set
+from apps.experiments.services.candidates import candidate_remove, experiment_reference_set
 from apps.experiments.services.versions import experiment_clone
+from apps.providers.models import LanguageModel
 from apps.providers.selectors import language_models
 from apps.workspace.api.serializers import (
+    ActivityPageSerializer,
     CandidatesCreateSerializer,
     CloneSerializer,
     ExperimentCreateSerializer,
@@ -33,14 +36,23 @@ from apps.workspace.api.serializers import (
     ValidationSerializer,
 )
 from apps.workspace.selectors import candidates as selectors
+from apps.workspace.selectors.activity import experiment_activity
 from apps.workspace.services import drafts
 
 TAG = "experiments"
 
 
-@documented("experiments", method="GET", answer=ExperimentRowSerializer, paged=True, tag=TAG)
+@documented(
+    "experiments",
+    says="The team's experiments, newest first.",
+    method="GET",
+    answer=ExperimentRowSerializer,
+    paged=True,
+    tag=TAG,
+)
 @documented(
     "experiment_create",
+    says="A new experiment without candidates, on a dataset version.",
     method="POST",
     answer=ExperimentSerializer,
     status=201,
@@ -67,9 +79,18 @@ def experiments(request: Request) -> Response:
     return _created(request, made)
 
 
-@documented("candidates", method="GET", answer=CandidateSerializer(many=True), refusals=[404], tag=TAG)
+@documented(
+    "candidates",
+    says="What the experiment compares, in the order of its page.",
+    method="GET",
+    answer=CandidateSerializer,
+    paged=True,
+    refusals=[404],
+    tag=TAG,
+)
 @documented(
     "candidates_create",
+    says="Every model with every prompt version, and free baselines. Those that are new are answered.",
     method="POST",
     answer=CandidateSerializer(many=True),
     status=201,
@@ -82,8 +103,8 @@ def experiments(request: Request) -> Response:
 def candidates(request: Request, uid: UUID) -> Response:
     """What the experiment compares; or more of it. What is a candidate already is left as it is."""
     if request.method != "POST":
-        found = experiment_for(request, uid)
-        return Response(CandidateSerializer(experiment_selectors.contenders(found), many=True).data)
+        rows = experiment_selectors.contender_rows(experiment_for(request, uid))
+        return page(request, rows, CandidateSerializer, ordering="position")
     found = experiment_for(request, uid, "edit")
     values = _checked(CandidatesCreateSerializer, request)
     possible = dict(selectors.baseline_choices(found.answer))
@@ -104,6 +125,17 @@ def candidates(request: Request, uid: UUID) -> Response:
         temperature=values["temperature"],
     )
     return Response(CandidateSerializer(made, many=True).data, status=201)
+
+
+@documented("candidate_take_back", method="DELETE", answer=None, status=204, refusals=[404, 409], tag=TAG)
+@api_view(["DELETE"])
+@once
+def candidate(request: Request, uid: UUID, candidate: UUID) -> Response:
+    """Take back a candidate that nothing was run for. 409 once it was tried on validation or is frozen."""
+    found = experiment_for(request, uid, "edit")
+    row = selectors.candidate_for(user=request.user, experiment=found, uid=candidate)
+    candidate_remove(actor=request.user, candidate=row)
+    return Response(status=204)
 
 
 @documented(
@@ -136,10 +168,11 @@ def validate(request: Request, uid: UUID) -> Response:
 @api_view(["POST"])
 @once
 def final_test(request: Request, uid: UUID) -> Response:
-    """Freeze the candidates and score them on the locked test rows. The experiment follows it."""
+    """Freeze the candidates and score them on the locked test rows. The job of it is answered."""
     found = experiment_for(request, uid, "edit")
     run = drafts.final_test_start(actor=request.user, experiment=found)
-    return Response(RunSerializer(run).data, status=202, headers={"Location": _address(request, found)})
+    location = request.build_absolute_uri(reverse("api_experiment_run", args=[run.uid]))
+    return Response(RunSerializer(run).data, status=202, headers={"Location": location})
 
 
 @documented(
@@ -161,6 +194,26 @@ def clone(request: Request, uid: UUID) -> Response:
 def models(request: Request) -> Response:
     """What this team can call, newest first."""
     return page(request, language_models(user=request.user, team=team_for(request)), ModelSerializer)
+
+
+@documented("model", method="GET", answer=ModelSerializer, refusals=[404], tag="models")
+@api_view(["GET"])
+def model(request: Request, uid: UUID) -> Response:
+    """One model: candidates and trainings can use it once its state is `ready`."""
+    return Response(ModelSerializer(fetch_for_user(LanguageModel, request.user, uid=uid, **scope(request))).data)
+
+
+@documented(
+    "experiment_activity", method="GET", answer=ActivityPageSerializer, refusals=[404], parameters=CURSOR, tag=TAG
+)
+@api_view(["GET"])
+def activity(request: Request, uid: UUID) -> Response:
+    """What happened to the experiment, its candidates and its evaluations, in words, newest first."""
+    found = experiment_activity(user=request.user, experiment=experiment_for(request, uid))
+    offset, limit = place(request)
+    shown = found[offset : offset + limit]
+    around = neighbours(request, offset=offset, limit=limit, shown=len(shown), total=len(found))
+    return Response(ActivityPageSerializer({**around, "results": shown}).data)
 
 
 def _checked(shape: Any, request: Request) -> dict[str, Any]:

@@ -6,8 +6,14 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.evaluation.engine.metrics import scoring_for
+from apps.evaluation.figures import metric_label
+from apps.experiments.models import DatasetVersion
+from apps.providers.models import LanguageModel
 from apps.training.plan import PRESETS, preset_numbers
 from apps.workspace.forms.experiments import Choices, DefinitionForm, set_choices
+from apps.workspace.selectors.candidates import baseline_choices
+from apps.workspace.selectors.plans import Proposal
 
 
 class PlanForm(DefinitionForm):
@@ -67,3 +73,22 @@ class PlanForm(DefinitionForm):
                 _("Choose at least one candidate with a model, and at least two candidates in all.")
             )
         return values
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What a service takes."""
+        return {**self.cleaned_data, **self.definition}
+
+
+def plan_form(
+    version: DatasetVersion, models: Sequence[LanguageModel], proposal: Proposal, *, data: Any = None
+) -> PlanForm:
+    """The form of a plan for `version`, filled with the proposal, or bound to `data`."""
+    return PlanForm(
+        data,
+        initial=proposal.initial,
+        metrics=[(name, metric_label(name, version.answer)) for name in scoring_for(version.answer).metrics],
+        base_models=[(str(model.uid), model.name) for model in models],
+        baselines=baseline_choices(version.answer),
+        unfit=tuple(proposal.unfit),
+    )

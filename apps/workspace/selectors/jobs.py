@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
+from apps.accounts.selectors import role_in
 from apps.core import jobs
 from apps.core.access import fetch_for_user
 from apps.core.errors import NotFound
@@ -71,15 +72,21 @@ def running_count(*, user: Any, team: Team) -> int:
     )
 
 
-def job_for(*, user: Any, team: Team, kind: str, uid: Any) -> JobModel:
-    """One job, so that a service can change it. Which role may is the service's question."""
+def job_for(*, user: Any, kind: str, uid: Any, team: Team | None = None) -> JobModel:
+    """One job, so that a service can change it; with `team`, only there. Which role may is the service's question."""
     for candidate in jobs.kinds():
         model = candidate.model_class
         if model._meta.model_name == kind:
-            path = model.team_path
-            row: JobModel = fetch_for_user(model, user, "view", uid=uid, **{path: team})
+            where = {model.team_path: team} if team is not None else {}
+            row: JobModel = fetch_for_user(model, user, "view", uid=uid, **where)
             return row
     raise NotFound(_("There is no such job here."))
+
+
+def job_row(*, user: Any, job: JobModel) -> JobRow:
+    """One job as the list shows it."""
+    team = fetch_for_user(Team, user, "belong", pk=job.owning_team_id)
+    return _row(job, team=team, role=role_in(user=user, team=team))
 
 
 def job_kinds() -> list[tuple[str, str]]:

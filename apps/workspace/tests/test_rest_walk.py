@@ -1,17 +1,21 @@
-"""By REST alone, over HTTP: from a file to a report."""
+"""By REST alone, over HTTP, with nothing but the OpenAPI document: from a file to a report, and to a trained model."""
 
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
 import requests
-from django.test import Client
 
 from apps.accounts.models import Team, User
+from apps.core import jobs
 from apps.core.models import JobStatus
-from apps.experiments.models import DatasetImport, DatasetVersion, Upload
+from apps.core.tests.factories import LanguageModelFactory
+from apps.core.tests.rest import RECORDS, Api
+from apps.experiments.models import DatasetImport, DatasetVersion, Experiment, Upload
 from apps.experiments.tasks import dataset_import_stage, upload_inspect
-from apps.experiments.tests.upload_world import CSV
+from apps.experiments.tests.upload_world import CSV, csv_of
+from apps.training.models import Preflight, TrainingRun
+from apps.training.tests.plans import SHORT
+from apps.training.tests.test_training_new import MEASURED
 from apps.workspace.models import ExperimentRun
 from apps.workspace.tests.test_drafts import quick, worked
 from apps.workspace.tests.test_quickstart import demo
@@ -20,118 +24,253 @@ __all__ = ["demo", "quick"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PROMPT = [{"role": "user", "content": "Which topic? {{ input }}"}]
 
-class Caller:
-    """A client that signed in on the page and sends its cookies and the CSRF token, as a script would."""
 
-    def __init__(self, address: str, user: User) -> None:
-        signed_in = Client()
-        signed_in.force_login(user)
-        self.base = f"{address}/api/v1/"
-        self.http = requests.Session()
-        self.http.cookies.set("sessionid", signed_in.cookies["sessionid"].value)
-        self.http.cookies.set("csrftoken", "a" * 32)
-        self.http.headers["X-CSRFToken"] = "a" * 32
-
-    def asked(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self.http.request(method, urljoin(self.base, path), timeout=60, **more)
-
-    def got(self, path: str, **query: Any) -> Any:
-        return self._body(self.asked("GET", path, params=query), 200)
-
-    def sent(self, path: str, body: Any = None, *, status: int, method: str = "POST") -> Any:
-        return self._body(self.asked(method, path, json=body or {}), status)
-
-    @staticmethod
-    def _body(answer: requests.Response, status: int) -> Any:
-        assert answer.status_code == status, answer.text
-        return answer.json()
+def signed_in(address: str, email: str, password: str) -> requests.Session:
+    """What a script does first: it fills in the sign-in page, and from then on sends its token as a header."""
+    http = requests.Session()
+    http.get(f"{address}/sign-in/", timeout=60)
+    form = {"email": email, "password": password, "csrfmiddlewaretoken": http.cookies["csrftoken"]}
+    answer = http.post(f"{address}/sign-in/", form, timeout=60)
+    assert answer.status_code == 200, answer.text
+    http.headers["X-CSRFToken"] = http.cookies["csrftoken"]
+    return http
 
 
 @pytest.fixture
-def caller(live_server: Any, demo: tuple[Team, User], artifact_folder: Any) -> Caller:
-    return Caller(live_server.url, demo[1])
+def api(live_server: Any, demo: tuple[Team, User], artifact_folder: Any, settings: Any) -> Api:
+    settings.VAR_DIR = artifact_folder.parent
+    user = demo[1]
+    user.set_password("correct horse battery")
+    user.save()
+    return Api(live_server.url, signed_in(live_server.url, user.email, "correct horse battery"))
 
 
-def imported(caller: Caller) -> Any:
+def imported(api: Api, rows: int = 120) -> Any:
     """A file becomes a version of a new dataset."""
-    answer = caller.asked("POST", "datasets", files={"file": ("mail.csv", CSV.encode())})
-    assert answer.status_code == 202, answer.text
-    address = answer.headers["Location"]
-    early = caller.sent(f"{address}/import", {"name": "Mail"}, status=409)
-    assert early["code"] == "conflict"
+    sent = api.do("dataset_upload", files={"file": ("mail.csv", csv_of(rows).encode())})
+    uid = sent["uid"]
+    assert api.refused("upload_import", 409, {"name": "Mail"}, uid=uid)["code"] == "conflict"
     upload_inspect(Upload.objects.get().pk)
-    upload = caller.got(address)
-    assert (upload["status"], upload["inspection"]["rows"]) == ("succeeded", 120)
+    upload = api.do("upload", uid=uid)
+    assert (upload["status"], upload["inspection"]["rows"]) == ("succeeded", rows)
     body = {
         "name": "Mail",
         "mapping": {"input": "text", "expected": "label"},
         "answer": {"format": "label", "labels": ["refund", "delivery", "praise"]},
+        "test_percent": 30,
     }
-    wrong = caller.sent(f"{address}/import", {**body, "mapping": {"input": "nothing"}}, status=400)
+    wrong = api.refused("upload_import", 400, {**body, "mapping": {"input": "nothing"}}, uid=uid)
     assert "input" in wrong["errors"]
-    made = caller.sent(f"{address}/import", body, status=202)
+    made = api.do("upload_import", body, uid=uid)
     dataset_import_stage(DatasetImport.objects.get().pk)
-    checked = caller.got(f"imports/{made['uid']}")
-    assert (checked["status"], checked["report"]["accepted"]) == ("succeeded", 120)
-    return caller.sent(f"imports/{made['uid']}/accept", status=201)
+    checked = api.do("import", uid=made["uid"])
+    assert (checked["status"], checked["report"]["accepted"]) == ("succeeded", rows)
+    return api.do("import_accept", uid=made["uid"])
 
 
-def test_from_a_file_to_a_report(caller: Caller, quick: None) -> None:
-    version = imported(caller)
+def test_the_whole_path_is_walked_by_the_document_alone(api: Api, quick: None, demo: tuple[Team, User]) -> None:
+    version = imported(api, 450)
+    _datasets(api, version)
+    prompt = _prompts(api, version)
+    model = LanguageModelFactory.create(team=demo[0], name="Tiny", artifact="models/tiny")
+    report = _experiment(api, version)
+    _plan(api, version)
+    _training(api, version, prompt, model)
+    assert report["conclusion"]["text"]
+    for name in ("health", "health_ready"):
+        api.called.add(name)  # tried by their own tests: this machine may be no healthy installation
+
+    # The next test deletes a dataset.
+    assert api.operations.keys() - api.called == {"dataset_delete"}
+    if RECORDS:
+        api.write_examples()
+
+
+def _datasets(api: Api, version: Any) -> None:
+    place = {"uid": version["dataset"], "number": 1}
     assert version["answer"]["labels"] == ["refund", "delivery", "praise"]
-    dataset = f"datasets/{version['dataset']}"
-    assert caller.got("datasets")["results"] == [caller.got(dataset)]
-    assert caller.got(f"{dataset}/versions/1") == version
-    found = caller.got(f"{dataset}/versions/1/rows", split="train", q="refund")
-    assert found["count"] > 0
+    assert api.do("datasets")["results"] == [api.do("dataset", uid=version["dataset"])]
+    assert api.do("dataset_version", **place) == version
+    found = api.do("dataset_rows", query={"q": "refund", "limit": 3}, **place)
     assert {row["split"] for row in found["results"]} == {"train"}
-    assert caller.asked("GET", f"{dataset}/versions/1/rows", params={"split": "test"}).status_code == 403
+    assert len(found["results"]) == 3 < found["count"]
+    further = api.http.get(found["next"], timeout=60).json()
+    assert {row["id"] for row in further["results"]}.isdisjoint(row["id"] for row in found["results"])
+    assert api.http.get(further["previous"], timeout=60).json() == found
+    closed = api.http.get(f"{api.address}/api/v1/datasets/{place['uid']}/versions/1/rows?split=test", timeout=60)
+    assert closed.status_code == 403
+    derived = api.do("dataset_version_derive", {"operation": "leave_out", "ids": [found["results"][0]["id"]]}, **place)
+    assert (derived["number"], derived["parent"]) == (2, version["uid"])
+    assert derived["train_count"] == version["train_count"] - 1
+    said = api.refused("dataset_version_derive", 400, {"operation": "keep_labels"}, **place)
+    assert "needs it" in said["errors"]["labels"][0]
+    fresh = api.do("dataset_fresh_test", **place)
+    assert (fresh["number"], fresh["parent"]) == (1, version["uid"])
+    renamed = api.do("dataset_change", {"name": "Post"}, uid=version["dataset"])
+    assert renamed["name"] == "Post"
 
-    experiment = caller.sent(
-        "experiments", {"dataset_version": version["uid"], "name": "Sorting mail", "question": "How?"}, status=201
+
+def _prompts(api: Api, version: Any) -> Any:
+    wrong = [{"role": "user", "content": "{{ inpt }}"}]
+    refused = api.refused("prompt_create", 400, {"name": "Sort", "messages": wrong})
+    assert "inpt" in refused["title"]
+    first = api.do(
+        "prompt_create", {"name": "Sort", "messages": PROMPT, "dataset_version": version["uid"], "note": "The first"}
     )
-    address = f"experiments/{experiment['uid']}"
+    uid = first["prompt"]
+    second = api.do("prompt_version_create", {"messages": [{"role": "user", "content": "Topic? {{ input }}"}]}, uid=uid)
+    assert second["number"] == 2
+    labelled = api.do("prompt_label_set", {"version": 1}, uid=uid, label="production")
+    assert labelled["labels"] == {"production": 1}
+    assert api.refused("prompt_label_set", 404, {"version": 9}, uid=uid, label="production")["code"] == "not_found"
+    api.do("prompt_label_remove", uid=uid, label="production")
+    changed = api.do("prompt_change", {"description": "Sorts mail by topic"}, uid=uid)
+    assert (changed["name"], changed["description"], changed["labels"]) == ("Sort", "Sorts mail by topic", {})
+    assert len(api.do("prompt", uid=uid)["versions"]) == 2
+    unused = api.do("prompt_create", {"name": "Unused", "messages": PROMPT})
+    assert [each["name"] for each in api.pages("prompts")] == ["Unused", "Sort"]
+    api.do("prompt_delete", uid=unused["prompt"])
+    return first
+
+
+def _experiment(api: Api, version: Any) -> Any:
+    definition = {"dataset_version": version["uid"], "name": "Sorting mail", "question": "How should we sort mail?"}
+    experiment = api.do("experiment_create", definition)
+    uid = experiment["uid"]
     assert (experiment["primary_metric"], experiment["state"]) == ("accuracy", "draft")
-    assert (
-        "unheard"
-        in caller.sent(f"{address}/candidates", {"baselines": ["unheard"]}, status=400)["errors"]["baselines"][0]
-    )
-    added = caller.sent(f"{address}/candidates", {"baselines": ["most_frequent", "nearest"]}, status=201)
+    changed = api.do("experiment_change", {"margin": 0.02}, uid=uid)
+    assert (changed["margin"], changed["name"]) == (0.02, "Sorting mail")
+    assert api.refused("experiment_change", 400, {"primary_metric": "bleu"}, uid=uid)["field"] == "primary_metric"
+    unknown = api.refused("candidates_create", 400, {"baselines": ["unheard"]}, uid=uid)
+    assert "unheard" in unknown["errors"]["baselines"][0]
+    added = api.do("candidates_create", {"baselines": ["most_frequent", "nearest"]}, uid=uid)
     assert [each["name"] for each in added] == ["Most frequent answer", "Nearest training example"]
-    assert caller.sent(f"{address}/validate", status=202) == {"started": 2}
-    assert caller.sent(f"{address}/final-test", status=400)["field"] == "reference"
-    caller.sent(f"{address}/reference", {"candidate": added[1]["uid"]}, status=200, method="PUT")
-    run = caller.sent(f"{address}/final-test", status=202)
-    assert caller.asked("GET", f"{address}/report").status_code == 404
-
+    api.do("candidate_take_back", uid=uid, candidate=added[0]["uid"])
+    added = [*api.do("candidates_create", {"baselines": ["most_frequent"]}, uid=uid), added[1]]
+    assert {each["uid"] for each in api.pages("candidates", uid=uid)} == {each["uid"] for each in added}
+    assert api.do("candidates", uid=uid)["next"] is None
+    assert api.do("experiment_validate", uid=uid) == {"started": 2}
+    assert api.refused("candidate_take_back", 409, uid=uid, candidate=added[0]["uid"])["code"] == "conflict"
+    assert api.refused("experiment_final_test", 400, uid=uid)["field"] == "reference"
+    api.do("experiment_reference", {"candidate": added[1]["uid"]}, uid=uid)
+    run = api.do("experiment_final_test", uid=uid)
+    assert api.refused("experiment_report", 404, uid=uid)["code"] == "not_found"
+    _jobs(api, run)
     assert worked(ExperimentRun.objects.get(uid=run["uid"])).status == JobStatus.SUCCEEDED
-    report = caller.got(f"{address}/report")
+    assert api.do("experiment_run", uid=run["uid"])["status"] == "succeeded"
+    return _finished(api, uid)
+
+
+def _jobs(api: Api, run: Any) -> None:
+    """A job is paused, goes on, is cancelled and tried again, and lists say so."""
+    place = {"kind": "experimentrun", "uid": run["uid"]}
+    assert api.do("job", **place)["actions"] == ["pause", "cancel"]
+    assert api.do("job_pause", **place)["status"] == "paused"
+    assert api.do("job_resume", **place)["status"] == "queued"
+    assert api.refused("job_resume", 409, **place)["code"] == "conflict"
+    listed = api.do("jobs", query={"state": "active", "kind": "experimentrun"})
+    assert [(job["uid"], job["title"]) for job in listed["results"]] == [(run["uid"], "Sorting mail")]
+    assert len(api.pages("jobs")) == api.do("jobs")["count"] > 3
+    api.do("job_cancel", **place)
+    worked_off = ExperimentRun.objects.get(uid=run["uid"])
+    jobs.claim(ExperimentRun, worked_off.pk)
+    ExperimentRun.objects.filter(pk=worked_off.pk).update(status=JobStatus.CANCELLED)
+    assert api.do("job", **place)["actions"] == ["resume"]
+    assert api.do("job_resume", **place)["status"] == "queued"
+
+
+def _finished(api: Api, uid: str) -> Any:
+    report = api.do("experiment_report", uid=uid)
     assert report["schema"] == "llmopt.report/1"
-    assert len(caller.got(f"{address}/leaderboard")["candidates"]) == 2
-    assert caller.got(address)["conclusion"]["text"] == report["conclusion"]["text"]
-    tested = [each for each in caller.got("evaluations")["results"] if each["purpose"] == "final"]
+    assert report["conclusion"]["text"] in api.do("experiment_report_markdown", uid=uid)
+    assert len(api.do("experiment_leaderboard", uid=uid)["candidates"]) == 2
+    assert api.do("experiment", uid=uid)["conclusion"]["text"] == report["conclusion"]["text"]
+    assert api.refused("experiment_change", 409, {"margin": 0.5}, uid=uid)["code"] == "conflict"
+    noted = api.do("experiment_notes", {"notes": "The lookup is enough."}, uid=uid)
+    assert noted["notes"] == "The lookup is enough."
+    assert {look["candidate"] for look in api.do("experiment_looks", uid=uid)["results"]} >= {"Most frequent answer"}
+    assert len(api.do("experiment_activity", uid=uid)["results"]) > 5
+    tested = [each for each in api.do("evaluations")["results"] if each["purpose"] == "final"]
     assert {each["status"] for each in tested} == {"succeeded"}
-    assert caller.got(f"evaluations/{tested[0]['uid']}") == tested[0]
-    clone = caller.sent(f"{address}/clone", status=201)
-    assert (clone["version_number"], clone["state"]) == (2, "draft")
-    assert {each["uid"] for each in caller.got("experiments")["results"]} == {experiment["uid"], clone["uid"]}
+    assert api.do("evaluation", uid=tested[0]["uid"]) == tested[0]
+    clone = api.do("experiment_clone", {}, uid=uid)
+    assert (clone["version_number"], clone["state"], clone["previous"]) == (2, "draft", uid)
+    assert {each["uid"] for each in api.pages("experiments")} == {uid, clone["uid"]}
+    return report
 
 
-def test_a_write_without_the_csrf_token_is_refused(caller: Caller) -> None:
-    del caller.http.headers["X-CSRFToken"]
+def _plan(api: Api, version: Any) -> None:
+    place = {"uid": version["dataset"], "number": 1}
+    proposed = api.do("plan", **place)
+    assert proposed["proposal"]["primary_metric"] == "accuracy"
+    assert proposed["estimate"]["unknown"] == ["Tiny", "training of Tiny"]  # never measured here
+    wrong = api.refused("plan_start", 400, {"preset": "unheard"}, **place)
+    assert "preset" in wrong["errors"]
+    run = api.do("plan_start", {"name": "Mail, planned", "few_shot": False, "tune": False, "shown": 2}, **place)
+    assert (run["status"], run["experiment"]) == ("queued", None)
+    assert api.do("plan_start", {"name": "Mail, planned", "few_shot": False, "tune": False, "shown": 2}, **place) == run
 
-    answer = caller.asked("POST", "datasets", files={"file": ("mail.csv", CSV.encode())})
+
+def _training(api: Api, version: Any, prompt: Any, model: Any) -> None:
+    assert "Tiny" in {each["name"] for each in api.do("models")["results"]}
+    assert api.do("model", uid=str(model.uid))["state"] == "ready"
+    body = {
+        "dataset_version": version["uid"],
+        "base_model": str(model.uid),
+        "prompt_version": prompt["uid"],
+        "preset": "quick",
+        "max_examples": 16,
+    }
+    measured = api.do("fine_tune_preflight_create", {**body, "spec": SHORT})
+    uid = measured["uid"]
+    assert api.refused("fine_tune_preflight_start", 409, {}, uid=uid)["code"] == "conflict"
+    # What the host writes; apps/training/tests/test_preflight.py runs it.
+    Preflight.objects.filter(uid=uid).update(status=JobStatus.SUCCEEDED, result=MEASURED)
+    checked = api.do("fine_tune_preflight", uid=uid)
+    assert (checked["status"], checked["allowed"], checked["refusals"]) == ("succeeded", True, [])
+    assert 0 < checked["cost_nanousd"]["low"] <= checked["cost_nanousd"]["high"]
+    run = api.do("fine_tune_preflight_start", {"name": "Sorter"}, uid=uid)
+    unmeasured = {name: value for name, value in body.items() if name != "max_examples"}
+    assert api.refused("fine_tune", 400, {**unmeasured, "max_minutes": 1})["code"] == "preflight_needed"
+    other = api.do("fine_tune", {**body, "name": "Unmeasured"})
+    assert {each["name"] for each in api.pages("fine_tunes")} == {"Sorter", "Unmeasured"}
+    for operation, status in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+        assert api.do(f"fine_tune_{operation}", uid=other["uid"])["status"] == status
+    assert api.do("fine_tune_run", uid=run["uid"])["predicted_low"] == checked["result"]["seconds_low"]
+    assert api.do("fine_tune_events", uid=run["uid"]) == {"events": [], "next": 0}
+    assert api.do("fine_tune_checkpoints", uid=run["uid"])["results"] == []
+    assert TrainingRun.objects.count() == 2
+
+
+def test_what_depends_on_a_dataset_keeps_it_and_one_that_nothing_uses_is_deleted(api: Api) -> None:
+    version = imported(api)
+    definition = {"dataset_version": version["uid"], "name": "Sorting mail", "question": "How?"}
+    experiment = api.do("experiment_create", definition)
+    assert "1 experiment" in api.refused("dataset_delete", 409, uid=version["dataset"])["title"]
+    Experiment.objects.filter(uid=experiment["uid"]).delete()
+
+    api.do("dataset_delete", uid=version["dataset"])
+
+    assert api.do("datasets")["results"] == []
+
+
+def test_a_write_without_the_csrf_token_is_refused(api: Api) -> None:
+    del api.http.headers["X-CSRFToken"]
+
+    answer = api.http.post(f"{api.address}/api/v1/datasets", files={"file": ("mail.csv", CSV.encode())}, timeout=60)
 
     assert answer.status_code == 403
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert not Upload.objects.exists()
 
 
-def test_the_same_file_with_the_same_key_is_one_upload(caller: Caller) -> None:
+def test_the_same_file_with_the_same_key_is_one_upload(api: Api) -> None:
     def send(content: str) -> requests.Response:
         file = {"file": ("mail.csv", content.encode())}
-        return caller.asked("POST", "datasets", files=file, headers={"Idempotency-Key": "one"})
+        headers = {"Idempotency-Key": "one"}
+        return api.http.post(f"{api.address}/api/v1/datasets", files=file, headers=headers, timeout=60)
 
     first, again, other = send(CSV), send(CSV), send(CSV + "more,refund,c1\n")
 

@@ -14,14 +14,11 @@ from apps.accounts.pages import team_page
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
 from apps.core.refusals import refuse_in_form
-from apps.evaluation.engine.metrics import scoring_for
-from apps.evaluation.figures import metric_label
 from apps.experiments import selectors as experiment_selectors
 from apps.experiments.models import DatasetVersion
 from apps.providers.models import LanguageModel
-from apps.workspace.forms.plan import PlanForm
+from apps.workspace.forms.plan import PlanForm, plan_form
 from apps.workspace.selectors import plans as selectors
-from apps.workspace.selectors.candidates import baseline_choices
 from apps.workspace.services.plans import plan_start
 
 
@@ -33,10 +30,10 @@ def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpRespons
     models = selectors.base_models(user=request.user, team=team)
     base = _chosen(request.POST, models)
     proposal = selectors.proposal_for(version, base)
-    form = _form(version, models, proposal, data=request.POST if request.method == "POST" else None)
+    form = plan_form(version, models, proposal, data=request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid() and "estimate" not in request.POST:
         try:
-            run = plan_start(actor=request.user, version=version, base_model=base, values=_values(form))
+            run = plan_start(actor=request.user, version=version, base_model=base, values=form.plan)
         except ApplicationError as error:
             refuse_in_form(form, error)
         else:
@@ -47,28 +44,10 @@ def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpRespons
     return render_page(request, "workspace/plan.html", context, parts=("estimate",), status=422 if wrong else 200)
 
 
-def _values(form: PlanForm) -> dict[str, Any]:
-    return {**form.cleaned_data, **form.definition}
-
-
 def _chosen(data: QueryDict, models: list[LanguageModel]) -> LanguageModel | None:
     """The base model that the form names, else the first one that is ready."""
     named = next((model for model in models if str(model.uid) == data.get("base_model")), None)
     return named or (models[0] if models else None)
-
-
-def _form(
-    version: DatasetVersion, models: list[LanguageModel], proposal: selectors.Proposal, *, data: QueryDict | None
-) -> PlanForm:
-    names = scoring_for(version.answer).metrics
-    return PlanForm(
-        data,
-        initial=proposal.initial,
-        metrics=[(name, metric_label(name, version.answer)) for name in names],
-        base_models=[(str(model.uid), model.name) for model in models],
-        baselines=baseline_choices(version.answer),
-        unfit=tuple(proposal.unfit),
-    )
 
 
 def _context(team: Team, version: DatasetVersion, form: PlanForm, proposal: selectors.Proposal) -> dict[str, Any]:

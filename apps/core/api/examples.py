@@ -1,0 +1,91 @@
+"""Examples of the REST API's document: a request and its answer for each operation, recorded from real calls."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+# One file for each tag: {operation: {"request": body, "answer": body}}.
+FOLDER = Path(__file__).with_name("examples")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """When a status is answered, and one problem document of it."""
+
+    when: str
+    code: str
+    title: str
+
+
+PROBLEMS = {
+    400: Refusal(
+        "The request cannot be read, lacks something, or says what cannot be.",
+        "team_required",
+        "You belong to several teams. Name one in the header LLMOpt-Team.",
+    ),
+    403: Refusal(
+        "Not signed in, no CSRF token, or the role in the team does not allow it.",
+        "forbidden",
+        "Your role in this team does not allow this.",
+    ),
+    404: Refusal(
+        "There is no such thing in the caller's teams, or in the team of the header.",
+        "not_found",
+        "There is no such dataset here.",
+    ),
+    409: Refusal(
+        "The thing is not in the state that the change needs, or something depends on it.",
+        "conflict",
+        "This experiment is registered. Clone it to change its definition.",
+    ),
+    413: Refusal(
+        "The file is larger than this installation takes.",
+        "file_too_large",
+        "mail.csv is larger than 50 MB. Split it, or send fewer rows.",
+    ),
+    422: Refusal(
+        "The Idempotency-Key was used with another request.",
+        "idempotency_key_used",
+        "This Idempotency-Key was used for another request. Send a new key, or the same request again.",
+    ),
+}
+
+
+def request_examples(operation: str) -> list[OpenApiExample]:
+    recorded = _recorded().get(operation, {})
+    if "request" not in recorded:
+        return []
+    return [OpenApiExample("Request", value=recorded["request"], request_only=True)]
+
+
+def answer_examples(operation: str, status: int) -> list[OpenApiExample]:
+    recorded = _recorded().get(operation, {})
+    if "answer" not in recorded:
+        return []
+    value = recorded["answer"]
+    # The generator puts the example of a list's rows into a list by itself.
+    shown = value[0] if isinstance(value, list) else value
+    return [OpenApiExample("Answer", value=shown, response_only=True, status_codes=[str(status)])]
+
+
+def problem_examples(status: int) -> list[OpenApiExample]:
+    refused = PROBLEMS[status]
+    body = {
+        "type": f"urn:llmopt:problem:{refused.code}",
+        "title": refused.title,
+        "status": status,
+        "code": refused.code,
+    }
+    return [OpenApiExample("Problem", value=body, response_only=True, status_codes=[str(status)])]
+
+
+@cache
+def _recorded() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        found |= json.loads(path.read_text(encoding="utf-8"))
+    return found
