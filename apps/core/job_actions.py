@@ -68,7 +68,7 @@ def offered_actions(job: JobModel) -> tuple[Action, ...]:
         return (*offered[0], *offered[1])
     if job.status == JobStatus.PAUSED:
         return (("resume", _("Resume job"), ""), cancel)
-    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED) and not job.ended_for_good:
         return (("resume", _("Retry job"), ""),)
     return ()
 

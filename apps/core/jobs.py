@@ -258,6 +258,11 @@ def job_resume(*, actor: Any, row: JobModel) -> None:
         require(row, actor, "edit")
         if row.status not in STOPPED:
             raise Conflict(_("Only a paused, failed or cancelled job can go on."))
+        if row.ended_for_good:
+            raise Conflict(
+                _("This job has ended for good: trying again would end the same way. %(next)s")
+                % {"next": row.error_next}
+            )
         # In one step with the status: a second press must not take the attempt from the process that already works.
         if not enqueue(row, cancel_requested=False, pause_requested=False, attempt=0):
             raise Conflict(_("This job goes on already."))

@@ -45,6 +45,11 @@ class JobModel(ScopedModel):
     class Meta:
         abstract = True
 
+    @property
+    def ended_for_good(self) -> bool:
+        """Whether trying again could only end the same way."""
+        return False
+
     def parts(self) -> "list[JobModel]":
         """Jobs that this one has started and that have not succeeded. What is pressed on it is pressed on them too."""
         return []

@@ -212,8 +212,8 @@ def pager(context: Context, page: Page[Any]) -> dict[str, str | None]:
 
 @register.simple_tag
 def progress_text(done: int | None, total: int | None) -> str:
-    """``34 of 223``; with work left it never reads as complete."""
-    if done is None:
+    """``34 of 223``; with work left it never reads as complete. Nothing for a job that counts nothing."""
+    if done is None or not (done or total):
         return ""
     if not total:
         return formats.count_text(done)

@@ -31,6 +31,11 @@ class Upload(JobModel):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def ended_for_good(self) -> bool:
+        """A refused file is deleted."""
+        return "refused" in self.inspection
+
 
 class DatasetImport(SplitShares, JobModel):
     """An upload on its way to a dataset version: mapped, checked row by row, and kept apart until somebody accepts it.

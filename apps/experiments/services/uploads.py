@@ -109,6 +109,7 @@ def _refuse(actor: Any, upload: Upload, reason: str) -> None:
             upload,
             to=JobStatus.FAILED,
             inspection={"refused": reason},
+            phase="",
             error=reason,
             error_kept=_("The file was deleted; nothing of it was used."),
             error_next=_("Upload another file."),

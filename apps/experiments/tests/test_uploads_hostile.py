@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.billing.tests.processes import start_process
 from apps.core import jobs
+from apps.core.errors import Conflict
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.factories import DatasetFactory, DatasetImportFactory, UploadFactory
 from apps.core.uploads.antivirus import Scan
@@ -119,8 +120,10 @@ def test_a_refused_file_stays_refused_however_often_it_is_tried(bob_sends: Clien
     upload = inspected(bob_sends, team, zip_bomb())
     reason = upload.error
 
-    jobs.job_resume(actor=bob, row=upload)
+    with pytest.raises(Conflict, match="Upload another file"):
+        jobs.job_resume(actor=bob, row=upload)
     upload_inspect(upload.pk)
+    assert "Retry job" not in bob_sends.get(f"/t/{team.slug}/jobs/").content.decode()
 
     upload.refresh_from_db()
     assert (upload.status, upload.error) == (JobStatus.FAILED, reason)

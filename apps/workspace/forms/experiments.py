@@ -24,6 +24,13 @@ class DefinitionForm(forms.Form):
     primary_metric = forms.ChoiceField(
         label=_("Primary metric"), help_text=_("The one figure that decides. All others are shown beside it.")
     )
+    metrics = forms.MultipleChoiceField(
+        label=_("Metrics"),
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_(
+            "The more there are beside the primary one, the larger a difference must be to be claimed in them."
+        ),
+    )
     margin = forms.FloatField(
         label=_("Smallest difference that matters"),
         initial=0.05,
@@ -47,6 +54,8 @@ class DefinitionForm(forms.Form):
     def __init__(self, *args: Any, metrics: Choices, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         set_choices(self, "primary_metric", metrics)
+        set_choices(self, "metrics", metrics)
+        self.fields["metrics"].initial = [name for name, _label in metrics]
 
     @property
     def definition(self) -> dict[str, Any]:

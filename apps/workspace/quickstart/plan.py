@@ -38,7 +38,7 @@ def plan_definition(
         "experiment": {
             "name": values["name"],
             "question": values["question"],
-            "metrics": list(scoring_for(version.answer).metrics),
+            "metrics": list(values.get("metrics") or scoring_for(version.answer).metrics),
             "primary_metric": values["primary_metric"],
             "margin": values["margin"],
             "alpha": values["alpha"],

@@ -43,9 +43,13 @@ def draft_create(
     primary_metric: str,
     margin: float,
     alpha: float,
+    metrics: Sequence[str] | None = None,
     budget_nanousd: int | None = None,
 ) -> Experiment:
-    """An experiment without candidates; it measures everything that its answers allow. The budget is its own."""
+    """An experiment without candidates; it measures `metrics`, or everything that its answers allow.
+
+    The budget is its own.
+    """
     with transaction.atomic():
         experiment = experiment_create(
             actor=actor,
@@ -53,7 +57,7 @@ def draft_create(
             name=name,
             question=question,
             dataset_version=dataset_version,
-            metrics=list(scoring_for(dataset_version.answer).metrics),
+            metrics=list(metrics or scoring_for(dataset_version.answer).metrics),
             primary_metric=primary_metric,
             margin=margin,
             alpha=alpha,

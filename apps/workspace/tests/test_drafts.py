@@ -22,10 +22,11 @@ from apps.workspace.tests.test_quickstart import demo
 
 __all__ = ["demo"]
 
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "name": "Which address splitter",
     "question": "Is a model needed?",
     "primary_metric": "field_f1",
+    "metrics": ["field_f1", "exact_match", "valid_rate"],
     "margin": "0.05",
     "alpha": "0.05",
     "budget": "1.5",
@@ -99,10 +100,16 @@ def test_a_new_experiment_measures_all_that_its_answers_allow_within_its_own_bud
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("field", "value", "said"),
-    [("margin", "0", "above zero"), ("alpha", "1", "between 0 and 1"), ("primary_metric", "accuracy", "accuracy")],
+    [
+        ("margin", "0", "above zero"),
+        ("alpha", "1", "between 0 and 1"),
+        ("primary_metric", "accuracy", "accuracy"),
+        ("metrics", ["exact_match"], "The primary metric must be one of the metrics."),
+        ("metrics", ["accuracy"], "accuracy"),
+    ],
 )
 def test_a_wrong_definition_is_refused_at_its_field_and_kept(
-    alice: Client, version: DatasetVersion, field: str, value: str, said: str
+    alice: Client, version: DatasetVersion, field: str, value: str | list[str], said: str
 ) -> None:
     address = reverse("experiment_new", args=[version.dataset.team.slug])
     answer = alice.post(f"{address}?dataset_version={version.uid}", {**DEFINITION, field: value})
@@ -192,10 +199,11 @@ def test_a_candidate_can_be_taken_back_until_it_was_tried(alice: Client, version
 @pytest.mark.django_db
 def test_the_definition_of_a_draft_can_be_changed(alice: Client, version: DatasetVersion) -> None:
     experiment = made(alice, version)
-    changes = {**DEFINITION, "margin": "0.1", "primary_metric": "exact_match"}
+    changes = {**DEFINITION, "margin": "0.1", "primary_metric": "exact_match", "metrics": ["exact_match"]}
     assert alice.post(at("experiment_edit", experiment), changes).status_code == 302
     experiment.refresh_from_db()
     assert (experiment.margin, experiment.primary_metric) == (0.1, "exact_match")
+    assert experiment.metrics == ["exact_match"]
 
 
 @pytest.mark.django_db

@@ -55,7 +55,7 @@ def experiment_edit(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     if found.state != Experiment.State.DRAFT:
         raise Conflict(_("This experiment is registered. Clone it to change its definition."))
     version = found.dataset_version
-    fields = ("name", "question", "primary_metric", "margin", "alpha")
+    fields = ("name", "question", "primary_metric", "metrics", "margin", "alpha")
     form = _form(version, initial={field: getattr(found, field) for field in fields})
     if request.method == "POST":
         form = _form(version, data=request.POST)
@@ -63,7 +63,7 @@ def experiment_edit(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         if form.is_valid():
             try:
                 changed = {field: form.cleaned_data[field] for field in fields}
-                experiment_change(actor=request.user, experiment=found, metrics=found.metrics, **changed)
+                experiment_change(actor=request.user, experiment=found, **changed)
             except ApplicationError as error:
                 refuse_in_form(form, error)
             else:
