@@ -1,4 +1,5 @@
 // Sends the file of a form with its progress, and keeps the chosen file when there is an error. The form works without it.
+// While a file is on its way the browser asks before the page is left: only what has arrived is safe.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -8,14 +9,21 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!form || !input || !state) return;
   const button = form.querySelector("button[type='submit']");
 
+  const stay = (event) => {
+    event.preventDefault();
+    // Older browsers ask for this alone.
+    event.returnValue = true;
+  };
+
   const show = (selector) => {
     state.replaceChildren(document.querySelector(selector).content.cloneNode(true));
   };
 
   const fail = (message) => {
+    window.removeEventListener("beforeunload", stay);
+    button.disabled = false;
     show("template[data-upload-error]");
     state.querySelector(".note-title").textContent = message;
-    button.disabled = false;
   };
 
   const progressed = (event) => {
@@ -28,6 +36,14 @@ document.addEventListener("DOMContentLoaded", () => {
     if (count) count.textContent = `${share}\u00a0%`;
   };
 
+  // What to do about an answer that is no sentence of the product.
+  const refusal = (request) => {
+    if (request.status === 413) return form.dataset.tooLarge;
+    // Whoever is no longer signed in is sent to another page, or refused.
+    if (request.status < 400 || request.status === 403) return form.dataset.signedOut;
+    return form.dataset.refused.replace("{status}", request.status);
+  };
+
   const answered = (request) => {
     let answer = {};
     try {
@@ -35,8 +51,10 @@ document.addEventListener("DOMContentLoaded", () => {
     } catch {
       answer = {};
     }
-    if (request.status < 400 && answer.location) window.location.assign(answer.location);
-    else fail(request.status === 413 ? form.dataset.tooLarge : (answer.error ?? form.dataset.failed));
+    if (request.status < 400 && answer.location) {
+      window.removeEventListener("beforeunload", stay);
+      window.location.assign(answer.location);
+    } else fail(answer.error ?? refusal(request));
   };
 
   const send = () => {
@@ -49,6 +67,7 @@ document.addEventListener("DOMContentLoaded", () => {
     request.addEventListener("timeout", () => fail(form.dataset.failed));
     show("template[data-upload-progress]");
     button.disabled = true;
+    window.addEventListener("beforeunload", stay);
     request.send(new FormData(form));
   };
 
@@ -68,6 +87,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const files = event.dataTransfer?.files;
     if (!files?.length) return;
     event.preventDefault();
+    // What is on its way stays what was chosen.
+    if (button.disabled) return;
     input.files = files;
     input.focus();
   });

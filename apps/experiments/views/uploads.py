@@ -94,7 +94,9 @@ def _by_script(request: HttpRequest) -> bool:
 
 
 def _limits_text() -> str:
-    return _("CSV, TSV, JSONL or JSON, up to %(size)s.") % {"size": size_text(settings.UPLOAD_MAX_BYTES)}
+    return _("Choose it, or drop it on this page: CSV, TSV, JSONL or JSON, up to %(size)s.") % {
+        "size": size_text(settings.UPLOAD_MAX_BYTES)
+    }
 
 
 def _new_page(request: HttpRequest, team: Team, form: UploadForm, status: int = 200) -> HttpResponse:
