@@ -19,6 +19,19 @@
     themeChanged();
   };
 
+  // Paper is white: what is drawn by script is drawn again in the light colours while the page is printed.
+  let themeOfScreen = null;
+  window.addEventListener("beforeprint", () => {
+    themeOfScreen = root.dataset.theme ?? "";
+    root.dataset.theme = "light";
+    themeChanged();
+  });
+  window.addEventListener("afterprint", () => {
+    if (themeOfScreen) root.dataset.theme = themeOfScreen;
+    else delete root.dataset.theme;
+    themeChanged();
+  });
+
   const copy = async (button) => {
     const source = button.closest(".code")?.querySelector("pre");
     if (!source) return;
@@ -49,6 +62,7 @@
     if (dismiss) dismiss.closest("[data-toast]")?.remove();
     const copier = target.closest("[data-copy]");
     if (copier) copy(copier);
+    if (target.closest("[data-print]")) window.print();
     const opener = target.closest("[data-opens]");
     if (opener && !("commandForElement" in HTMLButtonElement.prototype)) {
       document.getElementById(opener.dataset.opens)?.showModal();
