@@ -12,6 +12,7 @@ from apps.evaluation.selectors.board import Board
 from apps.evaluation.selectors.warnings import failure_counts, looks_at_test, truncated_counts
 from apps.experiments.models import Experiment
 from apps.experiments.reports import few_test_text
+from apps.experiments.selectors import fresh_test_fits
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Notice:
     title: str
     text: str
     tone: str = "warning"
+    # Whether a fresh test set can be offered beside it.
+    fresh_test: bool = False
 
 
 def notices(experiment: Experiment, board: Board) -> list[Notice]:
@@ -145,4 +148,5 @@ def _looks(experiment: Experiment) -> Iterator[Notice]:
         % {"count": len(looks)},
         " ".join(sentences),
         "info",
+        fresh_test=fresh_test_fits(experiment.dataset_version),
     )

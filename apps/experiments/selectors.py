@@ -15,6 +15,9 @@ from apps.experiments.engine.prompts import PromptSpec, spec_from_json
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, Dataset, DatasetImport, DatasetVersion, Experiment, PromptVersion, Upload
 
+# Of a test set that is drawn anew: with fewer, a comparison shows nothing.
+LEAST_TEST_ROWS = 50
+
 
 def datasets(*, user: Any, team: Any) -> QuerySet[Dataset]:
     return Dataset.objects.for_user(user).filter(team=team).prefetch_related("versions")
@@ -77,6 +80,12 @@ def _counted(uid: str, _content_hash: str) -> dict[str, Any]:
         for number in range(file.num_row_groups):
             measures.take(file.read_row_group(number))
     return measures.as_json()
+
+
+def fresh_test_fits(version: DatasetVersion) -> bool:
+    """Whether rows that are no test rows may give a fresh test set; the service counts exactly, and says why not."""
+    unseen = version.train_count + version.validation_count
+    return unseen * version.dataset.test_percent // 100 >= LEAST_TEST_ROWS
 
 
 def import_of(*, user: Any, version: DatasetVersion) -> DatasetImport | None:

@@ -27,7 +27,7 @@ from apps.evaluation.tests.worlds import (
     registered,
     try_on_validation,
 )
-from apps.experiments.models import Experiment
+from apps.experiments.models import DatasetVersion, Experiment
 
 NAMES = ["Lookup", "Prompted", "Tuned"]
 
@@ -286,3 +286,21 @@ def test_an_undecided_comparison_says_how_many_more_examples_it_needs_and_what_t
 def test_a_mean_cost_below_a_nano_dollar_is_not_shown_as_nothing() -> None:
     assert cost_text(0.2) == "$0.000000001"
     assert cost_text(0.0) == "$0.00"
+
+
+def test_a_fresh_test_set_is_offered_where_the_rows_suffice_to_whoever_may_draw_one(
+    finished: Experiment, client: Client, vera: User
+) -> None:
+    offer = reverse("experiment_fresh_test", args=[finished.team.slug, finished.uid])
+    clone = reverse("experiment_clone", args=[finished.team.slug, finished.uid])
+    few = page(client, finished)
+    DatasetVersion.objects.update(train_count=400)
+    enough = page(client, finished)
+    client.force_login(vera)
+    read = page(client, finished)
+
+    assert (offer in few, clone in few) == (False, True)
+    assert "The test rows were looked at" in enough
+    assert (offer in enough, clone in enough) == (True, True)
+    assert (offer in read, clone in read) == (False, False)
+    assert "The test rows were looked at" in read

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
+from apps.accounts.selectors import may
 from apps.billing.selectors import experiment_cost
 from apps.core.pages import already_shown, render_page
 from apps.evaluation import selectors
@@ -48,7 +49,7 @@ def experiment(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """The answer. Parts are read again while it runs; each reads only what it shows, and 204 says that it has."""
     found = fetch(request, team, uid)
     part = request.GET.get("part", "") if request.htmx else ""  # type: ignore[attr-defined]
-    context = frame(team, found, "experiment")
+    context = frame(team, found, "experiment") | {"may_edit": may(user=request.user, team=team, action="edit")}
     if not part and already_shown(request, context["shown_state"]):
         return HttpResponse(status=204)
     if part in ("", "latest"):

@@ -21,11 +21,11 @@ from apps.experiments.engine.rows import DUPLICATE, OTHER_ANSWER, Assembled, Exa
 from apps.experiments.engine.splits import splitter
 from apps.experiments.engine.text import fold_spaces, normalise_input
 from apps.experiments.models import Dataset, DatasetVersion
+from apps.experiments.selectors import LEAST_TEST_ROWS
 from apps.experiments.services.datasets import dataset_create, dataset_version_add
 from apps.experiments.version_files import Written, rewritten, store
 
 Operation = Literal["keep_text", "drop_text", "keep_labels", "leave_out", "fix", "add"]
-LEAST_TEST_ROWS = 50
 _NUMBERED = re.compile(r", test set \d+$")
 
 
