@@ -11,6 +11,10 @@ from django.core.asgi import get_asgi_application  # noqa: E402  # the settings 
 # Any ASGI application has these shapes; Django names its own, narrower ones.
 django_application: Any = get_asgi_application()
 
+# Here, so that the first page of rows does not wait a quarter of a second for it.
+import pyarrow.compute  # noqa: E402
+import pyarrow.parquet  # noqa: E402, F401
+
 from llmopt.edge.stack import build  # noqa: E402  # it imports models, so Django must be set up
 
 application = build(django_application)

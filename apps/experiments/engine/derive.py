@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from apps.experiments.engine.arrow import strings
 from apps.experiments.engine.rows import KEPT_COLUMNS, Example, columns_text, taken
 from apps.experiments.engine.splits import Split
 from apps.experiments.engine.text import normalise_input
@@ -83,18 +84,16 @@ def table_of(rows: Sequence[Example], names: Sequence[str]) -> Any:
     """An Arrow table of rows in the columns of a file."""
     import pyarrow as pa
 
-    values: Mapping[str, list[str]] = {
-        name: [columns_text(row.columns) if name == KEPT_COLUMNS else getattr(row, name, "") for row in rows]
+    values = [
+        [columns_text(row.columns) if name == KEPT_COLUMNS else getattr(row, name, "") for row in rows]
         for name in names
-    }
-    return pa.table(values, schema=pa.schema([(name, pa.string()) for name in names]))
+    ]
+    return pa.table(list(map(strings, values)), schema=pa.schema([(name, pa.string()) for name in names]))
 
 
 def with_columns(table: Any, values: Mapping[str, list[str]]) -> Any:
-    import pyarrow as pa
-
     for name, column in values.items():
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(column, pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, strings(column))
     return table
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from apps.experiments.engine.arrow import strings
 from apps.experiments.engine.rows import taken
 from apps.experiments.engine.text import text_digest
 
@@ -52,8 +53,6 @@ def _unseen(texts: list[str], seen: set[bytes]) -> list[int]:
 
 def _with_named(table: Any) -> Any:
     """Rows of a file without named groups have none."""
-    import pyarrow as pa
-
     if NAMED_GROUP in table.schema.names:
         return table
-    return table.append_column(NAMED_GROUP, pa.array([""] * table.num_rows, pa.string()))
+    return table.append_column(NAMED_GROUP, strings([""] * table.num_rows))

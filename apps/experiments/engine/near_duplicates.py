@@ -16,6 +16,10 @@ SEED = 1
 # 32 bands of 4 propose a pair of similarity s with probability 1 − (1 − s⁴)³²: of the pairs at the threshold, all but
 # five in a hundred million. (A library's own choice for "0.7" missed one in eight.) The exact similarity decides.
 BANDS, ROWS_PER_BAND = 32, 4
+# Two texts whose sets of shingles, hashed to so many bits, differ in too many of them cannot be alike.
+BITS = 512
+# Looking at two masks takes about this part of comparing two texts.
+_LOOKS_PER_COMPARISON = 64
 # Shingles that are sketched at a time: what fits a core's cache.
 _SHINGLES_AT_ONCE = 1 << 15
 _SETS_KEPT = 1000
@@ -96,20 +100,21 @@ def join_similar(
 ) -> int:
     """Join the positions of texts that are near-duplicates. Returns how many proposed pairs were not compared.
 
-    Pairs that are joined already need no comparison. With more than `most_pairs` comparisons (20 per text and two
-    million by default), the rest of a large bucket is compared along its order only, and what was skipped is counted.
+    Pairs that are joined already, or whose masks rule it out, need no comparison. With more than `most_pairs`
+    comparisons (20 per text and two million by default), the rest of a large bucket is compared along its order only,
+    and what was skipped is counted.
     """
     if len(texts) < 2:
         return 0
-    bands = _bands(texts, on_progress)
+    bands, masks = _sketched(texts, on_progress)
     budget = 2_000_000 + 20 * len(texts) if most_pairs is None else most_pairs
     sets = _Sets(texts)
     skipped = 0
     for band in range(BANDS):
-        for bucket in _buckets(bands[band]):
+        for bucket in _buckets(bands[band], masks):
             if len(bucket) > 2:
                 bucket = _without_equal_roots(bucket, union)
-            budget, missed = _join_bucket(bucket, union, sets, budget)
+            budget, missed = _join_bucket(bucket, union, sets, masks, budget)
             skipped += missed
     return skipped
 
@@ -120,11 +125,17 @@ def _without_equal_roots(bucket: list[int], union: Union) -> list[int]:
     return bucket if any(union.root(index) != first for index in bucket) else []
 
 
-def _join_bucket(bucket: list[int], union: Union, sets: _Sets, budget: int) -> tuple[int, int]:
+def _join_bucket(bucket: list[int], union: Union, sets: _Sets, masks: _Masks, budget: int) -> tuple[int, int]:
     """Compare every two members that are not in one set yet. Returns what is left of the budget, and pairs skipped."""
-    skipped = 0
+    skipped, joined = 0, union.joined
     for place, one in enumerate(bucket):
         rest = bucket[place + 1 :]
+        if len(bucket) > 2:
+            if joined != union.joined and not _without_equal_roots(bucket[place:], union):
+                break
+            joined = union.joined
+            budget -= len(rest) // _LOOKS_PER_COMPARISON
+            rest = masks.perhaps_alike(one, rest) if budget > 0 else rest
         if budget < len(rest):
             skipped += max(0, len(rest) - 1)
             rest = rest[:1]
@@ -134,6 +145,50 @@ def _join_bucket(bucket: list[int], union: Union, sets: _Sets, budget: int) -> t
                 if sets.alike(one, two):
                     union.join(one, two)
     return budget, skipped
+
+
+class _Masks:
+    """The set of a text's shingles as BITS bits, one for each hash of a shingle, and how many shingles it has at most.
+
+    A bit that differs needs a shingle that only one of the two has, and sets with a Jaccard similarity of at least 0.8
+    differ in at most a ninth of both their sizes: so no pair that is alike is ruled out.
+    """
+
+    def __init__(self, count: int) -> None:
+        import numpy as np
+
+        self._bits = np.zeros((count, BITS // 64), dtype=np.uint64)
+        self._sizes = np.zeros(count, dtype=np.uint32)
+        self._filled = 0
+
+    def add(self, values: NDArray[Any], starts: NDArray[Any]) -> None:
+        """The next texts: the hashes of their shingles, and where those of each begin."""
+        import numpy as np
+
+        rows = slice(self._filled, self._filled + len(starts))
+        self._sizes[rows] = np.diff(np.append(starts, len(values)))
+        bit = np.uint64(1) << (values & np.uint32(63)).astype(np.uint64)
+        word = (values >> np.uint32(6)) % np.uint32(BITS // 64)
+        for number in range(BITS // 64):
+            self._bits[rows, number] = np.bitwise_or.reduceat(np.where(word == number, bit, np.uint64(0)), starts)
+        self._filled = rows.stop
+
+    def rule_out(self, ones: NDArray[Any], twos: NDArray[Any]) -> NDArray[Any]:
+        """Whether each pair cannot be alike."""
+        import numpy as np
+
+        different = np.bitwise_count(self._bits[ones] ^ self._bits[twos]).sum(axis=1, dtype=np.uint32)
+        return different * np.uint32(9) > self._sizes[ones] + self._sizes[twos]
+
+    def perhaps_alike(self, one: int, others: list[int]) -> list[int]:
+        """The others that may be alike to one."""
+        import numpy as np
+
+        if not others:
+            return others
+        twos = np.asarray(others)
+        found: list[int] = twos[~self.rule_out(np.full(1, one), twos)].tolist()
+        return found
 
 
 class _Sets:
@@ -160,29 +215,37 @@ class _Sets:
         return shared / (shorter + longer - shared) >= THRESHOLD
 
 
-def _buckets(band: NDArray[Any]) -> Iterator[list[int]]:
-    """Positions with the same value in a band, ascending, for each value that occurs more than once."""
+def _buckets(band: NDArray[Any], masks: _Masks) -> Iterator[list[int]]:
+    """Positions with the same value in a band, ascending, for each value that occurs more than once.
+
+    Pairs that cannot be alike, nearly all of those that meet by chance, are left out.
+    """
     import numpy as np
 
     order = np.argsort(band, kind="stable")
     ordered = band[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
     sizes = np.diff(starts)
-    for place in np.flatnonzero(sizes > 1):
+    pairs = starts[:-1][sizes == 2]
+    wanted = sizes > 2
+    wanted[sizes == 2] = ~masks.rule_out(order[pairs], order[pairs + 1])
+    for place in np.flatnonzero(wanted):
         yield order[starts[place] : starts[place + 1]].tolist()
 
 
-def _bands(texts: Texts, on_progress: Callable[[int], None] | None) -> NDArray[Any]:
-    """One 32-bit value for each band and text: the four minima of the band, mixed."""
+def _sketched(texts: Texts, on_progress: Callable[[int], None] | None) -> tuple[NDArray[Any], _Masks]:
+    """One 32-bit value for each band and text (the four minima of the band, mixed), and the masks of the texts."""
     import numpy as np
 
     generator = np.random.default_rng(SEED)
     factors = generator.integers(1, 1 << 32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1)
     offsets = generator.integers(0, 1 << 32, PERMUTATIONS, dtype=np.uint32)
     bands = np.empty((BANDS, len(texts)), dtype=np.uint32)
+    masks = _Masks(len(texts))
     done = 0
     for batch in _batches(texts):
         values, starts = _hashed_shingles(batch)
+        masks.add(values, starts)
         minima = np.empty((PERMUTATIONS, len(batch)), dtype=np.uint64)
         work = np.empty_like(values)
         for number in range(PERMUTATIONS):
@@ -197,7 +260,7 @@ def _bands(texts: Texts, on_progress: Callable[[int], None] | None) -> NDArray[A
         done += len(batch)
         if on_progress:
             on_progress(done)
-    return bands
+    return bands, masks
 
 
 def _batches(texts: Texts) -> Iterator[list[str]]:

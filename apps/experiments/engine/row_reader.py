@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from apps.experiments.engine.rows import ContentHash, Example, columns_in, columns_text, examples_of
+from apps.experiments.engine.arrow import numbers, strings
+from apps.experiments.engine.rows import ContentHash, Example, columns_in, columns_text, examples_of, taken
 from apps.experiments.engine.splits import SPLITS, Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# Of one column, which is small.
+_GROUPS_AT_ONCE = 32
+
+
 class RowReader:
     """A file of rows. `opened` opens it anew each time, so that threads do not share a position.
 
-    Memory: one byte for each row, and one row group while it is read.
+    Memory: four bytes for each row, and one row group while it is read.
     """
 
     def __init__(self, opened: Callable[[], Any]) -> None:
@@ -51,20 +56,21 @@ class RowReader:
         with self._opened() as file:
             for number, indexes in wanted.items():
                 table = file.read_row_group(number, columns=columns_in(file))
-                found += examples_of(table.take(indexes))
+                found += examples_of(taken(table, indexes))
         return found
 
     def by_id(self, id_: str) -> Example | None:
         """The row with an id; None without one."""
         import pyarrow.compute as pc
 
+        wanted = strings([id_])
         with self._opened() as file:
-            for number in range(file.num_row_groups):
-                ids = file.read_row_group(number, columns=["id"]).column("id")
-                index = pc.index(ids, id_).as_py()
+            for groups in _some(file):
+                index = pc.index(file.read_row_groups(groups, columns=["id"]).column("id"), wanted[0]).as_py()
                 if index >= 0:
+                    number, place = _in_group(file, groups, index)
                     table = file.read_row_group(number, columns=columns_in(file))
-                    return next(iter(examples_of(table.slice(index, 1))))
+                    return next(iter(examples_of(table.slice(place, 1))))
         return None
 
     def content_hash(self) -> str:
@@ -77,7 +83,7 @@ class RowReader:
     def _of_group(self, file: Any, number: int, split: Split | None) -> Iterator[Example]:
         table = file.read_row_group(number, columns=columns_in(file))
         if split is not None:
-            table = table.take(self._split_places()[split][number])
+            table = taken(table, self._split_places()[split][number])
         return examples_of(table)
 
     def _split_places(self) -> dict[Split, list[NDArray[Any]]]:
@@ -88,14 +94,29 @@ class RowReader:
 
     def _read_places(self) -> dict[Split, list[NDArray[Any]]]:
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         places: dict[Split, list[NDArray[Any]]] = {split: [] for split in SPLITS}
+        known = strings(SPLITS)
         with self._opened() as file:
-            for number in range(file.num_row_groups):
-                column = file.read_row_group(number, columns=["split"]).column("split")
-                codes = pc.index_in(column, pa.array(SPLITS)).to_numpy()
-                for code, split in enumerate(SPLITS):
-                    places[split].append(np.flatnonzero(codes == code).astype(np.int32))
+            for groups in _some(file):
+                column = file.read_row_groups(groups, columns=["split"]).column("split")
+                codes = numbers(pc.index_in(column, known))
+                ends = np.cumsum([file.metadata.row_group(number).num_rows for number in groups])
+                for inside in np.split(codes, ends[:-1]):
+                    for code, split in enumerate(SPLITS):
+                        places[split].append(np.flatnonzero(inside == code).astype(np.int32))
         return places
+
+
+def _some(file: Any) -> Iterator[list[int]]:
+    """The numbers of the row groups, as many at a time as are read in one go."""
+    for first in range(0, file.num_row_groups, _GROUPS_AT_ONCE):
+        yield list(range(first, min(first + _GROUPS_AT_ONCE, file.num_row_groups)))
+
+
+def _in_group(file: Any, groups: Sequence[int], index: int) -> tuple[int, int]:
+    """The row group, and the place in it, of a row that is number `index` of these groups together."""
+    ends = list(accumulate(file.metadata.row_group(number).num_rows for number in groups))
+    place = bisect_right(ends, index)
+    return groups[place], index - (ends[place - 1] if place else 0)

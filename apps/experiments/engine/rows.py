@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from apps.core.engine.messages import gettext_noop
+from apps.experiments.engine.arrow import positions
 from apps.experiments.engine.groups import Earlier, regroup
 from apps.experiments.engine.splits import DEFAULT_PROBABILITIES, Split, splitter
 from apps.experiments.engine.text import fold_spaces, normalise_input, text_digest, text_hash
@@ -209,11 +210,9 @@ def columns_in(file: Any) -> list[str]:
     return [*_COLUMNS, KEPT_COLUMNS] if KEPT_COLUMNS in file.schema_arrow.names else list(_COLUMNS)
 
 
-def taken(table: Any, places: Sequence[int]) -> Any:
+def taken(table: Any, places: Iterable[int]) -> Any:
     """The rows of an Arrow table at these places, also when there are none."""
-    import pyarrow as pa
-
-    return table.take(pa.array(places, pa.int64()))
+    return table.take(positions(places))
 
 
 def examples_of(table: Any) -> Iterator[Example]:

@@ -17,11 +17,13 @@ def splitter(*, seed: int, probabilities: tuple[float, float, float] = DEFAULT_P
     """
     if abs(sum(probabilities) - 1) > 1e-9 or min(probabilities) <= 0:
         raise ValueError(f"split probabilities {probabilities} must be positive and sum to 1")
-    key, train, before_test = seed.to_bytes(8, "big"), probabilities[0], probabilities[0] + probabilities[1]
+    keyed = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=8)
+    train, before_test = probabilities[0], probabilities[0] + probabilities[1]
 
     def place(group_key: str) -> Split:
-        digest = hashlib.blake2b(group_key.encode(), key=key, digest_size=8).digest()
-        uniform = (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+        digest = keyed.copy()
+        digest.update(group_key.encode())
+        uniform = (int.from_bytes(digest.digest(), "big") >> 11) / (1 << 53)
         if uniform < train:
             return "train"
         return "validation" if uniform < before_test else "test"

@@ -3,10 +3,16 @@
 import hashlib
 import unicodedata
 
+# Copying an empty digest is cheaper than making one.
+_EMPTY = hashlib.blake2b(digest_size=16)
+
 
 def fold_spaces(text: str) -> str:
     """NFC, with every run of white space as one space and none at the ends."""
     composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    # The blank is the only white space that can be printed. Seeing that nothing is to be folded takes half the time.
+    if composed.isprintable() and "  " not in composed and composed[:1] != " " and composed[-1:] != " ":
+        return composed
     return " ".join(composed.split())
 
 
@@ -17,11 +23,12 @@ def normalise_input(text: str) -> str:
 
 def text_digest(*parts: str) -> bytes:
     """16 bytes of BLAKE2b over the parts, each preceded by its length so that no two lists collide."""
-    counted = b""
+    digest = _EMPTY.copy()
     for part in parts:
         data = part.encode()
-        counted += len(data).to_bytes(8, "big") + data
-    return hashlib.blake2b(counted, digest_size=16).digest()
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.digest()
 
 
 def text_hash(*parts: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -29,7 +29,7 @@ _CODE_OF_REASON = {
 }
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row that was accepted. `digest` is that of the normalised input; `group` is empty without a group column."""
 
     line: int
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     columns: dict[str, str]
 
 
-class Mapped(NamedTuple):
+class Mapped(msgspec.Struct, frozen=True, gc=False):
     input: str
     expected: str
     group: str
@@ -133,15 +133,17 @@ class Checker:
             if row is not None:
                 self.accepted += 1
                 yield row
+        # The digests of all rows, which nobody asks for again.
+        self._seen = rows.Seen()
 
     def _checked(self, line: int, mapped: Mapped) -> Row | None:
-        text, expected, group, columns = mapped
+        text, expected, group, columns = mapped.input, mapped.expected, mapped.group, mapped.columns
         # Asking whether a text can be printed is several times faster than looking for what cannot.
         if not (text.isprintable() and expected.isprintable() and not columns) and _has_controls(mapped):
             cleaned = self._without_controls(line, mapped)
             if cleaned is None:
                 return None
-            text, expected, group, columns = cleaned
+            text, expected, columns = cleaned.input, cleaned.expected, cleaned.columns
         if self._check is not None and expected.strip():
             answer = self._check(expected)
             if type(answer) is Wrong:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from apps.experiments.engine.arrow import numbers
 from apps.experiments.engine.intake.spec import Room
 
 NO_ROOM = Room()
 MOST_LABELS = 200
 BINS = 24
-# RE2 patterns: a hint for a person, no proof. A phone number has nine to fifteen digits in groups.
+# RE2 patterns: a hint for a person, no proof. A phone number is written with its country, as three groups of which two
+# have three digits or more, or as five pairs; a date is none of these.
 PERSONAL = {
     "e_mail": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]*[A-Za-z]{2}",
-    "phone": r"\+?\(?[0-9]{2,4}\)?[ ./-][0-9]{2,4}[ ./-][0-9]{3,4}([ ./-]?[0-9]{2,4})?",
+    "phone": (
+        r"\+[0-9][0-9 ()./-]{7,16}[0-9]"
+        r"|\b[0-9]{2,4}\)?[ ./-][0-9]{3,4}[ ./-][0-9]{3,4}\b"
+        r"|\b([0-9]{2}[ .-]){4}[0-9]{2}\b"
+    ),
     "iban": r"\b[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\b",
 }
 
@@ -27,7 +34,7 @@ class Measures:
         self._are_labels = (answer or {}).get("format") == "label"
         self._labels: Counter[str] = Counter()
         self._lengths: dict[str, list[Any]] = {"input": [], "expected": []}
-        self._tokens: dict[str, list[int]] = {"input": [], "expected": []}
+        self._tokens = {"input": array("q"), "expected": array("q")}
         self._personal: Counter[str] = Counter()
         folder = tokenizer or room.tokenizer
         self._tokenizer = _tokenizer(folder) if folder else None
@@ -50,9 +57,9 @@ class Measures:
 
         for name in ("input", "expected"):
             column = table.column(name)
-            self._lengths[name].append(pc.utf8_length(column).to_numpy())
+            self._lengths[name].append(numbers(pc.utf8_length(column)))
             if self._tokenizer is not None:
-                self._tokens[name] += self._token_counts(column.to_pylist())
+                self._tokens[name].extend(self._token_counts(column.to_pylist()))
         for name, pattern in PERSONAL.items():
             found = pc.match_substring_regex(table.column("input"), pattern)
             self._personal[name] += pc.sum(found).as_py() or 0

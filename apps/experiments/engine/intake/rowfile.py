@@ -7,12 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from apps.experiments.engine.arrow import strings
 from apps.experiments.engine.earlier_file import NAMED_GROUP
 from apps.experiments.engine.rows import KEPT_COLUMNS
 
-# About ten megabytes of text: small enough to read one for a page, large enough to compress well.
-ROWS_PER_GROUP = 20_000
+# About two megabytes of text: small enough to read one for each match of a search, large enough to compress well.
+ROWS_PER_GROUP = 5_000
 BATCH_ROWS = 5_000
+_HASHES = ("id", "group_key")
 EXAMPLE_COLUMNS = ("id", "input", "expected", "group_key", "split")
 
 
@@ -26,12 +28,13 @@ class RowWriter:
         self.names = names
         self._pa = pa
         self._schema = pa.schema([(name, pa.string()) for name in names])
-        # A dictionary of texts that are all different costs time and saves nothing.
+        # Compressing hashes, or a dictionary of texts that are all different, costs much time and saves little.
+        packed = [name for name in names if name not in _HASHES]
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
-            compression="zstd",
-            compression_level=1,
+            compression={**dict.fromkeys(_HASHES, "none"), **dict.fromkeys(packed, "zstd")},
+            compression_level=dict.fromkeys(packed, 1),
             use_dictionary=["split"],
             write_statistics=False,
         )
@@ -51,7 +54,7 @@ class RowWriter:
 
     def _pack(self) -> None:
         if self._batch:
-            columns = [self._pa.array(values, self._pa.string()) for values in zip(*self._batch, strict=True)]
+            columns = [strings(values) for values in zip(*self._batch, strict=True)]
             self._batch = []
             self._keep(self._pa.table(columns, schema=self._schema))
 

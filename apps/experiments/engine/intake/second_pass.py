@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from apps.experiments.engine.arrow import strings
 from apps.experiments.engine.earlier_file import NAMED_GROUP, versions_in
 from apps.experiments.engine.groups import Earlier, Regrouped, regroup
 from apps.experiments.engine.intake.events import Events
@@ -56,13 +57,13 @@ def second_pass(
 
 
 class TextFile:
-    """Texts by position in a file that is mapped into memory: as many as the disk holds."""
+    """Texts by position in a file: as many as the disk holds. Once one is read, none can be added."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb+")
         self._starts = array("Q", [0])
-        self._view: mmap.mmap | None = None
+        self._reading = False
 
     def add(self, text: str) -> None:
         self._starts.append(self._starts[-1] + self._file.write(text.encode()))
@@ -71,14 +72,14 @@ class TextFile:
         return len(self._starts) - 1
 
     def __getitem__(self, index: int) -> str:
-        if self._view is None:
+        if not self._reading:
             self._file.flush()
-            self._view = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._view[self._starts[index] : self._starts[index + 1]].decode()
+            self._reading = True
+        start = self._starts[index]
+        # Not mapped into memory: all that was ever read of a mapped file counts as this process's own.
+        return os.pread(self._file.fileno(), self._starts[index + 1] - start, start).decode()
 
     def remove(self) -> None:
-        if self._view is not None:
-            self._view.close()
         self._file.close()
         self._path.unlink()
 
@@ -123,8 +124,6 @@ def _earlier(path: Path, texts: TextFile) -> Iterator[Earlier]:
 
 def _patched(table: Any, first: int, groups: Regrouped, spec: Spec) -> tuple[Any, set[int]]:
     """The table with the groups and splits of its changed rows, and the places of rows that must not stay."""
-    import pyarrow as pa
-
     changed = {index: groups.keys[first + index] for index in range(table.num_rows) if first + index in groups.keys}
     if not changed:
         return table, set()
@@ -134,7 +133,7 @@ def _patched(table: Any, first: int, groups: Regrouped, spec: Spec) -> tuple[Any
         if key is not None:
             keys[index], splits[index] = key, split(key)
     for name, values in (("group_key", keys), ("split", splits)):
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, strings(values))
     return table, {index for index, key in changed.items() if key is None}
 
 

@@ -41,10 +41,10 @@ def stage(spec: Spec, folder: Path, events: Events) -> dict[str, Any]:
 def _staged(spec: Spec, folder: Path, events: Events, log: ProblemLog) -> dict[str, Any]:
     mapping = spec.mapping or Mapping()
     first = folder / "first.parquet"
+    started = time.perf_counter()
     source = open_source(spec, folder, log)
     require_columns(mapping, source.head(1000)[1])
     checker = Checker(mapping, spec, log)
-    started = time.perf_counter()
     lines = _first_pass(spec, mapping, checker, watched(source, events), first)
     seconds = time.perf_counter() - started
     if not lines:
