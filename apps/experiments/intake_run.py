@@ -24,13 +24,24 @@ log = logging.getLogger(__name__)
 
 ENGINE = "apps.experiments.engine.intake"
 _MIB = 1024 * 1024
-INSPECT_LIMITS = Limits(memory_bytes=2048 * _MIB, cpu_seconds=60, file_bytes=32 * _MIB, wall_seconds=90.0)
-# Below the time that the queue gives a task.
-STAGE_LIMITS = Limits(memory_bytes=3072 * _MIB, cpu_seconds=200, file_bytes=512 * _MIB, wall_seconds=210.0)
+# A byte of Windows-1252 takes up to three as UTF-8, which is written out before such a file is read.
+_GROWTH = 3
+# Of memory, of processor time and by the clock: below the time that the queue gives a task.
+_BOUNDS = {"inspect": (2048 * _MIB, 60, 90.0), "stage": (3072 * _MIB, 200, 210.0)}
 RESULT_BYTES = 16 * _MIB
 
 # refused: the file is at fault, and `reason` says how. stopped: somebody asked for it, or the worker must end.
 Outcome = Literal["done", "refused", "stopped", "broken"]
+
+
+Verb = Literal["inspect", "stage"]
+
+
+def limits_of(verb: Verb) -> Limits:
+    """What the engine may take for the largest file that may be uploaded; half a gigabyte is left for its rows."""
+    memory, cpu, wall = _BOUNDS[verb]
+    file_bytes = max(512 * _MIB, _GROWTH * settings.UPLOAD_MAX_BYTES)
+    return Limits(memory_bytes=memory, cpu_seconds=cpu, file_bytes=file_bytes, wall_seconds=wall)
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,10 @@ class IntakeEnd:
     reason: str = ""
 
 
-def run_intake(
-    job: JobModel, verb: Literal["inspect", "stage"], *, spec: Mapping[str, Any], folder: Path, limits: Limits
-) -> IntakeEnd:
+def run_intake(job: JobModel, verb: Verb, *, spec: Mapping[str, Any], folder: Path) -> IntakeEnd:
     """Have the engine work on `folder` as `spec` says, and read what it found. The row is kept alive meanwhile."""
     (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    limits = limits_of(verb)
     watch = _Watch(job, folder / "events.jsonl")
     ended = run_confined([ENGINE, verb, str(folder)], folder=folder, limits=limits, beat=watch.beat)
     if ended.how == "stopped":

@@ -18,7 +18,7 @@ from apps.core.faults import fault_point
 from apps.core.models import JobStatus
 from apps.core.uploads.quarantine import quarantined_path, work_folder
 from apps.experiments import rows
-from apps.experiments.intake_run import INSPECT_LIMITS, STAGE_LIMITS, IntakeEnd, job_stopped, run_intake
+from apps.experiments.intake_run import IntakeEnd, job_stopped, run_intake
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT
 from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
@@ -101,7 +101,7 @@ def dataset_import_work(*, actor: Any, dataset_import: DatasetImport) -> None:
     spec = _spec(dataset_import, path, folder)
     end = _answer_found(dataset_import, spec, folder)
     if end is None:
-        end = run_intake(dataset_import, "stage", spec=spec, folder=folder, limits=STAGE_LIMITS)
+        end = run_intake(dataset_import, "stage", spec=spec, folder=folder)
     _conclude(actor, dataset_import, end, folder)
 
 
@@ -128,7 +128,7 @@ def _answer_found(dataset_import: DatasetImport, spec: dict[str, Any], folder: P
     if named is None or answer.get(named):
         return None
     looked = {**spec, "answer": None}
-    end = run_intake(dataset_import, "inspect", spec=looked, folder=folder, limits=INSPECT_LIMITS)
+    end = run_intake(dataset_import, "inspect", spec=looked, folder=folder)
     if end.outcome != "done":
         return end
     found = end.result["suggested"]["answer"]

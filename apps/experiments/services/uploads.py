@@ -14,7 +14,7 @@ from apps.core.uploads import quarantine
 from apps.core.uploads.antivirus import Scan, scan_file
 from apps.core.uploads.content import HEAD_BYTES, refusal_of
 from apps.core.uploads.quarantine import Quarantined, quarantined_path
-from apps.experiments.intake_run import INSPECT_LIMITS, IntakeEnd, job_stopped, run_intake
+from apps.experiments.intake_run import IntakeEnd, job_stopped, run_intake
 from apps.experiments.models import Upload
 
 
@@ -78,7 +78,6 @@ def upload_work(*, actor: Any, upload: Upload) -> None:
         "inspect",
         spec={"file": str(path), "name": upload.name, "limits": {"max_bytes": settings.UPLOAD_MAX_BYTES}},
         folder=folder,
-        limits=INSPECT_LIMITS,
     )
     _conclude(actor, upload, end, scan)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.factories import DatasetFactory, DatasetImportFactory, UploadFactory
 from apps.core.uploads.antivirus import Scan
 from apps.core.uploads.quarantine import quarantine_folder
+from apps.experiments.intake_run import limits_of
 from apps.experiments.models import DatasetImport, Upload
 from apps.experiments.tasks import upload_inspect
 from apps.experiments.tests.upload_world import CHOICES, CSV, inspected, send, staged
@@ -163,6 +165,18 @@ def test_a_file_above_the_limit_is_refused_while_it_arrives(bob_sends: Client, t
     assert Upload.objects.count() == 0
     assert list(quarantine_folder().iterdir()) == []
     assert AuditEvent.objects.get(verb="upload.refused").facts["name"] == "large.csv"
+
+
+def test_a_file_that_triples_when_it_becomes_utf_8_is_read_like_any_other(bob_sends: Client, team: Team) -> None:
+    """Most of its bytes are signs that take one byte in Windows-1252 and three in UTF-8."""
+    rows = [f"{n},{'€' * 245_000}" for n in range(50)]
+    content = "\n".join(["text,label", *rows]).encode("cp1252")
+
+    upload = inspected(bob_sends, team, content)
+
+    assert (upload.status, upload.error) == (JobStatus.SUCCEEDED, "")
+    assert (upload.inspection["rows"], upload.inspection["usable"]) == (50, 50)
+    assert limits_of("inspect").file_bytes >= 3 * settings.UPLOAD_MAX_BYTES
 
 
 def test_a_name_is_never_a_path(bob_sends: Client, team: Team) -> None:
