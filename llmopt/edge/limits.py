@@ -26,9 +26,11 @@ class Limits:
     header_bytes: int = 32 * 1024
     header_count: int = 100
     path_bytes: int = 8 * 1024
-    # Between two parts of a body, and for all of it.
+    # The longest wait for the next part of a body, and how fast all of it must come after a grace: a quarter of a
+    # megabit a second, which every line does over which a person sends files.
     body_gap_seconds: float = 30.0
-    body_seconds: float = 600.0
+    body_grace_seconds: float = 30.0
+    body_bytes_per_second: int = 32 * 1024
     # Of a model that a member of the team sends.
     model_bytes: int = 0
 
@@ -69,7 +71,7 @@ class BodyTooLarge(Exception):
 
 
 class BodyTooSlow(Exception):
-    """The body stopped coming."""
+    """The body stopped coming, or comes so slowly that somebody only means to hold a place."""
 
 
 def limited(app: Application, ordinary: Limits, member: Membership = is_member) -> Application:
@@ -127,19 +129,24 @@ def host_allowed(scope: Scope) -> bool:
 
 
 def counted_receive(receive: Receive, limits: Limits) -> Receive:
-    """Raises BodyTooLarge and BodyTooSlow while a body is read; afterwards it waits for the client as before."""
-    total, complete, deadline = 0, False, None
+    """Raises BodyTooLarge and BodyTooSlow while a body is read; afterwards it waits for the client as before.
+
+    Only the time that the client lets this server wait is counted, not what happens here between two parts.
+    """
+    total, waited, complete = 0, 0.0, False
+    clock = asyncio.get_running_loop().time
 
     async def counting() -> Message:
-        nonlocal total, complete, deadline
+        nonlocal total, waited, complete
         if complete:
             return await receive()
-        now = asyncio.get_running_loop().time()
-        deadline = now + limits.body_seconds if deadline is None else deadline
+        allowed = limits.body_grace_seconds + total / limits.body_bytes_per_second - waited
+        started = clock()
         try:
-            message = await asyncio.wait_for(receive(), min(limits.body_gap_seconds, max(0.0, deadline - now)))
+            message = await asyncio.wait_for(receive(), min(limits.body_gap_seconds, max(0.0, allowed)))
         except TimeoutError:
             raise BodyTooSlow from None
+        waited += clock() - started
         total += len(message.get("body", b""))
         complete = not message.get("more_body", False)
         if total > limits.body_bytes:

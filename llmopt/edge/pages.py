@@ -10,32 +10,45 @@ from llmopt.edge.asgi_types import Application, Message, Receive, Scope, Send, h
 log = logging.getLogger(__name__)
 
 
+# What a form may send without waiting for a place: about what the server holds of a connection that nobody reads.
+SMALL_BODY_BYTES = 64 * 1024
+
+
 @dataclass
 class Pages:
-    """Django's application behind a gate.
+    """Django's application behind two gates.
 
     Each request of Django has a thread of its own; `at_once` bounds them. A view in a thread cannot be cancelled:
     waiting for it would block the event loop, so an overdue one is answered with 503 and goes on unheard, keeping its
     place. For the same reason Django is not told when a client leaves early.
+
+    Place and time begin when the body is there: a file on a slow line takes as long as the limits of a body allow, and
+    keeps nobody from their pages. `bodies_at_once` bounds how many large bodies arrive side by side.
     """
 
     django: Application
     at_once: int = 32
     seconds: float = 120.0
-    _gate: asyncio.Semaphore | None = None
+    bodies_at_once: int = 32
+    _pages: asyncio.Semaphore | None = None
+    _bodies: asyncio.Semaphore | None = None
     _unheard: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._gate is None:
-            self._gate = asyncio.Semaphore(self.at_once)
-        answer = _Answer(send)
-        task = asyncio.create_task(self._run(scope, receive, answer))
+        if self._pages is None or self._bodies is None:
+            self._pages, self._bodies = asyncio.Semaphore(self.at_once), asyncio.Semaphore(self.bodies_at_once)
+        answer, body = _Answer(send), _Body(receive, self._bodies, self._pages)
+        task = asyncio.create_task(self._run(scope, body, answer))
+        arrived = asyncio.create_task(body.arrived.wait())
         try:
+            await asyncio.wait({task, arrived}, return_when=asyncio.FIRST_COMPLETED)
             done, _ = await asyncio.wait({task}, timeout=self.seconds)
         except asyncio.CancelledError:
             answer.closed = True
             self._keep(task)
             raise
+        finally:
+            arrived.cancel()
         if done:
             task.result()
             return
@@ -48,10 +61,12 @@ class Pages:
         log.error("page took too long", extra={"path": scope["path"], "request_id": header_of(scope, b"x-request-id")})
         await refuse(send, 503, "This took too long and was given up. What it had begun may still finish.", close=True)
 
-    async def _run(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        assert self._gate is not None
-        async with self._gate:
-            await self.django(scope, without_disconnect(receive), answer.send)
+    async def _run(self, scope: Scope, body: "_Body", answer: "_Answer") -> None:
+        try:
+            await body.begin()
+            await self.django(scope, body.receive, answer.send)
+        finally:
+            body.leave()
 
     def _keep(self, task: "asyncio.Task[None]") -> None:
         self._unheard.add(task)
@@ -77,19 +92,51 @@ class _Answer:
             await self.to(message)
 
 
-def without_disconnect(receive: Receive) -> Receive:
-    """The body as it comes; then nothing, even when the client has gone."""
-    complete = False
+class _Body:
+    """The body as it comes, then nothing, even when the client has gone. Django reads it whole before anything else.
 
-    async def receiving() -> Message:
-        nonlocal complete
-        if complete:
+    Takes a place among the large bodies when it turns out to be one, and gives it up for a place among the pages when
+    the last of it is there.
+    """
+
+    def __init__(self, receive: Receive, bodies: asyncio.Semaphore, pages: asyncio.Semaphore) -> None:
+        self.arrived = asyncio.Event()
+        self._receive = receive
+        self._bodies, self._pages = bodies, pages
+        self._held: asyncio.Semaphore | None = None
+        self._first: Message | None = None
+        self._bytes = 0
+
+    async def begin(self) -> None:
+        """Wait for the first part, with which most requests are whole."""
+        self._first = await self._next()
+
+    async def receive(self) -> Message:
+        message, self._first = self._first, None
+        return await self._next() if message is None else message
+
+    async def _next(self) -> Message:
+        if self.arrived.is_set():
             await asyncio.get_running_loop().create_future()
-        message = await receive()
-        complete = message["type"] == "http.request" and not message.get("more_body", False)
+        if self._bytes > SMALL_BODY_BYTES and self._held is None:
+            await self._enter(self._bodies)
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self.leave()
+            self.arrived.set()
+            await self._enter(self._pages)
         return message
 
-    return receiving
+    async def _enter(self, gate: asyncio.Semaphore) -> None:
+        await gate.acquire()
+        self._held = gate
+
+    def leave(self) -> None:
+        """Give up the place that is held, if any."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
 
 def pages_from_environment(django: Application) -> Pages:

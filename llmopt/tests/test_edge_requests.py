@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from llmopt.edge.asgi_types import Message, Receive, Scope, Send, respond
+from llmopt.edge.asgi_types import Application, Message, Receive, Scope, Send, respond
 from llmopt.edge.limits import Limits, limited
-from llmopt.edge.pages import Pages
+from llmopt.edge.pages import SMALL_BODY_BYTES, Pages
 from llmopt.edge.routes import path_for_log, route_class
 from llmopt.edge.stack import Edge, build
 from llmopt.tests.asgi_client import HOST, call, scope_of
@@ -114,6 +114,63 @@ async def test_a_body_that_stops_coming_is_given_up() -> None:
 
     await edge_with(Echo())(scope_of("/", method="POST"), receive, send)
     assert messages[0]["status"] == 408
+
+
+def coming(parts: list[bytes], every: float) -> Receive:
+    """A body of which a part comes from time to time."""
+
+    async def receive() -> Message:
+        await asyncio.sleep(every)
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    return receive
+
+
+async def status_of(app: Application, receive: Receive) -> int:
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope_of("/", method="POST"), receive, send)
+    return int(messages[0]["status"])
+
+
+async def test_a_body_that_only_trickles_is_given_up_and_a_slow_one_is_not() -> None:
+    limits = Limits(body_gap_seconds=5, body_grace_seconds=0.2, body_bytes_per_second=1000)
+    assert await status_of(edge_with(Echo(), limits), coming([b"x"] * 100, every=0.02)) == 408
+    assert await status_of(edge_with(Echo(), limits), coming([b"x" * 100] * 20, every=0.02)) == 200
+
+
+async def test_a_file_on_a_slow_line_may_take_longer_than_a_page_and_keeps_nobody_from_theirs() -> None:
+    pages = Pages(Echo(), at_once=1, seconds=0.05)
+    sending = asyncio.create_task(status_of(pages, coming([b"x" * 1000] * 10, every=0.03)))
+    await asyncio.sleep(0.1)
+    assert (await call(pages, "/")).status == 200
+    assert not sending.done()
+    assert await sending == 200
+
+
+async def test_no_more_large_bodies_arrive_side_by_side_than_allowed() -> None:
+    pages = Pages(Echo(), bodies_at_once=1)
+    last = asyncio.Event()
+
+    async def held() -> Message:
+        await last.wait()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    def large(then: Receive) -> Receive:
+        first = [{"type": "http.request", "body": b"x" * (SMALL_BODY_BYTES + 1), "more_body": True}]
+        return lambda: asyncio.sleep(0, first.pop()) if first else then()
+
+    one = asyncio.create_task(status_of(pages, large(held)))
+    await asyncio.sleep(0.01)
+    two = asyncio.create_task(status_of(pages, large(coming([b"x"], every=0))))
+    small = await status_of(pages, coming([b"x"] * 3, every=0))
+    await asyncio.sleep(0.05)
+    assert (small, one.done(), two.done()) == (200, False, False)
+    last.set()
+    assert await asyncio.wait_for(asyncio.gather(one, two), 5) == [200, 200]
 
 
 async def test_too_many_headers_and_too_long_addresses_are_refused() -> None:
