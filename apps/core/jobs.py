@@ -22,6 +22,7 @@ from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import Conflict
 from apps.core.models import JobModel, JobStatus
+from apps.core.pace import UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +205,7 @@ def finish(row: JobModel, *, to: str = JobStatus.SUCCEEDED, **fields: Any) -> bo
             allowed_from=(JobStatus.RUNNING,),
             held_by=row.claim,
             finished_at=timezone.now(),
-            seconds_left_low=None,
-            seconds_left_high=None,
+            **UNKNOWN,
             **fields,
         )
 
@@ -234,7 +234,7 @@ def job_cancel(*, actor: Any, row: JobModel) -> None:
         # One that waits for its next slice while a part of it works ends in that slice, after the part.
         waiting = (JobStatus.QUEUED,) if parts_stop(actor=actor, row=row, cancel=True) else ()
         at_once = (JobStatus.PLANNED, JobStatus.PAUSED, *waiting)
-        transition(row, to=JobStatus.CANCELLED, allowed_from=at_once, finished_at=timezone.now())
+        transition(row, to=JobStatus.CANCELLED, allowed_from=at_once, finished_at=timezone.now(), **UNKNOWN)
         live.publish(row, "status")
 
 
@@ -248,7 +248,8 @@ def job_pause(*, actor: Any, row: JobModel) -> None:
         audit.record(actor=actor, verb=f"{row._meta.model_name}.paused", target=row)
         type(row)._default_manager.filter(pk=row.pk).update(pause_requested=True)
         if parts_stop(actor=actor, row=row, cancel=False):
-            transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,), finished_at=timezone.now())
+            stopped_at = timezone.now()
+            transition(row, to=JobStatus.PAUSED, allowed_from=(JobStatus.QUEUED,), finished_at=stopped_at, **UNKNOWN)
         live.publish(row, "status")
 
 

@@ -1,9 +1,11 @@
 """From rows to the frozen facts that the report engine computes with."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -222,7 +224,22 @@ def validation_value(evaluation: Evaluation) -> float:
 
 
 def validation_estimate(evaluation: Evaluation) -> Estimate:
-    """The same value with its interval and n, for a reader."""
+    """The same value with its interval and n, for a reader. Computed once: nothing that has ended changes.
+
+    The definition of a draft may, so all of it that the figure depends on is part of the name it is kept by.
+    """
+    experiment = evaluation.experiment
+    metric = scoring_for(experiment.answer).metrics[experiment.primary_metric]
+    depends_on = (metric.signature, experiment.alpha, experiment.bootstrap_seed, experiment.bootstrap_resamples)
+    name = f"validation:{evaluation.uid}:{hashlib.sha256(repr(depends_on).encode()).hexdigest()}"
+    found: Estimate | None = cache.get(name)
+    if found is None:
+        found = _validation_estimate(evaluation)
+        cache.set(name, found, timeout=None)
+    return found
+
+
+def _validation_estimate(evaluation: Evaluation) -> Estimate:
     units, metric = _validation_units(evaluation)
     experiment = evaluation.experiment
     resampler = Resampler(len(units.available), experiment.bootstrap_seed, experiment.bootstrap_resamples)

@@ -24,6 +24,7 @@ from apps.core import jobs, live
 from apps.core.db import in_database
 from apps.core.errors import translated
 from apps.core.models import JobStatus
+from apps.core.pace import seconds_left
 from apps.core.processes import stopping
 from apps.evaluation.models import Evaluation
 from apps.evaluation.services.scoring import output_store, prompt_failure_store
@@ -166,17 +167,20 @@ class Slice:
                 log.exception("a heartbeat failed", extra={"evaluation": str(self.evaluation.uid)})
 
     def _heartbeat(self) -> None:
-        """Progress and time left, from this slice's own rate; the flags of the row come back with it."""
-        elapsed = time.monotonic() - self.started
-        left = len(self.plan.pending) - self.stored
-        rate = self.stored / elapsed if self.stored and elapsed > 0 else None
+        """Progress and time left, at the pace of all slices so far; the flags of the row come back with it."""
+        # A slice that was killed left outputs and no seconds: without any, this slice has to say how fast it goes.
+        before = self.plan.done_before if self.evaluation.work_seconds > 0 else 0
+        pace = seconds_left(
+            done=before + self.stored,
+            left=len(self.plan.pending) - self.stored,
+            seconds=self.evaluation.work_seconds + time.monotonic() - self.started,
+        )
         held = jobs.heartbeat(
             self.evaluation,
             done=self.plan.done_before + self.stored,
             total=len(self.plan.evaluation.example_ids) * self.evaluation.repeats,
             phase="generating",
-            seconds_left_low=left / rate * 0.8 if rate else None,
-            seconds_left_high=left / rate * 1.4 if rate else None,
+            **pace,
         )
         self.lost_claim = not held
         flags: Any = Evaluation.objects.values("cancel_requested", "pause_requested").get(pk=self.evaluation.pk)

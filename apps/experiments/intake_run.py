@@ -16,6 +16,7 @@ from apps.core.engine.messages import Sentence
 from apps.core.errors import translated
 from apps.core.formats import duration_text, size_text
 from apps.core.models import JobModel, JobStatus
+from apps.core.pace import PhasePace
 from apps.core.processes import stopping
 from apps.core.storable import storable_json
 from apps.core.uploads.child import Ended, Limits, run_confined
@@ -91,6 +92,7 @@ class _Watch:
         self._events = events
         self._read_to = 0
         self._beaten_at = 0.0
+        self._pace = PhasePace()
 
     def beat(self) -> bool:
         """False when the process has to end: the claim is lost, somebody asked for it, or the worker stops."""
@@ -121,11 +123,12 @@ class _Watch:
             return {}
         self._read_to += len(whole) + 1
         event = json.loads(whole.splitlines()[-1])
-        return {
+        at: dict[str, Any] = {
             "phase": str(event.get("phase", ""))[:80],
             "done": int(event.get("done") or 0),
             "total": int(event.get("total") or 0),
         }
+        return {**at, **self._pace.left(**at)}
 
 
 def _result(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from apps.core.artifacts import folder_digest, local_folder, put_folder
 from apps.core.engine.messages import Sentence
 from apps.core.errors import translated
 from apps.core.models import JobStatus
+from apps.core.pace import PhasePace
 from apps.core.processes.tree import process_key
 from apps.providers.engine.catalogue import KNOWN_MODELS
 from apps.providers.models import LanguageModel, ModelFetch
@@ -180,11 +181,12 @@ def _died(code: int) -> str:
 
 def _follow(fetch: ModelFetch, folder: Path, process: subprocess.Popen[bytes]) -> int:
     """Heartbeats and progress until the step ends; its process is killed when the job stops or takes too long."""
-    deadline = time.monotonic() + STEP_SECONDS
+    deadline, pace = time.monotonic() + STEP_SECONDS, PhasePace()
     try:
         while True:
             code = process.poll()
-            if not jobs.heartbeat(fetch, **_progress(folder)):
+            at = _progress(folder)
+            if not jobs.heartbeat(fetch, **at, **(pace.left(**at) if at else {})):
                 raise Stopped
             if code is not None:
                 return code

@@ -49,6 +49,8 @@ class LanguageModel(ScopedModel):
 class ModelFetch(JobModel):
     """Bringing one model in: downloaded, copied from a folder of this machine, or out of a file that was sent."""
 
+    left_is_of_phase = True
+
     class Source(models.TextChoices):
         HUB = "hub", _("Download")
         FOLDER = "folder", _("Folder on this machine")

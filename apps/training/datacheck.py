@@ -71,6 +71,18 @@ def preflight_of(team_id: int, plan: Planned) -> Preflight | None:
     return found
 
 
+def measured_of(team_id: int, digest: str) -> Preflight | None:
+    """The newest preflight that answered exactly this plan with the time that it takes."""
+    found: Preflight | None = (
+        Preflight.objects.filter(
+            team_id=team_id, digest=digest, status=JobStatus.SUCCEEDED, result__seconds_high__isnull=False
+        )
+        .order_by("-pk")
+        .first()
+    )
+    return found
+
+
 def refusals_in(preflight: Preflight) -> list[Refusal]:
     return [Refusal.from_json(item) for item in preflight.result.get("refusals", [])]
 

@@ -17,6 +17,8 @@ Event = dict[str, Any]
 Fields = dict[str, Any]
 LOG_LINES = 60
 
+# Phases in which the trainer does not know yet how fast it will be.
+_BEFORE_TRAINING = frozenset({"load", "preflight"})
 _VALIDATION_METRICS = ("token_loss", "token_accuracy", "answer_loss", "answer_accuracy")
 _PROGRESS_METRICS = {
     "loss": "train_loss",
@@ -79,13 +81,7 @@ def _preflight(run: TrainingRun, event: Event, fields: Fields) -> Fields:
         f"{event['train_rows']} rows, {event['trained_tokens']} trained tokens, {event['total_steps']} steps,"
         f" {event['precision']} ({event['precision_reason']})"
     )
-    changed = {"result": {**fields.get("result", run.result), "preflight": event}, **_log(run, fields, event, text)}
-    if run.predicted_low is None:
-        # Nobody measured before the start: what the engine says now, and the seconds that are behind it.
-        behind = sum(phase["seconds"] for phase in fields.get("phases", run.phases))
-        changed["predicted_low"] = behind + event["seconds_low"]
-        changed["predicted_high"] = behind + event["seconds_high"]
-    return changed
+    return {"result": {**fields.get("result", run.result), "preflight": event}, **_log(run, fields, event, text)}
 
 
 def _progress(run: TrainingRun, event: Event, fields: Fields) -> Fields:
@@ -96,18 +92,53 @@ def _progress(run: TrainingRun, event: Event, fields: Fields) -> Fields:
             if event.get(key) is not None
         ]
         _store_points(points)
+    low, high = event.get("seconds_left_low"), event.get("seconds_left_high")
+    if low is None and event["phase"] in _BEFORE_TRAINING:
+        low, high = _left_by_prediction(run, fields)
     changed: Fields = {
         "phase": event["phase"],
         "done": event["done"],
         "total": event["total"] or 0,
-        "seconds_left_low": event.get("seconds_left_low"),
-        "seconds_left_high": event.get("seconds_left_high"),
+        "seconds_left_low": low,
+        "seconds_left_high": high,
+        **_first_prediction(run, event, fields),
     }
     if event.get("memory_mib") is not None:
         changed["memory_mib"] = event["memory_mib"]
     if event.get("trained_tokens_per_second") is not None:
         changed["tokens_per_second"] = event["trained_tokens_per_second"]
     return changed
+
+
+def _first_prediction(run: TrainingRun, event: Event, fields: Fields) -> Fields:
+    """Where nobody checked the run before its start: what the trainer says after its first step, and what is behind it.
+
+    Before that it has not seen what validation and samples take. What was once predicted stays.
+    """
+    known = run.predicted_low is not None or "predicted_low" in fields
+    if known or event.get("train_seconds") is None or event.get("seconds_left_low") is None:
+        return {}
+    behind = event["train_seconds"] + _seconds_behind(run, fields)
+    return {
+        "predicted_low": behind + event["seconds_left_low"],
+        "predicted_high": behind + event["seconds_left_high"],
+    }
+
+
+def _left_by_prediction(run: TrainingRun, fields: Fields) -> tuple[float | None, float | None]:
+    """Before the first step the trainer cannot tell; the check before the start could. Nothing once it is used up."""
+    if run.predicted_low is None or run.predicted_high is None:
+        return None, None
+    behind = _seconds_behind(run, fields)
+    if behind >= run.predicted_high:
+        return None, None
+    return max(0.0, run.predicted_low - behind), run.predicted_high - behind
+
+
+def _seconds_behind(run: TrainingRun, fields: Fields) -> float:
+    """Seconds of the phases that have ended, but for training, whose own seconds come with its progress."""
+    phases = fields.get("phases", run.phases)
+    return float(sum(phase["seconds"] for phase in phases if phase["name"] != "train"))
 
 
 def _validation(run: TrainingRun, event: Event, fields: Fields) -> Fields:

@@ -103,14 +103,29 @@ class Planned:
 
     @property
     def digest(self) -> str:
-        content = {
-            "base": [str(self.base_model.uid), self.base_model.revision],
-            "dataset": self.dataset_version.content_hash,
-            "prompt": self.prompt_version.content_hash,
-            "spec": self.spec,
-            "limits": dict(self.limits),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return plan_digest(
+            self.base_model, self.dataset_version, self.prompt_version.content_hash, self.spec, self.limits
+        )
+
+
+def plan_digest(
+    base_model: LanguageModel, dataset_version: DatasetVersion, prompt_hash: str, spec: dict[str, Any],
+    limits: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """One name for all that decides the weights; the prompt by its content, which may not be a row yet."""
+    content = {
+        "base": [str(base_model.uid), base_model.revision],
+        "dataset": dataset_version.content_hash,
+        "prompt": prompt_hash,
+        "spec": spec,
+        "limits": dict(limits),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def preset_limits(preset: Preset, *, train_count: int) -> dict[str, Any]:
+    """A preset's own limit of examples, where it leaves any out."""
+    return limits_of(max_examples=preset.max_examples if preset.max_examples < train_count else 0)
 
 
 def plan_of(row: TrainingRun | Preflight) -> Planned:

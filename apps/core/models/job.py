@@ -23,6 +23,8 @@ class JobModel(ScopedModel):
 
     # Whether such a job starts other jobs and waits for them: `parts`.
     has_parts: ClassVar[bool] = False
+    # Whether the time left is that of the phase at work, because nobody can tell how long the later ones take.
+    left_is_of_phase: ClassVar[bool] = False
 
     status = models.CharField(max_length=12, choices=JobStatus.choices, default=JobStatus.PLANNED, db_index=True)
     attempt = models.PositiveIntegerField(default=0)

@@ -75,13 +75,14 @@ def definition_holds(experiment: Experiment) -> bool | None:
 def trials(experiment: Experiment) -> list[Trial]:
     """Trial candidates with their value on validation; the chosen one shares its prompt with a contender."""
     return [
-        Trial(candidate=evaluation.candidate, evaluation=evaluation, figure=_figure(evaluation), chosen=chosen)
+        Trial(candidate=evaluation.candidate, evaluation=evaluation, figure=trial_figure(evaluation), chosen=chosen)
         for evaluation, chosen in tried_on_validation(experiment, contenders(experiment))
     ]
 
 
-def _figure(evaluation: Evaluation) -> Shown:
-    if evaluation.status != JobStatus.SUCCEEDED:
+def trial_figure(evaluation: Evaluation | None) -> Shown:
+    """The primary metric on validation with its interval; nothing before the evaluation has ended."""
+    if evaluation is None or evaluation.status != JobStatus.SUCCEEDED:
         return NOTHING
     experiment = evaluation.experiment
     text = metric_text(experiment.primary_metric, experiment.answer)

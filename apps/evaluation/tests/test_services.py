@@ -10,9 +10,9 @@ from apps.core.artifacts import get_bytes
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus
 from apps.core.tests.factories import BudgetFactory, PriceFactory
-from apps.evaluation import tasks
+from apps.evaluation import reading, tasks
 from apps.evaluation.models import Evaluation, Leaderboard
-from apps.evaluation.reading import candidate_state, report_facts, validation_value
+from apps.evaluation.reading import candidate_state, report_facts, validation_estimate, validation_value
 from apps.evaluation.services import leaderboards
 from apps.evaluation.services.evaluations import choice_evaluation_create, evaluation_start, final_evaluation_create
 from apps.evaluation.services.leaderboards import leaderboard_is_behind, leaderboard_refresh
@@ -187,3 +187,22 @@ def test_what_infrastructure_failed_is_no_value_in_a_choice(experiment: Experime
     choice.outputs.update(error="infrastructure")
     with pytest.raises(Conflict, match="no answer to 5 of 5 validation examples"):
         validation_value(choice)
+
+
+def test_a_figure_on_validation_is_computed_once_and_anew_under_another_definition(
+    experiment: Experiment, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = add_baseline(experiment, bob, "token_lookup", trial=True)
+    choice = choice_evaluation_create(actor=bob, candidate=trial, order_seed=1, limit=5)
+    evaluation_start(actor=bob, evaluation=choice)
+    tasks.evaluation_slice(choice.pk)
+    choice = Evaluation.objects.get(pk=choice.pk)
+    first = validation_estimate(choice)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "_validation_units", lambda _evaluation: pytest.fail("computed again"))
+        assert validation_estimate(Evaluation.objects.get(pk=choice.pk)) == first
+    Experiment.objects.filter(pk=experiment.pk).update(alpha=0.2)
+    narrower = validation_estimate(Evaluation.objects.get(pk=choice.pk))
+    assert first.low is not None
+    assert narrower.low is not None
+    assert (narrower.estimate, narrower.low > first.low) == (first.estimate, True)

@@ -15,6 +15,8 @@ class Upload(JobModel):
     encoding, columns, first rows, problems. A refused file is a failed job whose error is the reason.
     """
 
+    left_is_of_phase = True
+
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="uploads")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     # As the sender called it, for people to read; no path is ever made from it.
@@ -43,6 +45,8 @@ class DatasetImport(SplitShares, JobModel):
     The job stages a version; `report` counts the rows that it accepts, fixes and leaves out, and why. Accepting it
     makes `dataset_version` from what is staged.
     """
+
+    left_is_of_phase = True
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="dataset_imports")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from apps.training.models import Checkpoint, Preflight, TrainingRun
 from apps.training.plan import METHODS, PRESETS
 from apps.training.queueing import queue_position
+from apps.training.runlist import prediction_of
 
 
 class FineTuneSerializer(serializers.Serializer[Any]):
@@ -30,14 +31,22 @@ class FineTuneSerializer(serializers.Serializer[Any]):
 
 
 class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
-    """One run. `queue_position` counts the jobs before it, and is null unless it waits."""
+    """One run. `queue_position` counts the jobs before it, and is null unless it waits.
+
+    `predicted_low` and `predicted_high` are seconds of computing: of the check named by `preflight`, or, where that is
+    null, of the trainer after its first step. `took_seconds` is what it then took, `prediction_deviation` by which
+    share of the range's middle that was longer (below 0: shorter); both are null until the run has succeeded.
+    """
 
     team = serializers.CharField(source="team.slug")
     base_model = serializers.UUIDField(source="base_model.uid")
     model = serializers.UUIDField(source="language_model.uid")
     dataset_version = serializers.UUIDField(source="dataset_version.uid")
     prompt_version = serializers.UUIDField(source="prompt_version.uid")
+    preflight = serializers.UUIDField(source="preflight.uid", default=None, read_only=True)
     queue_position = serializers.SerializerMethodField()
+    took_seconds = serializers.SerializerMethodField()
+    prediction_deviation = serializers.SerializerMethodField()
 
     class Meta:
         model = TrainingRun
@@ -54,6 +63,9 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
             "seconds_left_high",
             "predicted_low",
             "predicted_high",
+            "preflight",
+            "took_seconds",
+            "prediction_deviation",
             "base_model",
             "dataset_version",
             "prompt_version",
@@ -70,6 +82,14 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
 
     def get_queue_position(self, run: TrainingRun) -> int | None:
         return queue_position(run)
+
+    def get_took_seconds(self, run: TrainingRun) -> float | None:
+        prediction = prediction_of(run)
+        return prediction.took if prediction is not None else None
+
+    def get_prediction_deviation(self, run: TrainingRun) -> float | None:
+        prediction = prediction_of(run)
+        return prediction.deviation if prediction is not None else None
 
 
 class RefusalSerializer(serializers.Serializer[Any]):

@@ -23,6 +23,8 @@ class Reporter:
         self._open: list[PhaseName] = []
         self._inner: list[float] = []
         self._latest = Progress(phase="load")
+        # When somebody last said how long the run still takes, and what; in between it is counted down.
+        self._left: tuple[float, float, float] | None = None
         self._last_progress = float("-inf")
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -63,6 +65,8 @@ class Reporter:
     def progress(self, progress: Progress, *, force: bool = False) -> None:
         with self._lock:
             self._latest = progress
+            if progress.seconds_left_low is not None and progress.seconds_left_high is not None:
+                self._left = self._clock(), progress.seconds_left_low, progress.seconds_left_high
             if force or self._clock() - self._last_progress >= _AT_MOST_EVERY:
                 self._send()
 
@@ -72,7 +76,20 @@ class Reporter:
 
     def _send(self) -> None:
         self._last_progress = self._clock()
-        self._log.emit(dataclasses.replace(self._latest, memory_mib=memory_mib()))
+        low, high = self._seconds_left()
+        self._log.emit(
+            dataclasses.replace(self._latest, memory_mib=memory_mib(), seconds_left_low=low, seconds_left_high=high)
+        )
+
+    def _seconds_left(self) -> tuple[float | None, float | None]:
+        """What was said last, less the time since; unknown once even the longer time is over."""
+        if self._left is None:
+            return None, None
+        at, low, high = self._left
+        passed = self._clock() - at
+        if passed >= high:
+            return None, None
+        return round(max(0.0, low - passed), 1), round(high - passed, 1)
 
     def _repeat(self) -> None:
         while not self._done.wait(0.5):

@@ -12,7 +12,7 @@ from apps.core.models import JobStatus
 from apps.experiments.models import DatasetVersion, PromptVersion
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create, language_model_failed, language_model_planned_again
-from apps.training.datacheck import refusal_text, start_refusals
+from apps.training.datacheck import measured_of, refusal_text, start_refusals
 from apps.training.models import Preflight, TrainingRun
 from apps.training.plan import Planned
 from apps.training.services.plans import plan_check
@@ -33,9 +33,11 @@ def training_run_create(
     """Plan a run, and with it the model that it will make ready. `spec`: the engine's fields without paths.
 
     `limits` as TrainingRun.limits; `preflight` measured this very plan, or the plan whose time limit became `limits`.
+    Without one, an earlier preflight of exactly this plan says what the run will take.
     """
     plan = Planned(base_model, dataset_version, prompt_version, spec, limits or {})
     plan_check(actor=actor, team=team, plan=plan)
+    preflight = preflight or measured_of(team.pk, plan.digest)
     measured = preflight.result if preflight is not None else {}
     with transaction.atomic():
         run = TrainingRun(

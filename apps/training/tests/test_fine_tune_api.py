@@ -187,7 +187,7 @@ def test_the_command_checks_starts_and_follows(
     said = capsys.readouterr().out
     assert (run.name, run.created_by, run.limits) == ("By hand", alice, {"max_examples": 16})
     assert "16 examples, 900 trained tokens, 700 MiB, 60–80 s." in said
-    assert "Predicted 60–80 s, took 1 min 10 s." in said
+    assert "The check before the start predicted 1 min 10 s, it took 1 min 10 s: as predicted." in said
 
 
 @pytest.mark.parametrize("name", ["team", "dataset", "base", "prompt"])

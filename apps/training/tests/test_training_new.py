@@ -255,7 +255,7 @@ def test_a_run_of_no_preset_is_cloned_with_its_own_numbers(
 
 
 def test_a_prediction_is_judged_by_its_middle() -> None:
-    assert [Prediction(60, 80, took).within for took in (None, 70.0, 56.0, 55.0, 94.0)] == [
+    assert [Prediction(60, 80, checked=True, took=took).within for took in (None, 70.0, 56.0, 55.0, 94.0)] == [
         None, True, True, False, False,
     ]  # fmt: skip
 
@@ -269,7 +269,7 @@ def test_a_finished_run_says_what_was_predicted_and_what_it_took(page: Client, t
     text = page.get(address(team, "training_run", run.uid)).content.decode()
 
     assert "6–8 min" in text
-    assert "took 7 min, within 25" in text
+    assert "took 7 min, as predicted" in text
     assert "Use this model" in text
     assert "Clone run" in text
 

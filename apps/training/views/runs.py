@@ -20,7 +20,7 @@ from apps.training import charts, selectors
 from apps.training.models import TrainingRun
 from apps.training.planning import clone_query
 from apps.training.queueing import queue_text
-from apps.training.runlist import prediction_of, run_rows
+from apps.training.runlist import prediction_of, prediction_text, run_rows
 from apps.training.runlist import training_runs as training_run_list
 
 PAGE_SIZE = 50
@@ -67,6 +67,7 @@ def training_run(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "may_edit": role in roles_for("edit"),
         "query": clone_query(run),
         "prediction": prediction_of(run),
+        "prediction_text": prediction_text(run),
         "place": queue_text(run),
         "crumbs": [{"label": _("Training"), "url": reverse("training_runs", args=[team.slug])}],
         "topic_url": f"{reverse('home', args=[team.slug])}events/?topic={topic_of(run)}",

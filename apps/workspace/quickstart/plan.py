@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.evaluation.engine.metrics import scoring_for
+from apps.experiments.engine.prompts import Demonstration, PromptSpec
 from apps.experiments.models import DatasetVersion
+from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
-from apps.training.plan import PRESETS, spec_of
+from apps.training.plan import PRESETS, preset_limits, spec_of
 
 # Seed of the order in which examples are visited, and of the bootstrap: any numbers, written down before any score.
 ORDER_SEED, BOOTSTRAP_SEED = 7, 20261124
@@ -52,7 +54,19 @@ def plan_definition(
         "prompts": prompts,
     }
     if values["tune"] and base_model is not None:
-        # Short: what a long prompt explains is learned, and a short one costs less in every call.
-        prompts["tuned"] = {"system": f"{values['name']}.", "user": INPUT}
-        definition["training"] = spec_of("lora", PRESETS[values["preset"]], base_model)
+        preset = PRESETS[values["preset"]]
+        prompts["tuned"] = tuned_prompt(str(values["name"]))
+        definition["training"] = spec_of("lora", preset, base_model)
+        definition["training_limits"] = preset_limits(preset, train_count=version.train_count)
     return definition
+
+
+def tuned_prompt(name: str) -> dict[str, str]:
+    """Short: what a long prompt explains is learned, and a short one costs less in every call."""
+    return {"system": f"{name}.", "user": INPUT}
+
+
+def prompt_spec_of(text: Mapping[str, Any], demonstrations: tuple[Demonstration, ...] = ()) -> PromptSpec:
+    """A prompt of a definition as the spec of a version."""
+    system = [Message(role="system", content=text["system"].strip())] if "system" in text else []
+    return PromptSpec(messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations)

@@ -13,6 +13,7 @@ from apps.core.access import require
 from apps.core.db import is_database_away
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
+from apps.core.pace import UNKNOWN
 from apps.core.processes import stopping
 from apps.experiments.models import Experiment
 from apps.workspace.models import ExperimentRun
@@ -20,9 +21,12 @@ from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
 from apps.workspace.quickstart.sequence import steps_of
 from apps.workspace.quickstart.steps import Step, StepFailed
+from apps.workspace.selectors.run_left import run_seconds_left
 
 SLICE_SECONDS = 50
 POLL_SECONDS = 0.5
+# How often it is asked how long the run still takes: that reads every part of it.
+LEFT_SECONDS = 4.0
 PHASE_LENGTH = ExperimentRun._meta.get_field("phase").max_length
 
 
@@ -80,7 +84,7 @@ def experiment_run_work(*, actor: Any, quickstart: ExperimentRun) -> None:
 
 
 def _advance(quickstart: ExperimentRun) -> None:
-    deadline = time.monotonic() + SLICE_SECONDS
+    deadline, left_due, left = time.monotonic() + SLICE_SECONDS, 0.0, dict(UNKNOWN)
     while time.monotonic() < deadline and not stopping.requested():
         steps = steps_of(quickstart)
         step = _next_step(quickstart, steps)
@@ -88,7 +92,9 @@ def _advance(quickstart: ExperimentRun) -> None:
             jobs.finish(quickstart, done=len(steps), total=len(steps), phase="")
             return
         phase = step.name[:PHASE_LENGTH]
-        if not jobs.heartbeat(quickstart, phase=phase, done=_done_count(quickstart), total=len(steps)):
+        if time.monotonic() >= left_due:
+            left, left_due = run_seconds_left(quickstart), time.monotonic() + LEFT_SECONDS
+        if not jobs.heartbeat(quickstart, phase=phase, done=_done_count(quickstart), total=len(steps), **left):
             return
         wanted = _stop_wanted(quickstart)
         if wanted is not None:

@@ -30,7 +30,7 @@ from apps.evaluation.services.evaluations import (
 from apps.evaluation.services.leaderboards import leaderboard_is_behind, leaderboard_refresh
 from apps.evaluation.services.reports import report_create
 from apps.experiments import rows
-from apps.experiments.engine.prompts import Demonstration, PromptSpec
+from apps.experiments.engine.prompts import Demonstration
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.services.baselines import NAMES, baseline_model
 from apps.experiments.services.candidates import candidate_add
@@ -38,7 +38,6 @@ from apps.experiments.services.datasets import dataset_create, dataset_version_c
 from apps.experiments.services.experiments import experiment_create, experiment_register
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import baselines_for
-from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.providers.services import language_model_create
 from apps.training.models import TrainingRun
@@ -46,6 +45,7 @@ from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.engine.addresses import FIELDS, read_labelled
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.facts import library_versions, training_facts
+from apps.workspace.quickstart.plan import prompt_spec_of
 
 PLAIN, FEW_SHOT, TUNED = "Base model, plain prompt", "Base model, few-shot prompt", "Fine-tuned model"
 
@@ -184,6 +184,7 @@ def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> Tr
             dataset_version=version,
             prompt_version=prompt,
             spec=quickstart.definition["training"],
+            limits=quickstart.definition.get("training_limits"),
         )
         _note(quickstart, "training_run", run)
     return run
@@ -316,13 +317,11 @@ def _base_model(quickstart: ExperimentRun) -> LanguageModel:
 def _prompt(
     quickstart: ExperimentRun, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
 ) -> PromptVersion:
-    system = [Message(role="system", content=text["system"].strip())] if "system" in text else []
-    spec = PromptSpec(messages=(*system, Message(role="user", content=text["user"])), demonstrations=demonstrations)
     return prompt_version_create(
         actor=quickstart.actor,
         team=quickstart.team,
         name=f"{quickstart.definition.get('prompt_name', 'Addresses')}: {name.replace('_', '-')}",
-        spec=spec,
+        spec=prompt_spec_of(text, demonstrations),
         demonstrations_from=_dataset_version(quickstart),
         columns=_dataset_version(quickstart).columns,
     )

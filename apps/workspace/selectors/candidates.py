@@ -9,11 +9,9 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.core.jobs import AT_WORK
-from apps.core.models import JobStatus
-from apps.evaluation.engine.measures import estimate_json
-from apps.evaluation.figures import NOTHING, Shown, metric_text, shown
+from apps.evaluation.figures import Shown
 from apps.evaluation.models import Evaluation
-from apps.evaluation.reading import validation_estimate
+from apps.evaluation.selectors.definition import trial_figure
 from apps.experiments import rows
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.selectors import contenders, dataset_versions
@@ -21,7 +19,7 @@ from apps.experiments.services.baselines import NAMES
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
-from apps.workspace.selectors.estimates import Estimate, answering_estimate, test_estimate
+from apps.workspace.selectors.estimates import Estimate, Rates, answering_estimate, trainings_estimate
 
 # Characters of an answer per token, at the least, for text that a model's own tokenizer was not asked about.
 CHARACTERS_PER_TOKEN = 2.0
@@ -74,31 +72,25 @@ def draft_facts(experiment: Experiment) -> DraftFacts:
             "experiment__dataset_version__dataset",
         )
     }
-    answers = experiment.dataset_version.test_count
+    answers, rates = experiment.dataset_version.test_count, Rates()
+    rows = [
+        CandidateRow(
+            candidate=candidate,
+            evaluation=tried.get(candidate.pk),
+            figure=trial_figure(tried.get(candidate.pk)),
+            estimate=answering_estimate(candidate.language_model, answers=answers, rates=rates),
+            reference=candidate.pk == experiment.reference_id,
+        )
+        for candidate in candidates
+    ]
     return DraftFacts(
         experiment=experiment,
-        rows=[
-            CandidateRow(
-                candidate=candidate,
-                evaluation=tried.get(candidate.pk),
-                figure=_figure(experiment, tried.get(candidate.pk)),
-                estimate=answering_estimate(candidate.language_model, answers=answers),
-                reference=candidate.pk == experiment.reference_id,
-            )
-            for candidate in candidates
-        ],
-        estimate=test_estimate(candidates, answers=answers),
+        rows=rows,
+        estimate=sum((row.estimate for row in rows), trainings_estimate(candidates)),
         run=ExperimentRun.objects.filter(experiment=experiment).first(),
         draft=experiment.state == Experiment.State.DRAFT,
         late=[candidate for candidate in candidates if candidate.late],
     )
-
-
-def _figure(experiment: Experiment, evaluation: Evaluation | None) -> Shown:
-    if evaluation is None or evaluation.status != JobStatus.SUCCEEDED:
-        return NOTHING
-    text = metric_text(experiment.primary_metric, experiment.answer)
-    return shown(estimate_json(validation_estimate(evaluation)), text)
 
 
 def model_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:

@@ -14,11 +14,11 @@ from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
 from apps.experiments.reports import few_test_text
 from apps.providers.models import LanguageModel
-from apps.training.plan import PRESETS
+from apps.training.plan import PRESETS, plan_digest, preset_limits, spec_of
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE
+from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE, prompt_spec_of, tuned_prompt
 from apps.workspace.selectors.candidates import CHARACTERS_PER_TOKEN, baseline_choices, suggested_max_tokens
-from apps.workspace.selectors.estimates import Estimate, answering_estimate, rows_estimate
+from apps.workspace.selectors.estimates import Estimate, answering_estimate, plan_training_estimate
 
 # With fewer rows a training learns the rows, not the task.
 FEWEST_TRAIN_ROWS = 20
@@ -97,10 +97,18 @@ def plan_estimate(version: DatasetVersion, base: LanguageModel | None, values: M
         answers += len(DRAW_SEEDS) * min(SAMPLE, version.validation_count)
     total = answering_estimate(base, answers=answers)
     if values.get("tune"):
-        preset = PRESETS.get(str(values.get("preset")), next(iter(PRESETS.values())))
-        trained = min(version.train_count, preset.max_examples or version.train_count)
-        total += rows_estimate(base, rows=trained * preset.epochs)
+        total += _training_estimate(version, base, values)
     return total
+
+
+def _training_estimate(version: DatasetVersion, base: LanguageModel, values: Mapping[str, Any]) -> Estimate:
+    """Of exactly the run that the plan would make, with its prompt, which may be no row yet."""
+    preset = PRESETS.get(str(values.get("preset")), next(iter(PRESETS.values())))
+    spec, limits = spec_of("lora", preset, base), preset_limits(preset, train_count=version.train_count)
+    prompt = prompt_spec_of(tuned_prompt(str(values.get("name", ""))))
+    digest = plan_digest(base, version, prompt.digest(), spec, limits)
+    rows_trained = limits.get("max_examples", version.train_count)
+    return plan_training_estimate(base, spec, rows=rows_trained, digest=digest)
 
 
 def base_models(*, user: Any, team: Team) -> list[LanguageModel]:

@@ -8,7 +8,9 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Team, User
+from apps.billing.models import Price
 from apps.core.models import JobStatus
+from apps.core.tests import factories
 from apps.evaluation.models import Evaluation
 from apps.experiments.models import DatasetVersion, Experiment
 from apps.experiments.reports import few_test_text
@@ -16,8 +18,10 @@ from apps.experiments.services.datasets import dataset_create, dataset_version_c
 from apps.experiments.tests.world import version_of
 from apps.providers.models import LanguageModel
 from apps.training.models import TrainingRun
+from apps.training.plan import PRESETS, plan_digest, preset_limits, spec_of
 from apps.workspace.models import ExperimentRun
-from apps.workspace.selectors.plans import plan_estimate, suggested_instruction
+from apps.workspace.quickstart.plan import plan_definition, prompt_spec_of, tuned_prompt
+from apps.workspace.selectors.plans import plan_estimate, proposal_for, suggested_instruction
 from apps.workspace.tests.test_quickstart import Spy, demo, spy, walk
 
 __all__ = ["demo", "spy"]
@@ -141,6 +145,98 @@ def test_what_was_never_measured_is_not_estimated(demo: tuple[Team, User], base:
     assert not estimate.known
     assert len(estimate.unknown) == 2
     assert not Evaluation.objects.exists()
+
+
+def ended_training(base: LanguageModel, version: DatasetVersion, *, method: str = "lora", steps: float) -> TrainingRun:
+    """40 rows once in `steps` seconds, and 20 s around them."""
+    run: TrainingRun = factories.TrainingRunFactory.create(
+        team=base.team, base_model=base, dataset_version=version, status=JobStatus.SUCCEEDED,
+        predicted_low=1.0, predicted_high=2.0, spec={"method": method, "epochs": 1},
+        result={
+            "preflight": {"train_rows": 40}, "train_seconds": steps, "phase_seconds": {"train": steps, "merge": 20.0},
+        },
+    )  # fmt: skip
+    return run
+
+
+TUNE_ALONE = {"tune": True, "preset": "quick", "name": "Split"}
+
+
+@pytest.mark.django_db
+def test_a_training_is_estimated_from_those_of_its_base_and_method(
+    demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=120)
+    factories.PriceFactory.create()
+    ended_training(base, version, steps=40.0)
+    ended_training(base, version, steps=80.0)
+    ended_training(base, version, method="full", steps=4000.0)
+
+    estimate = plan_estimate(version, base, TUNE_ALONE)
+
+    seconds = 1.5 * version.train_count + 20
+    assert (estimate.seconds_low, estimate.seconds_high) == pytest.approx((0.7 * seconds, 1.6 * seconds))
+    assert estimate.basis == ("The training is estimated from 2 trainings of Tiny here (LoRA).",)
+
+
+@pytest.mark.django_db
+def test_a_training_that_was_checked_is_told_as_it_was_measured(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=120)
+    factories.PriceFactory.create()
+    ended_training(base, version, steps=40.0)
+    other = {"status": JobStatus.SUCCEEDED, "result": {"seconds_low": 1.0, "seconds_high": 2.0, "refusals": []}}
+    factories.PreflightFactory.create(team=base.team, base_model=base, dataset_version=version, **other)
+    spec = spec_of("lora", PRESETS["quick"], base)
+    limits = preset_limits(PRESETS["quick"], train_count=version.train_count)
+    digest = plan_digest(base, version, prompt_spec_of(tuned_prompt("Split")).digest(), spec, limits)
+    measured = {"seconds_low": 90.0, "seconds_high": 116.0, "refusals": []}
+    factories.PreflightFactory.create(
+        team=base.team, base_model=base, dataset_version=version, digest=digest, status=JobStatus.SUCCEEDED,
+        result=measured,
+    )  # fmt: skip
+
+    estimate = plan_estimate(version, base, TUNE_ALONE)
+
+    assert (estimate.seconds_low, estimate.seconds_high) == (90.0, 116.0)
+    assert estimate.basis == ("The training was measured by a check of exactly this run.",)
+    changed = {**filled(alice, version), **TUNE_ALONE, "plain": "", "few_shot": "", "estimate": "1"}
+    page = alice.post(plan_page(version), changed).content.decode()
+    assert "measured by a check of exactly this run" in page
+    other_name = alice.post(plan_page(version), {**changed, "name": "Another"}).content.decode()
+    assert "estimated from 1 training of Tiny here" in other_name
+
+
+@pytest.mark.django_db
+def test_without_a_training_checks_of_other_runs_are_the_basis(demo: tuple[Team, User], base: LanguageModel) -> None:
+    version = version_of(*demo, count=120)
+    parts = {"start": 10.0, "train": 20.0, "export": 30.0}
+    result = {"seconds": parts, "seconds_low": 54.0, "seconds_high": 69.0, "examples": 10, "refusals": []}
+    factories.PreflightFactory.create(team=base.team, base_model=base, status=JobStatus.SUCCEEDED, result=result)
+
+    estimate = plan_estimate(version, base, TUNE_ALONE)
+
+    assert estimate.seconds_low == pytest.approx(0.7 * (2 * version.train_count + 40))
+    assert estimate.basis == ("The training is estimated from 1 check of another run of Tiny (LoRA).",)
+    assert estimate.unknown == ("Tiny",)
+    Price.objects.all().delete()
+    unpriced = plan_estimate(version, base, TUNE_ALONE)
+    assert (unpriced.seconds_high, unpriced.nanousd_high) == (estimate.seconds_high, 0)
+    assert unpriced.unknown == ("Tiny", "the price of Tiny")
+
+
+@pytest.mark.django_db
+def test_what_a_preset_leaves_out_is_left_out_by_the_run_that_the_plan_makes(
+    demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=60)
+    values = {
+        **proposal_for(version, base).initial, "budget_nanousd": 1, "margin": 0.05, "alpha": 0.05, "preset": "quick",
+    }  # fmt: skip
+    assert plan_definition(version=version, base_model=base, values=values)["training_limits"] == {}
+    version.train_count = 500
+    assert plan_definition(version=version, base_model=base, values=values)["training_limits"] == {"max_examples": 200}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from apps.core.errors import ApplicationError
-from apps.core.formats import count_text, duration_range_text, duration_text
+from apps.core.formats import count_text, duration_range_text
 from apps.core.jobs import ENDED, phase_text
 from apps.core.management.base import TranslatedCommand
 from apps.core.models import JobStatus
@@ -20,7 +20,7 @@ from apps.training.datacheck import refusal_text, refusals_in
 from apps.training.models import Preflight, TrainingRun
 from apps.training.plan import METHODS, PRESETS
 from apps.training.queueing import queue_text
-from apps.training.runlist import prediction_of
+from apps.training.runlist import prediction_text
 from apps.training.services.preflights import preflight_accept, preflight_request
 
 POLL_SECONDS = 0.5
@@ -98,8 +98,5 @@ def _say(check: Preflight, console: Console) -> None:
 
 
 def _report(run: TrainingRun, console: Console) -> None:
-    shown = prediction_of(run)
-    if shown is not None:
-        words = {"time": duration_range_text(shown.low, shown.high), "took": duration_text(shown.took)}
-        console.print(_("Predicted %(time)s, took %(took)s.") % words)
+    console.print(prediction_text(run))
     console.print(_("The model is %(name)s.") % {"name": run.language_model.served_name})
