@@ -68,10 +68,8 @@ class PlanForm(DefinitionForm):
         models = [name for name in ("plain", "few_shot", "tune") if values.get(name)]
         if models and not values.get("base_model"):
             self.add_error("base_model", _("Choose the model, or leave out what needs one."))
-        if not models or len(models) + len(values.get("baselines", [])) < 2:
-            raise forms.ValidationError(
-                _("Choose at least one candidate with a model, and at least two candidates in all.")
-            )
+        if len(models) + len(values.get("baselines", [])) < 2:
+            raise forms.ValidationError(_("Choose at least two candidates: one alone cannot be compared."))
         return values
 
     @property

@@ -32,6 +32,7 @@ from apps.evaluation.services.reports import report_create
 from apps.experiments import rows
 from apps.experiments.engine.prompts import Demonstration
 from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.selectors import contenders
 from apps.experiments.services.baselines import NAMES, baseline_model
 from apps.experiments.services.candidates import candidate_add
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
@@ -145,21 +146,23 @@ def register_decision(quickstart: ExperimentRun) -> bool:
     for method in quickstart.definition.get("baselines", baselines_for(version.answer)):
         model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
         _candidate(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
-    reference = [*_prompted(quickstart), *_tuned(quickstart)][-1]
+    models = [*_prompted(quickstart), *_tuned(quickstart)]
+    # Where no model is compared, all are measured against the simplest baseline.
+    reference = models[-1] if models else contenders(experiment)[0]
     experiment_register(actor=quickstart.actor, experiment=experiment, reference=reference)
     return True
 
 
 def _prompted(quickstart: ExperimentRun) -> list[Candidate]:
     """The base model with each prompt of the definition."""
-    prompts, base, made = quickstart.definition["prompts"], _base_model(quickstart), []
+    prompts, made = quickstart.definition["prompts"], []
     if "plain" in prompts:
         plain = _prompt(quickstart, "plain", prompts["plain"])
-        made.append(_candidate(quickstart, name=PLAIN, kind="prompted", model=base, prompt=plain))
+        made.append(_candidate(quickstart, name=PLAIN, kind="prompted", model=_base_model(quickstart), prompt=plain))
     if "few_shot" in prompts:
         draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
         shown = _few_shot_prompt(quickstart, draw)
-        made.append(_candidate(quickstart, name=FEW_SHOT, kind="prompted", model=base, prompt=shown))
+        made.append(_candidate(quickstart, name=FEW_SHOT, kind="prompted", model=_base_model(quickstart), prompt=shown))
     return made
 
 

@@ -43,7 +43,9 @@ def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposa
     shown = _shown_that_fit(version, base)
     unfit = {}
     if base is None:
-        reason = _("No local model is ready. Download or add one on the page of models.")
+        reason = _(
+            "No local model is ready, so free baselines alone can be compared now. Download or add a model for more."
+        )
         unfit = dict.fromkeys(("plain", "few_shot", "tune"), reason)
     else:
         if not shown or version.validation_count < 1:

@@ -121,10 +121,25 @@ def test_without_a_model_the_page_says_what_to_do(
 ) -> None:
     version = version_of(*demo, count=60)
     page = alice.get(plan_page(version)).content.decode()
-    assert "No local model is ready" in page
-    answer = alice.post(plan_page(version), {**filled(alice, version), "plain": "1"})
+    assert "No local model is ready, so free baselines alone can be compared now." in page
+    answer = alice.post(plan_page(version), {**filled(alice, version), "plain": "1", "baselines": ["nearest"]})
     assert answer.status_code == 422
+    assert "Choose at least two candidates" in answer.content.decode()
     assert not ExperimentRun.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_model_the_proposal_taken_as_it_is_compares_the_free_baselines(
+    alice: Client, demo: tuple[Team, User], artifact_folder: Path, spy: Spy, tmp_path: Path
+) -> None:
+    version = version_of(*demo, count=60)
+    answer = alice.post(plan_page(version), filled(alice, version))
+    assert answer.status_code == 302, answer.content.decode()
+    ended = walk(ExperimentRun.objects.get(), tmp_path, spy)
+    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
+    experiment = Experiment.objects.get()
+    assert experiment.reference == experiment.candidates.get(name="Most frequent answer")
+    assert experiment.conclusion_text
 
 
 @pytest.mark.django_db
