@@ -223,7 +223,9 @@ def test_labels_move_and_go(editor: Client, team: Team) -> None:
         page = editor.get(url(team, f"{prompt.uid}/?label=production"))
         assert page.context["version"].number == number
     for name in ("", "No Spaces", "latest", "a" * 41, "<b>"):
-        editor.post(labels, {"name": name, "version": "1"})
+        kept = editor.post(labels, {"name": name, "version": "1"}, follow=True).content.decode()
+        assert f'name="name" value="{escape(name)}"' in kept
+        assert '<option value="1" selected>' in kept
     assert PromptLabel.objects.get().name == "production"
     assert editor.post(labels, {"name": "x", "version": "9"}).status_code == 404
     editor.post(f"{labels}remove/", {"name": "production"})

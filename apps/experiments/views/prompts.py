@@ -177,15 +177,15 @@ def prompt_label_set(request: HttpRequest, team: Team, uid: str) -> HttpResponse
     number = _version_number(request.POST.get("version"), 0)
     version = prompt_reading.prompt_version(user=request.user, prompt=found, number=number)
     name = request.POST.get("name", "")
+    own_url = reverse("prompt", args=[team.slug, uid])
     try:
         label = services.prompt_label_set(actor=request.user, prompt=found, name=name, version=version)
     except ApplicationError as error:
         refuse_on_page(request, error)
-    else:
-        messages.success(
-            request, _("%(name)s points at version %(n)s.") % {"name": label.name, "n": label.version.number}
-        )
-    return redirect("prompt", team=team.slug, uid=uid)
+        # What was typed is still there, to be mended.
+        return redirect(f"{own_url}?{urlencode({'typed': name[:200], 'for': number})}#labels")
+    messages.success(request, _("%(name)s points at version %(n)s.") % {"name": label.name, "n": label.version.number})
+    return redirect(own_url)
 
 
 @require_POST

@@ -1,9 +1,11 @@
 """Moving the names of versions."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -42,10 +44,13 @@ def _changed(request: HttpRequest, team: Team, uid: str, service: Any) -> HttpRe
     version = version_of(selectors.language_model(user=request.user, team=team, uid=uid))
     if version is None:
         raise NotFound(_("Only a version that was trained here has aliases."))
+    alias = request.POST.get("alias", "")
     try:
-        moved = service(actor=request.user, version=version, alias=request.POST.get("alias", ""))
+        moved = service(actor=request.user, version=version, alias=alias)
     except ApplicationError as error:
         refuse_on_page(request, error)
-        moved = None
+        # What was typed is still there, to be mended.
+        typed = urlencode({"alias": alias[:200]})
+        return redirect(f"{reverse('model', args=[team.slug, version.language_model.uid])}?{typed}#aliases")
     shown = moved.language_model if isinstance(moved, ModelVersion) else version.language_model
     return redirect("model", team=team.slug, uid=shown.uid)

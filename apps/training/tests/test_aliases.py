@@ -89,4 +89,8 @@ def test_the_page_sets_rolls_back_and_shows_the_history(
     back = press("model_alias_back", versions[1])
     assert back.redirect_chain[-1][0].endswith(f"{versions[0].language_model.uid}/")
     assert "by rollback" in back.content.decode()
+    url = reverse("model_alias", args=[team.slug, versions[0].language_model.uid])
+    kept = client.post(url, {"alias": "has space"}, follow=True).content.decode()
+    assert "begins with a letter" in kept
+    assert 'value="has space"' in kept
     assert aliases(versions) == [["production"], [], []]

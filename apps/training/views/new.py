@@ -172,7 +172,8 @@ def preflight_start(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         run = preflight_accept(actor=request.user, preflight=row, name=request.POST.get("name", "")[:160])
     except ApplicationError as error:
         refuse_on_page(request, error)
-        return redirect("training_preflight", team=team.slug, uid=row.uid)
+        name = urlencode({"name": request.POST.get("name", "")[:160]})
+        return redirect(f"{reverse('training_preflight', args=[team.slug, row.uid])}?{name}")
     messages.success(request, _("The training run is in the queue."))
     return redirect("training_run", team=team.slug, uid=run.uid)
 
