@@ -5,7 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.core.jobs import AT_WORK, ENDED, phase_text
+from apps.core.formats import size_text
+from apps.core.jobs import AT_WORK, ENDED, kind_of, phase_text
 from apps.core.models import JobModel, JobStatus
 from apps.core.roles import roles_for
 
@@ -31,6 +32,15 @@ class JobPart:
     def working(self) -> bool:
         """Whether it goes on by itself, looked at or not."""
         return self.job.status in AT_WORK
+
+    @property
+    def bytes_text(self) -> str:
+        """How far it is in bytes, where bytes are what it counts; else empty."""
+        unit = kind_of(self.job).unit_bytes
+        if not unit or not self.job.total:
+            return ""
+        done, total = size_text(self.job.done * unit), size_text(self.job.total * unit)
+        return _("%(done)s of %(total)s") % {"done": done, "total": total}
 
     @property
     def ended(self) -> bool:

@@ -57,6 +57,8 @@ class JobKind:
     after_cancel: Callable[[Any], None] | None = None
     # What the phases of such a job are called, by the names that its process writes.
     phases: Callable[[], Mapping[str, str | Promise]] = dict
+    # How many bytes one of `done` and `total` stands for; 0 where it is things that are counted.
+    unit_bytes: int = 0
 
     @property
     def model_class(self) -> Any:

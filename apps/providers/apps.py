@@ -11,6 +11,7 @@ class ProvidersConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
         from apps.providers.launch import host_may_resume
+        from apps.providers.models import UNIT_BYTES
         from apps.providers.services.fetches import model_fetch_cancelled, model_fetch_failed
 
         register(
@@ -22,6 +23,7 @@ class ProvidersConfig(AppConfig):
                 after_failure=lambda fetch: model_fetch_failed(actor=None, fetch=fetch),
                 after_cancel=lambda fetch: model_fetch_cancelled(actor=None, fetch=fetch),
                 phases=_phases,
+                unit_bytes=UNIT_BYTES,
             )
         )
 

@@ -109,7 +109,7 @@ def _absent(known: KnownModel, team: Any) -> ModelEntry:
         state, label = "planned", _("On this machine, not added")
         fix = Fix(_("Add model"), reverse("model_on_disk", args=[team.slug]), known.key)
     else:
-        size = size_text(known.weights_bytes)
+        size = download_size(known)
         state, label = "planned", _("Not on this machine")
         fix = Fix(_("Download %(size)s") % {"size": size}, reverse("model_download", args=[team.slug]), known.key)
     return ModelEntry(
@@ -124,6 +124,12 @@ def _absent(known: KnownModel, team: Any) -> ModelEntry:
         known=known,
         fix=fix,
     )
+
+
+def download_size(known: KnownModel) -> str:
+    """How much comes over the line, and whether that is known or only estimated."""
+    size = size_text(known.weights_bytes)
+    return size if known.size_is_exact else _("about %(size)s") % {"size": size}
 
 
 def _on_disk(known: KnownModel) -> bool:

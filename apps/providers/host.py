@@ -24,8 +24,8 @@ from apps.core.errors import translated
 from apps.core.models import JobStatus
 from apps.core.pace import PhasePace
 from apps.core.processes.tree import process_key
-from apps.providers.engine.catalogue import KNOWN_MODELS
-from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.engine.catalogue import known_as, serving_bytes
+from apps.providers.models import UNIT_BYTES, LanguageModel, ModelFetch
 from apps.providers.selectors import upload_path
 from apps.providers.services.fetches import model_fetch_refused, model_fetch_taken_up
 from apps.providers.services.language_models import language_model_ready
@@ -33,6 +33,9 @@ from apps.providers.services.language_models import language_model_ready
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 STEP_SECONDS = 3 * 3600.0
+LONGEST_EVENT = 4096
+# Refusals that say nothing against the files.
+RETRIED = frozenset({"disk_full", "died"})
 
 
 class StepRefused(Exception):
@@ -62,7 +65,8 @@ def host_run(pk: int, *, claim: str) -> int:
         _bring_in(fetch, folder)
     except StepRefused as refused:
         model_fetch_refused(actor=None, fetch=fetch, code=refused.code, error=refused.sentence)
-        if fetch.source != ModelFetch.Source.HUB:
+        # What the next try goes on from is kept: what has arrived of a download, and files that were not at fault.
+        if refused.code == "hostile" or not (fetch.source == ModelFetch.Source.HUB or refused.code in RETRIED):
             _clean(fetch, folder)
     except Stopped:
         return 3
@@ -98,13 +102,22 @@ def _unpack_spec(fetch: ModelFetch) -> dict[str, Any]:
         if not path.is_file():
             raise StepRefused("not_a_model", _("The file that was sent is no longer here. Send it again."))
         return {"from": "archive", "path": str(path), "most_bytes": 3 * settings.MODEL_UPLOAD_MAX_BYTES}
-    known = next(known for known in KNOWN_MODELS if known.served_name == fetch.language_model.served_name)
-    hub = {"repository": known.repository, "revision": known.revision}
-    return {"from": "hub", "hub": {**hub, "weights_bytes": known.weights_bytes, "weights_sha256": known.weights_sha256}}
+    known = known_as(fetch.language_model.served_name)
+    if known is None:
+        raise StepRefused("not_a_model", _("This model is no longer in the list. Choose one that is."))
+    hub = {
+        "repository": known.repository,
+        "revision": known.revision,
+        "weights_bytes": known.weights_bytes if known.size_is_exact else None,
+        "weights_sha256": known.weights_sha256,
+        # For the form that is served.
+        "spare_bytes": serving_bytes(known.parameters),
+    }
+    return {"from": "hub", "hub": hub}
 
 
 def _info(found: dict[str, Any], base: LanguageModel | None) -> dict[str, Any]:
-    info = {key: found[key] for key in ("kind", "parameters", "left_out")}
+    info: dict[str, Any] = {key: found[key] for key in ("kind", "parameters", "left_out", "checked_by") if key in found}
     if base is None:
         return info
     parameters = base.facts.get("parameters")
@@ -218,16 +231,18 @@ def _obey(fetch: ModelFetch) -> None:
 
 
 def _progress(folder: Path) -> dict[str, Any]:
-    """The last event that was written; bytes as megabytes, since the columns hold no number as large as a model."""
+    """The last event that was written, in UNIT_BYTES: the columns hold no number as large as a model."""
     path = folder / "events.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines:
+    if not path.is_file():
         return {}
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_EVENT))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
     try:
-        event = json.loads(lines[-1])
+        event = json.loads(last)
     except ValueError:
         return {}
-    return {"phase": event["phase"], "done": event["done"] // 10**6, "total": event["total"] // 10**6}
+    return {"phase": event["phase"], "done": event["done"] // UNIT_BYTES, "total": event["total"] // UNIT_BYTES}
 
 
 def _ready(fetch: ModelFetch, stored: Path) -> None:

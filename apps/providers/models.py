@@ -46,6 +46,10 @@ class LanguageModel(ScopedModel):
         return self.name
 
 
+# What one of `done` and `total` of a ModelFetch stands for.
+UNIT_BYTES = 1000
+
+
 class ModelFetch(JobModel):
     """Bringing one model in: downloaded, copied from a folder of this machine, or out of a file that was sent."""
 

@@ -1,7 +1,8 @@
 """The models that every team's list begins with: where they come from, and what they need.
 
-Revisions are commits, so that a name always means the same weights; `weights_bytes` is the exact size of
-model.safetensors at that commit, which holds besides the parameters GPT-2's attention masks.
+Revisions are commits, so that a name always means the same weights. Commits, SHA-256 hashes and sizes are those that
+public records of these files agree on; a size that no record states is marked, shown as about so much, and not relied
+on. A model whose hash is not written here is checked by the hash that the hub names, and its page says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One model of the written list. `also_served` names folders that hold the same model in another form."""
+    """One model of the written list.
+
+    `weights_bytes` and `weights_sha256` are those of model.safetensors, which holds besides the parameters GPT-2's
+    attention masks. `also_served` names folders that hold the same model in another form.
+    """
 
     key: str
     name: str
@@ -22,6 +27,7 @@ class KnownModel:
     weights_bytes: int
     licence: str
     weights_sha256: str = ""
+    size_is_exact: bool = True
     also_served: tuple[str, ...] = ()
 
     @property
@@ -63,6 +69,7 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         context_length=1024,
         weights_bytes=1_519_984_962,
         licence="MIT",
+        weights_sha256="fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd",
     ),
     KnownModel(
         key="gpt2-large",
@@ -73,6 +80,8 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         context_length=1024,
         weights_bytes=3_247_159_078,
         licence="MIT",
+        weights_sha256="5f47f3e12f91cd33b662ce7e433b6150ad5512b5884a2cee961b50e9c3bbebce",
+        size_is_exact=False,
     ),
     KnownModel(
         key="gpt2-xl",
@@ -84,6 +93,7 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         weights_bytes=6_431_829_964,
         licence="MIT",
         weights_sha256="0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a",
+        size_is_exact=False,
     ),
 )
 
@@ -91,6 +101,11 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
 def known_model(key: str) -> KnownModel | None:
     """The written model of that key, if there is one."""
     return next((model for model in KNOWN_MODELS if model.key == key), None)
+
+
+def known_as(served_name: str) -> KnownModel | None:
+    """The written model that is served by that name at its commit, if there is one."""
+    return next((model for model in KNOWN_MODELS if model.served_name == served_name), None)
 
 
 def serving_bytes(parameters: int) -> int:

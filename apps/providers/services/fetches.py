@@ -240,7 +240,7 @@ def model_fetch_refused(*, actor: Any, fetch: ModelFetch, code: str, error: str)
 def _kept(fetch: ModelFetch, code: str) -> str:
     if code == "hostile":
         return _("Nothing of it was opened or kept.")
-    if fetch.source == ModelFetch.Source.HUB:
+    if fetch.source == ModelFetch.Source.HUB and code != "not_a_model":
         return _("What was downloaded before is kept.")
     return _("Nothing was changed.")
 
@@ -248,6 +248,14 @@ def _kept(fetch: ModelFetch, code: str) -> str:
 def _next_step(code: str) -> str:
     if code == "hub_unreachable":
         return _("Press Retry when this machine is connected, or add the model from a folder.")
+    if code == "broken_off":
+        return _("Press Retry: it goes on where it ended.")
+    if code == "died":
+        return _("Press Retry. If it ends again, the log of this machine says more.")
+    if code == "hub_refused":
+        return _("Press Retry later, or add the model from a folder.")
+    if code == "disk_full":
+        return _("Make room on the disk of this machine, then press Retry.")
     if code == "no_base":
         return _("Add the base model first, or choose it, and add the adapter again.")
     return _("Mend the files and add them again.")

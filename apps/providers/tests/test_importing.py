@@ -261,7 +261,13 @@ def test_a_chat_template_that_harms_is_refused_before_anything_is_converted(
 
 def test_without_a_hub_the_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    hub = {"repository": "openai-community/gpt2", "revision": "0" * 40, "weights_bytes": 1, "weights_sha256": ""}
+    hub: dict[str, Any] = {
+        "repository": "openai-community/gpt2",
+        "revision": "0" * 40,
+        "weights_bytes": 1,
+        "weights_sha256": "",
+    }
+    hub["spare_bytes"] = 0
     found = job(tmp_path / "job", "unpack", **{"from": "hub", "hub": hub})
     assert (found["exit"], found["code"]) == (2, "hub_unreachable")
     assert "give its folder here" in found["sentence"]["template"]

@@ -23,7 +23,7 @@ SPAWNER.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.to
 STREETS = ("Elm Street", "Oak Avenue", "5th Street", "Lake Road", "Old Mill Lane")
 
 
-def build_model(folder: Path, kind: str, *, positions: int = 128) -> Path:
+def build_model(folder: Path, kind: str, *, positions: int = 128, width: int = 32) -> Path:
     """A random Llama (no dropout) or GPT-2 (with its usual dropout) of about 40,000 parameters, with its tokenizer."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
@@ -32,7 +32,7 @@ def build_model(folder: Path, kind: str, *, positions: int = 128) -> Path:
     if kind == "gpt2":
         gpt2_tokenizer(folder)
         size = len(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
-        config = GPT2Config(vocab_size=size, n_positions=positions, n_embd=32, n_layer=2, n_head=2,
+        config = GPT2Config(vocab_size=size, n_positions=positions, n_embd=width, n_layer=2, n_head=2,
                             bos_token_id=size - 1, eos_token_id=size - 1)  # fmt: skip
         GPT2LMHeadModel(config).save_pretrained(str(folder))
     else:

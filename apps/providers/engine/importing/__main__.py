@@ -36,6 +36,13 @@ def main(arguments: list[str]) -> int:
         found = {"unpack": _unpack, "prepare": _prepare}[options.step](folder, spec)
     except ImportRefused as refused:
         return _refuse(folder, refused)
+    except OSError as error:
+        from apps.providers.engine.importing.hub import disk_full, is_disk_full
+
+        if not is_disk_full(error):
+            raise
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return _refuse(folder, disk_full(used, shutil.disk_usage(folder).free))
     except MemoryError:
         return _refuse(folder, ImportRefused("too_large", gettext_noop("Unpacking took more memory than is allowed.")))
     _write(folder / "result.json", found)
@@ -52,12 +59,12 @@ def _unpack(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
 
     source = folder / "source"
     left: tuple[str, ...] = ()
+    checked = {}
     if spec["from"] == "hub":
         from apps.providers.engine.importing.hub import download
 
         # What an earlier attempt has downloaded is kept.
-        download(**spec["hub"], destination=source, progress=_reporter(folder, "download"))
-        shutil.rmtree(source / ".cache", ignore_errors=True)
+        checked["checked_by"] = download(**spec["hub"], destination=source, progress=_reporter(folder, "download"))
     else:
         shutil.rmtree(source, ignore_errors=True)
         _report(folder, "unpack", 0, 0)
@@ -68,6 +75,7 @@ def _unpack(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "base_name": found.base_name,
         "parameters": found.parameters,
         "left_out": list(found.left_out)[:50],
+        **checked,
         "folder": str(found.folder.relative_to(folder)),
     }
 

@@ -8,7 +8,8 @@ from apps.core.engine.messages import EngineError
 class ImportRefused(EngineError):
     """What was offered is no model that can be taken; the sentence says which file is at fault.
 
-    `code`: `hostile` for what would harm, `hub_unreachable`, `not_a_model`, `too_large`, `no_base`.
+    `code`: `hostile` for what would harm, `hub_unreachable`, `hub_refused`, `broken_off`, `disk_full`, `not_a_model`,
+    `too_large`, `no_base`.
     """
 
     def __init__(self, code: str, template: str, /, **params: object) -> None:
