@@ -253,6 +253,17 @@ def test_what_an_answer_is_is_suggested(tmp_path: Path, answers: list[str], expe
     assert inspected(tmp_path, "\n".join(lines))["suggested"]["answer"] == expected
 
 
+def test_a_column_that_says_the_same_in_every_row_is_not_suggested_as_input(tmp_path: Path) -> None:
+    lines = [f"please help with case {n}\t{('refund', 'delivery')[n % 2]}\tweb" for n in range(30)]
+    found = inspected(tmp_path, "\n".join(["Subject line\tTeam\tsource", *lines]))["suggested"]
+    assert (found["input"], found["expected"]) == ("Subject line", "Team")
+
+
+def test_an_answer_that_begins_with_one_label_for_long_is_still_the_answer(tmp_path: Path) -> None:
+    found = inspected(tmp_path, table([(f"row {n}", "common") for n in range(30)]))["suggested"]
+    assert (found["input"], found["expected"]) == ("text", "label")
+
+
 def test_a_label_that_is_seen_once_is_named_with_its_line(tmp_path: Path) -> None:
     content = table([(f"row {n}", "common" if n != 7 else "rare") for n in range(30)])
     found = problem(inspected(tmp_path, content), "label_once")

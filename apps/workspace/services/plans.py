@@ -27,6 +27,8 @@ def plan_start(
     require(version, actor, "edit")
     if base_model is not None and base_model.owning_team_id != team.pk:
         raise ApplicationError(_("The model must belong to the dataset's team."), field="base_model")
+    if not version.test_count:
+        raise ApplicationError(_("This dataset version has no test rows, so there is nothing to test on. Add rows."))
     _check_instruction(version, str(values["instruction"]))
     definition = plan_definition(version=version, base_model=base_model, values=values)
     return experiment_run_start(actor=actor, team=team, definition=definition)

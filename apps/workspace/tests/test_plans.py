@@ -143,6 +143,16 @@ def test_without_a_model_the_proposal_taken_as_it_is_compares_the_free_baselines
 
 
 @pytest.mark.django_db
+def test_data_without_a_test_row_starts_nothing(alice: Client, demo: tuple[Team, User], artifact_folder: Path) -> None:
+    dataset = dataset_create(actor=demo[1], team=demo[0], name="One row", split_seed=3)
+    version = dataset_version_create(actor=demo[1], dataset=dataset, pairs=[("only one", "row")])
+    answer = alice.post(plan_page(version), filled(alice, version))
+    assert answer.status_code == 422
+    assert "no test rows, so there is nothing to test on" in answer.content.decode()
+    assert not ExperimentRun.objects.exists()
+
+
+@pytest.mark.django_db
 def test_few_test_rows_are_named_with_what_they_cannot_show(
     alice: Client, demo: tuple[Team, User], base: LanguageModel
 ) -> None:

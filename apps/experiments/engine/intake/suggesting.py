@@ -29,8 +29,11 @@ def suggested_mapping(records: Sequence[dict[str, Any]], columns: Sequence[str])
         with_system = any(_has_system(record["messages"]) for record in records if type(record.get("messages")) is list)
         return Mapping(shape="chat", keep=(SYSTEM,) if with_system else ())
     answer = _named(columns, _ANSWERS, taken=())
-    text = _named(columns, _INPUTS, taken=(answer,))
+    # What is the same in every row asks nothing. An answer may be: rows are often sorted by it.
+    same = [name for name in columns if _is_constant(records, name)]
+    text = _named(columns, _INPUTS, taken=(answer, *same))
     rest = [name for name in columns if name not in (answer, text) and not _looks_like_id(name)]
+    rest = [name for name in rest if name not in same] or rest
     if not text:
         text = max(rest, key=lambda name: _mean_length(records, name), default="")
         rest = [name for name in rest if name != text]
@@ -65,6 +68,10 @@ def _named(columns: Sequence[str], known: tuple[str, ...], *, taken: tuple[str, 
 def _looks_like_id(name: str) -> bool:
     plain = name.strip().casefold()
     return plain in ("id", "uid", "uuid", "index", "#", "row", "split") or plain.endswith(("_id", " id", "-id"))
+
+
+def _is_constant(records: Sequence[dict[str, Any]], name: str) -> bool:
+    return len(records) > 1 and len({text_of(record.get(name)) for record in records}) == 1
 
 
 def _mean_length(records: Sequence[dict[str, Any]], name: str) -> float:
