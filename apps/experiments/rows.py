@@ -123,6 +123,13 @@ def train_rows(version: DatasetVersion) -> tuple[Example, ...]:
     return _of_split(version, "train")
 
 
+def train_sample(version: DatasetVersion, *, limit: int = 5000) -> list[Example]:
+    """Training rows to judge by what the others are like: the first ones of a large version, all of a small one."""
+    if is_large(version):
+        return page(version, split="train", offset=0, limit=limit)[0]
+    return list(train_rows(version))
+
+
 def validation_rows(version: DatasetVersion) -> tuple[Example, ...]:
     return _of_split(version, "validation")
 

@@ -137,5 +137,5 @@ def version_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
 
 def suggested_max_tokens(version: DatasetVersion) -> int:
     """Room for the longest training answer, whatever the tokenizer: half as many tokens as characters, and a few."""
-    longest = max((len(row.expected) for row in rows.train_rows(version)), default=64)
+    longest = max((len(row.expected) for row in rows.train_sample(version)), default=64)
     return min(LONGEST_LIMIT, max(16, round(longest / CHARACTERS_PER_TOKEN) + SPARE_TOKENS))

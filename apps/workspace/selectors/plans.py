@@ -26,6 +26,8 @@ MOST_SHOWN = 8
 # Of the model's context that demonstrations may fill: the rest is for the instruction, the input and the answer.
 SHARE_FOR_SHOWN = 0.5
 UNKNOWN_CONTEXT = 1024
+# The column in which an import keeps the system message of a conversation.
+SYSTEM = "system"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposa
             "primary_metric": scoring_for(version.answer).primary,
             "base_model": str(base.uid) if base else "",
             "baselines": [method for method, _label in baseline_choices(version.answer)],
-            "instruction": suggested_instruction(version.answer),
+            "instruction": instruction_of(version) or suggested_instruction(version.answer),
             "plain": "plain" not in unfit,
             "few_shot": "few_shot" not in unfit,
             "shown": max(1, shown),
@@ -70,6 +72,22 @@ def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposa
         unfit=unfit,
         few_test=few_test_text(version.test_count),
     )
+
+
+def instruction_of(version: DatasetVersion) -> str:
+    """What conversations say in their system message: the text itself where all say the same, else the variable.
+
+    Empty for rows that have none.
+    """
+    if SYSTEM not in version.columns:
+        return ""
+    said = {row.columns.get(SYSTEM, "").strip() for row in rows.train_sample(version)}
+    if said <= {""}:
+        return ""
+    alone = next(iter(said)) if len(said) == 1 else ""
+    # A text that would be read as a template is named instead.
+    plain = alone and not any(mark in alone for mark in ("{{", "{%", "{#"))
+    return alone if plain else f"{{{{ {SYSTEM} }}}}"
 
 
 def suggested_instruction(answer: Mapping[str, Any]) -> str:
@@ -123,7 +141,7 @@ def base_models(*, user: Any, team: Team) -> list[LanguageModel]:
 
 def _shown_that_fit(version: DatasetVersion, base: LanguageModel | None) -> int:
     """How many rows of the longest twentieth fit into the part of the context that is for them."""
-    lengths = sorted(len(row.input) + len(row.expected) for row in rows.train_rows(version))
+    lengths = sorted(len(row.input) + len(row.expected) for row in rows.train_sample(version))
     if not lengths or base is None:
         return 0
     long = lengths[min(len(lengths) - 1, math.ceil(0.95 * len(lengths)))]

@@ -1,5 +1,6 @@
 """Use your own data: the proposal for a dataset version, and its run from the form to the report."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from apps.evaluation.models import Evaluation
 from apps.experiments.models import DatasetVersion, Experiment
 from apps.experiments.reports import few_test_text
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
+from apps.experiments.services.imports import dataset_import_accept
+from apps.experiments.tests.upload_world import inspected, staged
 from apps.experiments.tests.world import version_of
 from apps.providers.models import LanguageModel
 from apps.training.models import TrainingRun
@@ -80,6 +83,39 @@ def test_a_proposal_taken_as_it_is_ends_in_a_report(
     swapped = alice.get(started, HTTP_HX_REQUEST="true")
     assert swapped["HX-Redirect"] == reverse("experiment", args=[experiment.team.slug, experiment.uid])
     assert alice.get(started).url == reverse("experiment", args=[experiment.team.slug, experiment.uid])  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("said", "proposed"),
+    [
+        (["Name the intent."], "Name the intent."),
+        (["Name the intent.", "Be brief."], "{{ system }}"),
+        (["Fill {{ this }} in."], "{{ system }}"),
+        ([""], "Answer the input. Give the answer alone, without an explanation."),
+    ],
+)
+def test_the_system_message_of_conversations_is_the_proposed_instruction(
+    alice: Client, demo: tuple[Team, User], base: LanguageModel, said: list[str], proposed: str
+) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": said[n % len(said)]},
+                {"role": "user", "content": f"question {n} about {n * 7919 % 1000}"},
+                {"role": "assistant", "content": f"the answer is {n} indeed"},
+            ]
+        }
+        for n in range(80)
+    ]
+    upload = inspected(alice, demo[0], "\n".join(map(json.dumps, rows)).encode(), "chat.jsonl")
+    made = staged(alice, demo[0], upload, format="text", name="Chat")
+    assert made.status == JobStatus.SUCCEEDED, made.error
+    version = dataset_import_accept(actor=demo[1], dataset_import=made)
+
+    form = alice.get(plan_page(version)).context["form"]
+
+    assert form["instruction"].value() == proposed
 
 
 @pytest.mark.django_db(transaction=True)
