@@ -41,7 +41,7 @@ class PlanForm(DefinitionForm):
         help_text=_("Drawn from the training rows three times; the draw that does best on validation is used."),
     )
     tune = forms.BooleanField(label=_("Model fine-tuned on the training rows"), required=False)
-    preset = forms.ChoiceField(label=_("Training"))
+    preset = forms.ChoiceField(label=_("Training"), widget=forms.RadioSelect)
     max_tokens = forms.IntegerField(
         label=_("Token limit of an answer"), min_value=1, max_value=4096, help_text=_("A longer answer is cut off.")
     )
