@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.core.errors import translated
+from apps.core.formats import count_text
 from apps.experiments.engine.resolution import few_rows_sentence
 from apps.experiments.models import DatasetImport, Upload
 
@@ -64,6 +65,7 @@ class ImportFacts:
     problems: list[dict[str, Any]]
     problem_count: int
     few_test: str
+    not_compared: str
 
 
 def import_facts(dataset_import: DatasetImport) -> ImportFacts:
@@ -86,6 +88,7 @@ def import_facts(dataset_import: DatasetImport) -> ImportFacts:
         problems=list(report.get("problems", [])),
         problem_count=sum(report.get("counts", {}).values()),
         few_test=few_test_text(int(splits.get("test", 0))),
+        not_compared=not_compared_text(int(report.get("pairs_not_compared", 0))),
     )
 
 
@@ -98,6 +101,17 @@ def few_test_text(n: int, *, alpha: float = 0.05) -> str:
     """What a test of `n` rows cannot show at this significance level; empty when it is large enough."""
     sentence = few_rows_sentence(n, alpha=alpha)
     return translated(sentence) if sentence is not None else ""
+
+
+def not_compared_text(pairs: int) -> str:
+    """What it means that pairs of inputs were left uncompared; empty when all were compared."""
+    if not pairs:
+        return ""
+    return _(
+        "Very many inputs resemble each other, and %(n)s pairs of them were not compared. Near-duplicates among them"
+        " may stand both in training and in the test, which makes a result look better than it is. Import the file"
+        " again with a group column: rows with the same value in it stay together."
+    ) % {"n": count_text(pairs)}
 
 
 def problem_columns() -> list[dict[str, Any]]:

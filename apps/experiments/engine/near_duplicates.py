@@ -18,6 +18,8 @@ SEED = 1
 BANDS, ROWS_PER_BAND = 32, 4
 # Two texts whose sets of shingles, hashed to so many bits, differ in too many of them cannot be alike.
 BITS = 512
+# Two texts with so many shingles together are compared at the price of one comparison.
+_SHINGLES_PER_COMPARISON = 1000
 # Looking at two masks takes about this part of comparing two texts.
 _LOOKS_PER_COMPARISON = 64
 # Shingles that are sketched at a time: what fits a core's cache.
@@ -101,13 +103,13 @@ def join_similar(
     """Join the positions of texts that are near-duplicates. Returns how many proposed pairs were not compared.
 
     Pairs that are joined already, or whose masks rule it out, need no comparison. With more than `most_pairs`
-    comparisons (20 per text and two million by default), the rest of a large bucket is compared along its order only,
-    and what was skipped is counted.
+    comparisons of short texts (ten per text and a million by default: minutes), the rest of a large bucket is compared
+    along its order only, and what was skipped is counted.
     """
     if len(texts) < 2:
         return 0
     bands, masks = _sketched(texts, on_progress)
-    budget = 2_000_000 + 20 * len(texts) if most_pairs is None else most_pairs
+    budget = 1_000_000 + 10 * len(texts) if most_pairs is None else most_pairs
     sets = _Sets(texts)
     skipped = 0
     for band in range(BANDS):
@@ -141,7 +143,7 @@ def _join_bucket(bucket: list[int], union: Union, sets: _Sets, masks: _Masks, bu
             rest = rest[:1]
         for two in rest:
             if union.root(one) != union.root(two):
-                budget -= 1
+                budget -= masks.price(one, two)
                 if sets.alike(one, two):
                     union.join(one, two)
     return budget, skipped
@@ -179,6 +181,10 @@ class _Masks:
 
         different = np.bitwise_count(self._bits[ones] ^ self._bits[twos]).sum(axis=1, dtype=np.uint32)
         return different * np.uint32(9) > self._sizes[ones] + self._sizes[twos]
+
+    def price(self, one: int, two: int) -> int:
+        """What a comparison of these texts takes, counted in comparisons of short ones."""
+        return 1 + (int(self._sizes[one]) + int(self._sizes[two])) // _SHINGLES_PER_COMPARISON
 
     def perhaps_alike(self, one: int, others: list[int]) -> list[int]:
         """The others that may be alike to one."""

@@ -62,6 +62,20 @@ def test_a_csv_becomes_a_dataset(bob_sends: Client, team: Team) -> None:
     ]
 
 
+def test_pairs_that_were_not_compared_are_told_on_the_import_and_on_its_version(bob_sends: Client, team: Team) -> None:
+    made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()))
+    address = f"/t/{team.slug}/imports/{made.uid}/"
+    assert "not compared" not in bob_sends.get(address).content.decode()
+    made.report["pairs_not_compared"] = 1234
+    made.save(update_fields=["report"])
+
+    version = accepted(bob_sends, team, made)
+
+    told = "Very many inputs resemble each other, and 1,234 pairs of them were not compared."
+    assert told in bob_sends.get(address).content.decode()
+    assert told in bob_sends.get(f"/t/{team.slug}/datasets/{version.dataset.uid}/v/1/").content.decode()
+
+
 def test_pressing_create_twice_makes_one_version(bob_sends: Client, team: Team) -> None:
     made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()))
 

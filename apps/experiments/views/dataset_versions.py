@@ -22,7 +22,7 @@ from apps.experiments import rows, selectors
 from apps.experiments.charts import Chart, label_chart, length_chart
 from apps.experiments.forms import DeriveForm, RowForm
 from apps.experiments.models import DatasetVersion
-from apps.experiments.reports import few_test_text
+from apps.experiments.reports import few_test_text, not_compared_text
 from apps.experiments.services import derived_versions
 
 PAGE_SIZE = 50
@@ -72,6 +72,7 @@ def dataset_version(request: HttpRequest, team: Team, uid: str, number: int) -> 
         "page_obj": found.page if found else None,
         "more": found.more if found else False,
         "few_test": few_test_text(version.test_count),
+        "not_compared": not_compared_text(int(version.facts.get("pairs_not_compared", 0))),
     }
     return render_page(request, "experiments/dataset_version.html", context, parts=("rows",))
 

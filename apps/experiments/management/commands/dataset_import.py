@@ -22,6 +22,7 @@ from apps.core.errors import ApplicationError, translated
 from apps.core.management.base import TranslatedCommand
 from apps.experiments import rows
 from apps.experiments.models import Dataset, DatasetVersion
+from apps.experiments.reports import not_compared_text
 from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
 
 ENGINE = "apps.experiments.engine.intake"
@@ -233,6 +234,9 @@ def _print(console: Console, version: DatasetVersion, report: dict[str, Any]) ->
         _("  near-duplicate groups %(groups)s; rows that may hold personal data: %(personal)s")
         % {"groups": f"{report['near_duplicate_groups']:,}", "personal": report["personal"] or _("none seen")}
     )
+    not_compared = not_compared_text(report["pairs_not_compared"])
+    if not_compared:
+        console.print(f"  {not_compared}")
     rates = report["rates"]
     console.print(
         _("  first pass %(first)s rows/s, second pass %(second)s rows/s")
