@@ -43,3 +43,24 @@ def postgresql() -> Iterator[dict[str, str]]:
             yield environment
         finally:
             server.cleanup()
+
+
+def signed_in() -> tuple[str, str]:
+    """The slug of the demo team and the session cookie of its owner, in the database of this process's environment."""
+    import django
+
+    django.setup()
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.db import connection
+
+    from apps.workspace.demo import demo_team_ensure
+
+    team, owner = demo_team_ensure()
+    session = SessionStore()
+    session[SESSION_KEY] = str(owner.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = owner.get_session_auth_hash()
+    session.save()
+    connection.close()
+    return str(team.slug), f"sessionid={session.session_key}"

@@ -50,7 +50,8 @@ def main() -> None:
     given = figures.options(__doc__).parse_args()
     with databases.sqlite() as environment:
         os.environ.update(environment)
-        path, cookie = _listener()
+        slug, cookie = databases.signed_in()
+        path = f"/t/{slug}/events/?topic=team"
         port, bare_port = free_port(), free_port()
         commands = (
             ([sys.executable, "manage.py", "web", "--port", str(port)], port, path, cookie),
@@ -72,27 +73,6 @@ def main() -> None:
 
 def _bare_command(port: int) -> list[str]:
     return [sys.executable, "-m", "uvicorn", "benchmarks.events:bare", "--port", str(port), "--log-level", "error"]
-
-
-def _listener() -> tuple[str, str]:
-    """The address of a team's stream and the cookie of its owner, in the database of this process's environment."""
-    import django
-
-    django.setup()
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.db import SessionStore
-    from django.db import connection
-
-    from apps.workspace.demo import demo_team_ensure
-
-    team, owner = demo_team_ensure()
-    session = SessionStore()
-    session[SESSION_KEY] = str(owner.pk)
-    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-    session[HASH_SESSION_KEY] = owner.get_session_auth_hash()
-    session.save()
-    connection.close()
-    return f"/t/{team.slug}/events/?topic=team", f"sessionid={session.session_key}"
 
 
 def _cost(command: list[str], port: int, path: str, cookie: str) -> Cost:
