@@ -258,8 +258,13 @@ def look(folder: Path, report: dict[str, Any]) -> None:
     import llmopt.asgi  # noqa: F401
     from apps.experiments import rows
 
+    counts = {f"{split}_count": count for split, count in report["splits"].items()}
     version: Any = SimpleNamespace(
-        uid="benchmark", artifact="rows.parquet", row_count=report["accepted"], content_hash=report["content_hash"]
+        uid="benchmark",
+        artifact="rows.parquet",
+        row_count=report["accepted"],
+        content_hash=report["content_hash"],
+        **counts,
     )
     # The version stands in no database, and its file in no storage.
     rows.open_file = lambda version: _parquet(folder)

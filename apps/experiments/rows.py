@@ -150,7 +150,8 @@ def page(version: DatasetVersion, *, split: str, offset: int, limit: int) -> tup
     """Rows `offset` to `offset + limit` of a visible split, and how many there are."""
     shown = _visible(split)
     if is_large(version):
-        return reader(version).page(shown, offset=offset, limit=limit), reader(version).count(shown)
+        count = version.train_count if shown == "train" else version.validation_count
+        return reader(version).page(shown, offset=offset, limit=limit), count
     found = _of_split(version, shown)
     return list(found[offset : offset + limit]), len(found)
 

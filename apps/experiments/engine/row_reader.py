@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from apps.experiments.engine.arrow import numbers, strings
@@ -27,7 +29,11 @@ class RowReader:
 
     def __init__(self, opened: Callable[[], Any]) -> None:
         self._opened = opened
-        self._places: dict[Split, list[NDArray[Any]]] | None = None
+        # For each split and row group that was looked at so far, where in the group its rows stand.
+        self._places: dict[Split, list[NDArray[Any]]] = {split: [] for split in SPLITS}
+        self._known: Counter[Split] = Counter()
+        self._complete = False
+        self._lock = Lock()
 
     def examples(self, *, split: Split | None = None) -> Iterator[Example]:
         """All rows, or those of a split, in the order of the file."""
@@ -35,17 +41,15 @@ class RowReader:
             for number in range(file.num_row_groups):
                 yield from self._of_group(file, number, split)
 
-    def count(self, split: Split) -> int:
-        return sum(len(places) for places in self._split_places()[split])
-
     def page(self, split: Split, *, offset: int, limit: int) -> list[Example]:
         """Rows `offset` to `offset + limit` of a split; negative places are no places."""
-        start = max(0, offset)
-        return self.at(split, range(start, min(start + max(0, limit), self.count(split))))
+        start, end = max(0, offset), max(0, offset) + max(0, limit)
+        return self.at(split, range(start, min(end, self._look(split, end))))
 
     def at(self, split: Split, places: Sequence[int]) -> list[Example]:
         """The rows at ascending places within a split. Reads the row groups that hold them, and no other."""
-        inside = self._split_places()[split]
+        self._look(split, max(places, default=-1) + 1)
+        inside = self._places[split]
         ends = list(accumulate(len(found) for found in inside))
         wanted: dict[int, list[int]] = {}
         for place in places:
@@ -83,35 +87,39 @@ class RowReader:
     def _of_group(self, file: Any, number: int, split: Split | None) -> Iterator[Example]:
         table = file.read_row_group(number, columns=columns_in(file))
         if split is not None:
-            table = taken(table, self._split_places()[split][number])
+            self._look(split)
+            table = taken(table, self._places[split][number])
         return examples_of(table)
 
-    def _split_places(self) -> dict[Split, list[NDArray[Any]]]:
-        """For each split and row group, where in the group its rows stand."""
-        if self._places is None:
-            self._places = self._read_places()
-        return self._places
+    def _look(self, split: Split, wanted: int | None = None) -> int:
+        """Find the places of the first `wanted` rows of a split, or of all. Returns how many of its rows are known."""
+        with self._lock:
+            if not self._complete and (wanted is None or self._known[split] < wanted):
+                with self._opened() as file:
+                    for groups in _some(file, start=len(self._places[split])):
+                        self._look_at(file, groups)
+                        if wanted is not None and self._known[split] >= wanted:
+                            break
+                    self._complete = len(self._places[split]) == file.num_row_groups
+            return self._known[split]
 
-    def _read_places(self) -> dict[Split, list[NDArray[Any]]]:
+    def _look_at(self, file: Any, groups: Sequence[int]) -> None:
         import numpy as np
         import pyarrow.compute as pc
 
-        places: dict[Split, list[NDArray[Any]]] = {split: [] for split in SPLITS}
-        known = strings(SPLITS)
-        with self._opened() as file:
-            for groups in _some(file):
-                column = file.read_row_groups(groups, columns=["split"]).column("split")
-                codes = numbers(pc.index_in(column, known))
-                ends = np.cumsum([file.metadata.row_group(number).num_rows for number in groups])
-                for inside in np.split(codes, ends[:-1]):
-                    for code, split in enumerate(SPLITS):
-                        places[split].append(np.flatnonzero(inside == code).astype(np.int32))
-        return places
+        column = file.read_row_groups(groups, columns=["split"]).column("split")
+        codes = numbers(pc.index_in(column, strings(SPLITS)))
+        ends = np.cumsum([file.metadata.row_group(number).num_rows for number in groups])
+        for inside in np.split(codes, ends[:-1]):
+            for code, split in enumerate(SPLITS):
+                places = np.flatnonzero(inside == code).astype(np.int32)
+                self._places[split].append(places)
+                self._known[split] += len(places)
 
 
-def _some(file: Any) -> Iterator[list[int]]:
-    """The numbers of the row groups, as many at a time as are read in one go."""
-    for first in range(0, file.num_row_groups, _GROUPS_AT_ONCE):
+def _some(file: Any, start: int = 0) -> Iterator[list[int]]:
+    """The numbers of the row groups from one on, as many at a time as are read in one go."""
+    for first in range(start, file.num_row_groups, _GROUPS_AT_ONCE):
         yield list(range(first, min(first + _GROUPS_AT_ONCE, file.num_row_groups)))
 
 

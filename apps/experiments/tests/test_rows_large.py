@@ -1,17 +1,21 @@
 """A large version is read by need and gives what a small one gives; staged rows become a version only unchanged."""
 
 import json
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.accounts.models import Team, User
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.experiments import rows
+from apps.experiments.engine import row_reader
 from apps.experiments.engine.intake import rowfile, second_pass
 from apps.experiments.engine.intake.__main__ import main
 from apps.experiments.engine.rows import from_parquet, to_parquet
@@ -30,11 +34,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty rows are many, and a row group holds sixteen."""
+    """Twenty rows are many, a row group holds sixteen, and two are looked at in one go."""
     for module in (rows, second_pass):
         monkeypatch.setattr(module, "LARGE_ROWS", 20)
     monkeypatch.setattr(rowfile, "ROWS_PER_GROUP", 16)
     monkeypatch.setattr(rowfile, "BATCH_ROWS", 8)
+    monkeypatch.setattr(row_reader, "_GROUPS_AT_ONCE", 2)
 
 
 def stage(folder: Path, dataset: Dataset, count: int = 100, **spec: Any) -> dict[str, Any]:
@@ -200,6 +205,16 @@ def test_lines_are_found_across_blocks(tmp_path: Path, monkeypatch: pytest.Monke
         assert search_lines(file, "two") == [1, 4]
         file.seek(0)
         assert search_lines(file, "one", 2) == [0, 3]
+
+
+@given(
+    st.lists(st.text("abé\x1f ", max_size=9), max_size=12), st.text("abé ", min_size=1, max_size=4), st.integers(1, 9)
+)
+def test_lines_are_those_that_hold_the_text(lines: list[str], needle: str, block: int) -> None:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    with patch("apps.experiments.engine.search_file._CHUNK_BYTES", block):
+        found = search_lines(BytesIO(data), needle, 5)
+    assert found == [number for number, line in enumerate(lines) if needle in line][:5]
 
 
 # --- from the command line

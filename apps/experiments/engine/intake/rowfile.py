@@ -11,8 +11,8 @@ from apps.experiments.engine.arrow import strings
 from apps.experiments.engine.earlier_file import NAMED_GROUP
 from apps.experiments.engine.rows import KEPT_COLUMNS
 
-# About two megabytes of text: small enough to read one for each match of a search, large enough to compress well.
-ROWS_PER_GROUP = 5_000
+# About a megabyte of text: small enough to read one for each match of a search, large enough to compress well.
+ROWS_PER_GROUP = 2_500
 BATCH_ROWS = 5_000
 _HASHES = ("id", "group_key")
 EXAMPLE_COLUMNS = ("id", "input", "expected", "group_key", "split")
