@@ -86,6 +86,11 @@ def _ended(user: Any, team: Team, kind: str, uids: Iterable[str]) -> list[Any]:
             rows = rows.filter(purpose=Evaluation.Purpose.CHOICE, candidate__trial=False)
         elif kind == "trainingrun":
             rows = rows.filter(experiment_run=None)
+        # Whoever has gone on from a page needs nobody to tell them to.
+        elif kind == "upload":
+            rows = rows.filter(imports=None)
+        elif kind == "datasetimport":
+            rows = rows.filter(dataset_version=None)
         return list(rows.select_related(*RELATED.get(model._meta.label_lower, ())))
     return []
 

@@ -122,6 +122,17 @@ def test_the_page_of_the_job_itself_and_other_people_are_not_told(
     assert "calls.csv" not in ask(client, urls[alice], at=here).content.decode()
 
 
+def test_whoever_has_gone_on_already_is_not_told_to(client: Client, team: Team, alice: User) -> None:
+    client.force_login(alice)
+    url = notices_url(client, f"/t/{team.slug}/datasets/")
+    made = made_import(team, alice)
+    end(made.upload)
+    end(made)
+    DatasetImport.objects.update(dataset_version=factories.DatasetVersionFactory.create(dataset__team=team))
+
+    assert "data-toast" not in ask(client, url).content.decode()
+
+
 def test_what_an_experiment_run_does_on_its_way_is_not_told(client: Client, team: Team, alice: User) -> None:
     client.force_login(alice)
     run = made_run(team, alice)
