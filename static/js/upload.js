@@ -26,14 +26,11 @@ document.addEventListener("DOMContentLoaded", () => {
     state.querySelector(".note-title").textContent = message;
   };
 
-  const progressed = (event) => {
-    const bar = state.querySelector("progress");
-    if (!bar || !event.lengthComputable) return;
+  const progressed = (loaded, total) => {
     // It says 100 only when the answer is there.
-    const share = Math.min(99, Math.floor((100 * event.loaded) / event.total));
-    bar.value = share;
-    const count = state.querySelector(".progress-count");
-    if (count) count.textContent = `${share}\u00a0%`;
+    const share = Math.min(99, Math.floor((100 * loaded) / total));
+    state.querySelector("progress").value = share;
+    state.querySelector(".progress-count").textContent = `${share}\u00a0%`;
   };
 
   // What to do about an answer that is no sentence of the product.
@@ -61,11 +58,14 @@ document.addEventListener("DOMContentLoaded", () => {
     const request = new XMLHttpRequest();
     request.open("POST", form.action || window.location.href);
     request.setRequestHeader("Accept", "application/json");
-    request.upload.addEventListener("progress", progressed);
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable && button.disabled) progressed(event.loaded, event.total);
+    });
     request.addEventListener("load", () => answered(request));
     request.addEventListener("error", () => fail(form.dataset.failed));
     request.addEventListener("timeout", () => fail(form.dataset.failed));
     show("template[data-upload-progress]");
+    progressed(0, 1);
     button.disabled = true;
     window.addEventListener("beforeunload", stay);
     request.send(new FormData(form));
