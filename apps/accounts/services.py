@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -21,6 +21,7 @@ from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.roles import Role
+from apps.core.unique import taken_first
 
 LINK_LIFETIME = timedelta(minutes=15)
 KEEP_LINKS = timedelta(days=30)
@@ -58,12 +59,8 @@ def user_create(*, actor: User | None, email: str, name: str = "") -> User:
     with transaction.atomic():
         if user_by_email(email) is not None:
             raise taken
-        try:
-            with transaction.atomic():
-                user = User.objects.create_user(email, None, name=name.strip())
-        except IntegrityError as error:
-            # Somebody made it between the look and this.
-            raise taken from error
+        with taken_first(taken):
+            user = User.objects.create_user(email, None, name=name.strip())
         audit.record(actor=actor, verb="user.created", target=user, email=email)
     return user
 
@@ -72,8 +69,10 @@ def user_change(*, actor: User | None, user: User, fields: list[str]) -> User:
     """Save what an operator changed about a person. The event names the fields and no value."""
     _require_operator(actor)
     if fields:
+        taken = Conflict(_("There is already an account with this e-mail address."), field="email")
         with transaction.atomic():
-            user.save(update_fields=fields)
+            with taken_first(taken):
+                user.save(update_fields=fields)
             audit.record(actor=actor, verb="user.updated", target=user, fields=fields)
     return user
 
@@ -267,12 +266,9 @@ def _check(validate: Any, value: str, *, field: str) -> None:
 
 
 def _team_with_free_slug(name: str, *, wanted: str, time_zone: str) -> Team:
-    try:
-        with transaction.atomic():
-            return Team.objects.create(name=name, slug=_free_slug(wanted), time_zone=time_zone)
-    except IntegrityError as error:
-        # Two who ask at once may find the same slug free.
-        raise Conflict(_("Somebody made a team of this name just now. Try again."), field="name") from error
+    taken = Conflict(_("Somebody made a team of this name just now. Try again."), field="name")
+    with taken_first(taken):
+        return Team.objects.create(name=name, slug=_free_slug(wanted), time_zone=time_zone)
 
 
 def _free_slug(wanted: str) -> str:

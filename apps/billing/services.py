@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,6 +15,7 @@ from apps.billing.models import Budget, BudgetPeriod, Price, Reservation
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
+from apps.core.unique import taken_first
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +38,8 @@ def budget_create(
         taken = Conflict(_("There is already a budget for this period; change its limit instead."))
         if Budget.objects.filter(team=team, experiment=experiment, period=period).exists():
             raise taken
-        try:
-            with transaction.atomic():
-                budget = Budget.objects.create(
-                    team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd
-                )
-        except IntegrityError as error:
-            # Somebody made it between the look and this.
-            raise taken from error
+        with taken_first(taken):
+            budget = Budget.objects.create(team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd)
         audit.record(actor=actor, verb="budget.created", target=budget, period=str(period), limit_nanousd=limit_nanousd)
     return budget
 

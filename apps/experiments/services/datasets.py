@@ -14,6 +14,7 @@ from apps.core.artifacts import put_bytes
 from apps.core.errors import ApplicationError, Conflict
 from apps.core.jobs import ENDED
 from apps.core.storable import storable_text
+from apps.core.unique import taken_first
 from apps.experiments import rows
 from apps.experiments.engine.intake.problems import KINDS
 from apps.experiments.engine.rows import assemble, content_hash, to_parquet
@@ -37,6 +38,7 @@ def dataset_create(
     """A named collection. Its split seed and shares are decided here, once, for every version."""
     with transaction.atomic():
         require(team, actor, "edit")
+        name_free(team=team, name=name)
         dataset = Dataset(
             team=team,
             name=name,
@@ -49,7 +51,8 @@ def dataset_create(
             created_by=actor,
         )
         dataset.check_shares()
-        dataset.save()
+        with taken_first(_name_taken(name)):
+            dataset.save()
         audit.record(
             actor=actor,
             verb="dataset.created",
@@ -62,18 +65,34 @@ def dataset_create(
     return dataset
 
 
+def name_free(*, team: Any, name: str) -> None:
+    """ApplicationError unless the team may call a new dataset so."""
+    if not name.strip():
+        raise ApplicationError(_("Give the dataset a name."), field="name")
+    if Dataset.objects.filter(team=team, name=name).exists():
+        raise _name_taken(name)
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        _("This team has a dataset called %(name)s already. Take another name, or add a version to that one.")
+        % {"name": name},
+        code="name_taken",
+        field="name",
+    )
+
+
 def dataset_rename(*, actor: Any, dataset: Dataset, name: str) -> Dataset:
     """Call it something else; versions, splits and everything that uses them stay."""
     with transaction.atomic():
         require(dataset, actor, "edit")
         wanted = name.strip()
-        if not wanted:
-            raise ApplicationError(_("Give the dataset a name."), field="name")
-        if Dataset.objects.filter(team=dataset.team, name=wanted).exclude(pk=dataset.pk).exists():
-            taken = _("This team has a dataset called %(name)s already.") % {"name": wanted}
-            raise ApplicationError(taken, code="name_taken", field="name")
-        before, dataset.name = dataset.name, wanted
-        dataset.save(update_fields=["name"])
+        before = Dataset.objects.select_for_update().get(pk=dataset.pk).name
+        if wanted != before:
+            name_free(team=dataset.team, name=wanted)
+        dataset.name = wanted
+        with taken_first(_name_taken(wanted)):
+            dataset.save(update_fields=["name"])
         audit.record(actor=actor, verb="dataset.renamed", target=dataset, before=before, name=wanted)
         live.publish(dataset, "name")
     return dataset

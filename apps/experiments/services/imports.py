@@ -21,7 +21,7 @@ from apps.experiments import rows
 from apps.experiments.intake_run import IntakeEnd, job_stopped, run_intake
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT
-from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
+from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged, name_free
 
 # What the engine needed, and nobody needs after it.
 WORKING_FILES = ("spec.json", "events.jsonl", "output.log", "earlier.parquet", "result.json")
@@ -73,15 +73,7 @@ def _check_target(upload: Upload, name: str, dataset: Dataset | None) -> None:
         if dataset.team_id != upload.team_id:
             raise ApplicationError(_("The dataset must be one of this team."), field="dataset")
         return
-    if not name.strip():
-        raise ApplicationError(_("Give the dataset a name."), field="name")
-    if Dataset.objects.filter(team=upload.team_id, name=name).exists():
-        raise ApplicationError(
-            _("This team has a dataset called %(name)s already. Take another name, or add a version to that one.")
-            % {"name": name},
-            code="name_taken",
-            field="name",
-        )
+    name_free(team=upload.team, name=name)
 
 
 def dataset_import_work(*, actor: Any, dataset_import: DatasetImport) -> None:

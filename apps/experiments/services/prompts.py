@@ -12,6 +12,7 @@ from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, NotFound, translated
 from apps.core.storable import storable_text
+from apps.core.unique import taken_first
 from apps.experiments import rows
 from apps.experiments.engine.prompts import (
     Demonstration,
@@ -103,7 +104,8 @@ def prompt_update(*, actor: Any, prompt: Prompt, name: str, description: str) ->
         if description != locked.description:
             audit.record(actor=actor, verb="prompt.described", target=locked, name=name)
         locked.name, locked.description = name, description
-        locked.save(update_fields=["name", "description"])
+        with taken_first(_name_taken(name)):
+            locked.save(update_fields=["name", "description"])
     return locked
 
 
