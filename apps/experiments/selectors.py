@@ -3,17 +3,27 @@
 from functools import lru_cache
 from typing import IO, Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
 from apps.core.errors import NotFound
+from apps.core.jobs import ENDED
 from apps.experiments import rows
 from apps.experiments.engine.intake.measures import Measures
 from apps.experiments.engine.prompts import PromptSpec, spec_from_json
 from apps.experiments.engine.rows import Example
-from apps.experiments.models import Candidate, Dataset, DatasetImport, DatasetVersion, Experiment, PromptVersion, Upload
+from apps.experiments.models import (
+    Candidate,
+    Dataset,
+    DatasetImport,
+    DatasetVersion,
+    Experiment,
+    PromptLabel,
+    PromptVersion,
+    Upload,
+)
 
 # Of a test set that is drawn anew: with fewer, a comparison shows nothing.
 LEAST_TEST_ROWS = 50
@@ -55,6 +65,35 @@ def versions_of(*, user: Any, dataset: Dataset) -> QuerySet[DatasetVersion]:
 def uses_of(*, user: Any, dataset: Dataset) -> QuerySet[Experiment]:
     """Experiments on any version of a dataset, newest first."""
     return Experiment.objects.for_user(user).filter(dataset_version__dataset=dataset).select_related("dataset_version")
+
+
+def depending_on(versions: QuerySet[Any]) -> list[str]:
+    """What refers to any of these versions from outside their own parts, counted and named: "2 training runs".
+
+    Other apps' rows are found by their relations, since this app knows none of them.
+    """
+    own = {DatasetImport, DatasetVersion, PromptLabel}
+    found = []
+    for relation in versions.model._meta.related_objects:
+        model: Any = relation.related_model
+        count = 0 if model in own else model.objects.filter(**{f"{relation.field.name}__in": versions}).count()
+        if count:
+            name = model._meta.verbose_name if count == 1 else model._meta.verbose_name_plural
+            found.append(f"{count} {name}")
+    return found
+
+
+def dataset_depending(dataset: Dataset) -> list[str]:
+    """What keeps a dataset from being deleted, in words; nothing when it can be."""
+    versions = DatasetVersion.objects.filter(dataset=dataset)
+    elsewhere = DatasetVersion.objects.filter(parent__in=versions).exclude(dataset=dataset).select_related("dataset")
+    imports = DatasetImport.objects.filter(Q(dataset=dataset) | Q(dataset_version__in=versions))
+    under_way = imports.exclude(status__in=ENDED).exists()
+    return [
+        *depending_on(versions),
+        *(_("the version %(name)s") % {"name": version} for version in elsewhere),
+        *([_("an import that has not ended")] if under_way else []),
+    ]
 
 
 def visible_row(version: DatasetVersion, row_id: str) -> Example:

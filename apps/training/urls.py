@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.training.views import new, runs, tokens
+from apps.training.views import new, runs, tokens, uses
 
 urlpatterns = [
     path("training/", runs.training_runs, name="training_runs"),
@@ -12,4 +12,9 @@ urlpatterns = [
     path("training/preflights/<uuid:uid>/start/", new.preflight_start, name="preflight_start"),
     path("training/preflights/<uuid:uid>/again/", new.preflight_again, name="preflight_again"),
     path("training/<uuid:uid>/", runs.training_run, name="training_run"),
+    path("datasets/<uuid:uid>/training/", uses.dataset_training, name="dataset_training"),
+    path(
+        "datasets/<uuid:uid>/v/<int:number>/training/", uses.dataset_version_training, name="dataset_version_training"
+    ),
+    path("prompts/<uuid:uid>/training/", uses.prompt_training, name="prompt_training"),
 ]

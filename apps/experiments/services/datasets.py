@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.artifacts import put_bytes
 from apps.core.errors import ApplicationError, Conflict
-from apps.core.jobs import ENDED
 from apps.core.storable import storable_text
 from apps.core.unique import taken_first
 from apps.experiments import rows
@@ -20,6 +19,7 @@ from apps.experiments.engine.intake.problems import KINDS
 from apps.experiments.engine.rows import assemble, content_hash, to_parquet
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion
 from apps.experiments.models.shares import DEFAULT_PERCENT
+from apps.experiments.selectors import dataset_depending
 from apps.experiments.version_files import ROWS_FILE, checked_file, forget, store
 
 
@@ -105,13 +105,10 @@ def dataset_delete(*, actor: Any, dataset: Dataset) -> None:
         Dataset.objects.select_for_update().get(pk=dataset.pk)
         versions = DatasetVersion.objects.filter(dataset=dataset)
         imports = DatasetImport.objects.filter(Q(dataset=dataset) | Q(dataset_version__in=versions))
-        depending = _depending(versions)
-        if imports.exclude(status__in=ENDED).exists():
-            depending.append(_("an import that has not ended"))
+        depending = dataset_depending(dataset)
         if depending:
             raise Conflict(
-                _("%(name)s is used by %(what)s. Delete or change that first.")
-                % {"name": dataset.name, "what": ", ".join(depending)}
+                _("%(name)s is kept: it is used by %(what)s.") % {"name": dataset.name, "what": ", ".join(depending)}
             )
         artifacts = list(versions.values_list("artifact", flat=True))
         uid, count = dataset.uid, len(artifacts)
@@ -123,20 +120,6 @@ def dataset_delete(*, actor: Any, dataset: Dataset) -> None:
             version.delete()
         dataset.delete()
         transaction.on_commit(lambda: forget(artifacts, uid))
-
-
-def _depending(versions: QuerySet[DatasetVersion]) -> list[str]:
-    """What refers to any of the versions from outside the dataset, counted and named: "2 experiments"."""
-    found = []
-    own = {DatasetImport, DatasetVersion}
-    for relation in DatasetVersion._meta.related_objects:
-        model: Any = relation.related_model
-        count = 0 if model in own else model.objects.filter(**{f"{relation.field.name}__in": versions}).count()
-        if count:
-            name = model._meta.verbose_name if count == 1 else model._meta.verbose_name_plural
-            found.append(f"{count} {name}")
-    elsewhere = DatasetVersion.objects.filter(parent__in=versions).exclude(pk__in=versions)
-    return found + [_("the version %(name)s") % {"name": version} for version in elsewhere.select_related("dataset")]
 
 
 def dataset_version_create(

@@ -76,6 +76,7 @@ def _settings_page(
         "dataset": found,
         "form": form,
         "uses": selectors.uses_of(user=request.user, dataset=found),
+        "depending": selectors.dataset_depending(found),
         "use_columns": [{"label": _("Experiment")}, {"label": _("Version"), "numeric": True}, {"label": _("State")}],
         "crumbs": [
             {"label": _("Datasets"), "url": reverse("datasets", args=[team.slug])},

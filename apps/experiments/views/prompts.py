@@ -18,7 +18,7 @@ from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError, NotFound
 from apps.core.pages import render_page
 from apps.core.refusals import refuse_on_page
-from apps.experiments import prompt_reading
+from apps.experiments import prompt_reading, selectors
 from apps.experiments.models import Prompt, PromptVersion
 from apps.experiments.services import prompts as services
 
@@ -88,7 +88,6 @@ def _version_page(request: HttpRequest, team: Team, prompt: Prompt, version: Pro
         ],
         "here": [label.name for label in version.labels.all()],
         "candidates": candidates,
-        "trained": prompt_reading.trained_with(user=user, prompt=prompt),
         "may_edit": may(user=user, team=team, action="edit"),
         "crumbs": [_crumb(team)],
         **_version_columns(),
@@ -109,7 +108,6 @@ def _version_columns() -> dict[str, list[dict[str, Any]]]:
             {"label": _("Experiment")},
             {"label": _("Version"), "numeric": True},
         ],
-        "trained_columns": [{"label": _("Model")}, {"label": _("Version"), "numeric": True}, {"label": _("Training")}],
         "version_columns": [
             {"label": _("Version")},
             {"label": _("Note")},
@@ -221,6 +219,7 @@ def prompt_settings(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "name_error": error.message if error is not None and error.field == "name" else "",
         "description_error": error.message if error is not None and error.field == "description" else "",
         "error": error.message if error is not None and error.field not in values else "",
+        "depending": selectors.depending_on(found.versions.all()),
         "crumbs": [_crumb(team), {"label": found.name, "url": reverse("prompt", args=[team.slug, found.uid])}],
     }
     return render_page(request, "experiments/prompt_settings.html", context, status=422 if error else 200)
