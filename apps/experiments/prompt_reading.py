@@ -84,27 +84,6 @@ def candidates_with(*, user: Any, prompt: Prompt) -> QuerySet[Candidate]:
     return found.select_related("experiment", "prompt_version", "language_model").order_by("-experiment_id", "position")
 
 
-@dataclass(frozen=True)
-class TrainedWith:
-    """A trained model whose facts name a version of the prompt."""
-
-    model: LanguageModel
-    run: str
-    number: int
-
-
-def trained_with(*, user: Any, prompt: Prompt) -> list[TrainedWith]:
-    """Models that were trained with a version, by the facts that their training froze."""
-    numbers = {version.content_hash: version.number for version in prompt.versions.all()}
-    models = LanguageModel.objects.for_user(user).filter(team=prompt.team, kind=LanguageModel.Kind.LOCAL)
-    named = [(model, str(model.facts.get("prompt", ""))) for model in models]
-    return [
-        TrainedWith(model, str(model.facts.get("run", "")), numbers[digest])
-        for model, digest in named
-        if digest in numbers
-    ]
-
-
 # --- rows to try a prompt on
 
 
@@ -130,8 +109,7 @@ def drawn_ids(version: DatasetVersion, *, count: int, seed: int) -> list[str]:
 
 def train_rows_by_id(version: DatasetVersion, ids: Iterable[str]) -> dict[str, Example]:
     """The training rows among `ids`; a row of another split is as unknown here as one that does not exist."""
-    found = [rows.row_by_id(version, id_) for id_ in ids]
-    return {row.id: row for row in found if row is not None and row.split == "train"}
+    return {id_: row for id_, row in rows.rows_by_ids(version, list(ids)).items() if row.split == "train"}
 
 
 def train_rows_with(version: DatasetVersion, text: str) -> list[Example]:

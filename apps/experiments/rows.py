@@ -1,6 +1,6 @@
 """Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +13,9 @@ from apps.core.artifacts import get_bytes
 from apps.core.errors import NotAllowed
 from apps.experiments.engine.earlier_file import write_earlier
 from apps.experiments.engine.near_duplicates import group_keys
+from apps.experiments.engine.near_filter import NearFilter
 from apps.experiments.engine.row_reader import RowReader
-from apps.experiments.engine.rows import Example, content_hash, from_parquet
+from apps.experiments.engine.rows import Example, content_hash, from_parquet, is_unicode
 from apps.experiments.engine.search_file import (
     LARGE_ROWS,
     MOST_FOUND,
@@ -119,6 +120,39 @@ def earlier_file(dataset: Dataset, path: Path) -> Path | None:
     return path
 
 
+@dataclass(frozen=True)
+class Near:
+    """Rows that could be almost the same as some new inputs, found without keeping any other row in memory.
+
+    `earlier` has each input of any version of the dataset once, as its oldest version has it; `here` those of one
+    version. Test rows are among them: for this app's services alone.
+    """
+
+    earlier: tuple[Example, ...]
+    here: tuple[Example, ...]
+
+
+def rows_near(version: DatasetVersion, inputs: Sequence[str]) -> Near:
+    """Every near-duplicate of `inputs` in any version of the dataset, and few other rows."""
+    folded = [normalise_input(text) for text in inputs if is_unicode(text)]
+    wanted = NearFilter([text for text in folded if text])
+    earlier: dict[str, Example] = {}
+    here: list[Example] = []
+    seen: set[bytes] = set()
+    for each in version.dataset.versions.order_by("number"):
+        own = each.pk == version.pk
+        for row in _checked_reader(each).alike(wanted, skip=None if own else seen):
+            earlier.setdefault(row.input, row)
+            if own:
+                here.append(row)
+    return Near(tuple(earlier.values()), tuple(here))
+
+
+def require_recorded(version: DatasetVersion) -> None:
+    """ValueError when the file does not hold what the version recorded, so that nothing is made of it."""
+    _checked_reader(version)
+
+
 def train_rows(version: DatasetVersion) -> tuple[Example, ...]:
     return _of_split(version, "train")
 
@@ -192,14 +226,19 @@ def _places_with(version: DatasetVersion, split: Split, needle: str) -> list[int
     return places
 
 
+def rows_by_ids(version: DatasetVersion, ids: Collection[str]) -> dict[str, Example]:
+    """The rows of visible splits with these ids, each by its id."""
+    if is_large(version):
+        found = reader(version).by_ids(ids)
+    else:
+        wanted = set(ids)
+        found = {row.id: row for row in _all(version) if row.id in wanted}
+    return {id_: row for id_, row in found.items() if row.split in VISIBLE_SPLITS}
+
+
 def row_by_id(version: DatasetVersion, id_: str) -> Example | None:
     """The row of a visible split with an id; None for any other, also for a test row."""
-    row = reader(version).by_id(id_) if is_large(version) else _by_id(version, id_)
-    return row if row is not None and row.split in VISIBLE_SPLITS else None
-
-
-def _by_id(version: DatasetVersion, id_: str) -> Example | None:
-    return next((row for row in _all(version) if row.id == id_), None)
+    return rows_by_ids(version, [id_]).get(id_)
 
 
 def test_ids(version: DatasetVersion) -> list[str]:

@@ -46,6 +46,7 @@ class Written:
 @contextmanager
 def rewritten(version: DatasetVersion, change: Callable[[Any], Any], added: Any = None) -> Iterator[Written]:
     """The rows of `version` after `change`, and those of the table `added`, in a folder that lives as long."""
+    rows.require_recorded(version)
     with _scratch() as folder:
         path = folder / ROWS_FILE
         with rows.open_file(version) as file:

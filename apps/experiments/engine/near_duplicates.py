@@ -249,8 +249,8 @@ def _sketched(texts: Texts, on_progress: Callable[[int], None] | None) -> tuple[
     bands = np.empty((BANDS, len(texts)), dtype=np.uint32)
     masks = _Masks(len(texts))
     done = 0
-    for batch in _batches(texts):
-        values, starts = _hashed_shingles(batch)
+    for batch in batches(texts):
+        values, starts = hashed_shingles(batch)
         masks.add(values, starts)
         minima = np.empty((PERMUTATIONS, len(batch)), dtype=np.uint64)
         work = np.empty_like(values)
@@ -269,7 +269,8 @@ def _sketched(texts: Texts, on_progress: Callable[[int], None] | None) -> tuple[
     return bands, masks
 
 
-def _batches(texts: Texts) -> Iterator[list[str]]:
+def batches(texts: Texts | Sequence[str]) -> Iterator[list[str]]:
+    """The texts one after the other, as many at a time as fit a core's cache."""
     batch: list[str] = []
     size = 0
     for index in range(len(texts)):
@@ -283,7 +284,7 @@ def _batches(texts: Texts) -> Iterator[list[str]]:
         yield batch
 
 
-def _hashed_shingles(batch: list[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+def hashed_shingles(batch: list[str]) -> tuple[NDArray[Any], NDArray[Any]]:
     """32-bit hashes of all trigrams of the texts one after the other, and where those of each text begin.
 
     A trigram's three code points of 21 bits fill 63 bits, so no two are confused before they are mixed.

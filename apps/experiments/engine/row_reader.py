@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from apps.experiments.engine.arrow import numbers, strings
 from apps.experiments.engine.rows import ContentHash, Example, columns_in, columns_text, examples_of, taken
 from apps.experiments.engine.splits import SPLITS, Split
+from apps.experiments.engine.text import normalise_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from apps.experiments.engine.near_filter import NearFilter
 
 
 # Of one column, which is small.
@@ -63,19 +66,42 @@ class RowReader:
                 found += examples_of(taken(table, indexes))
         return found
 
-    def by_id(self, id_: str) -> Example | None:
-        """The row with an id; None without one."""
+    def by_ids(self, ids: Collection[str]) -> dict[str, Example]:
+        """The rows with these ids. Row groups that hold none of them are read no further than their ids."""
         import pyarrow.compute as pc
 
-        wanted = strings([id_])
+        found: dict[str, Example] = {}
+        wanted = strings(sorted(set(ids)))
         with self._opened() as file:
             for groups in _some(file):
-                index = pc.index(file.read_row_groups(groups, columns=["id"]).column("id"), wanted[0]).as_py()
-                if index >= 0:
+                column = file.read_row_groups(groups, columns=["id"]).column("id")
+                places: dict[int, list[int]] = {}
+                for index in numbers(pc.indices_nonzero(pc.is_in(column, value_set=wanted))).tolist():
                     number, place = _in_group(file, groups, index)
+                    places.setdefault(number, []).append(place)
+                for number, inside in places.items():
                     table = file.read_row_group(number, columns=columns_in(file))
-                    return next(iter(examples_of(table.slice(place, 1))))
-        return None
+                    found |= {row.id: row for row in examples_of(taken(table, inside))}
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def by_id(self, id_: str) -> Example | None:
+        """The row with an id; None without one."""
+        return self.by_ids([id_]).get(id_)
+
+    def alike(self, wanted: NearFilter, skip: set[bytes] | None = None) -> Iterator[Example]:
+        """The rows whose input `wanted` lets through, in the order of the file.
+
+        With `skip`, rows whose id is in it are not looked at, and the ids of all others are added.
+        """
+        with self._opened() as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, columns=columns_in(file))
+                if skip is not None:
+                    table = taken(table, _unseen(table.column("id").to_pylist(), skip))
+                folded = [normalise_input(text) for text in table.column("input").to_pylist()]
+                yield from examples_of(taken(table, list(wanted.among(folded))))
 
     def content_hash(self) -> str:
         """The hash over all rows: what a version recorded must equal it."""
@@ -128,3 +154,14 @@ def _in_group(file: Any, groups: Sequence[int], index: int) -> tuple[int, int]:
     ends = list(accumulate(file.metadata.row_group(number).num_rows for number in groups))
     place = bisect_right(ends, index)
     return groups[place], index - (ends[place - 1] if place else 0)
+
+
+def _unseen(ids: list[str], seen: set[bytes]) -> list[int]:
+    """Places of the ids that are not in `seen`, to which they are added."""
+    places = []
+    for place, id_ in enumerate(ids):
+        digest = bytes.fromhex(id_)
+        if digest not in seen:
+            seen.add(digest)
+            places.append(place)
+    return places

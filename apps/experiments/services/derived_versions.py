@@ -8,11 +8,13 @@ from typing import Any, Literal
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from apps.core import audit
 from apps.core.access import require
 from apps.core.engine.messages import Sentence
 from apps.core.errors import ApplicationError, NotFound, translated
+from apps.core.formats import count_text
 from apps.experiments import rows
 from apps.experiments.engine import derive
 from apps.experiments.engine.intake.answers import Wrong, check_of
@@ -26,6 +28,9 @@ from apps.experiments.services.datasets import dataset_create, dataset_version_a
 from apps.experiments.version_files import Written, rewritten, store
 
 Operation = Literal["keep_text", "drop_text", "keep_labels", "leave_out", "fix", "add"]
+# More rows than anybody types; a file is checked by a job, with its progress shown.
+MOST_TYPED = 1000
+NOT_VISIBLE = _lazy("There is no such row in train or validation. Test rows are not changed one by one.")
 _NUMBERED = re.compile(r", test set \d+$")
 
 
@@ -178,8 +183,10 @@ def _text_plan(text: str, *, keep: bool) -> _Plan:
 
 
 def _leave_out_plan(version: DatasetVersion, ids: Sequence[str]) -> _Plan:
-    for id_ in ids:
-        _visible_row(version, id_)
+    if not ids:
+        raise ApplicationError(_("Say which rows to leave out."), field="ids")
+    if len(rows.rows_by_ids(version, ids)) < len(set(ids)):
+        raise NotFound(str(NOT_VISIBLE))
     return _Plan(derive.without_ids(ids), facts={"rows": len(set(ids))})
 
 
@@ -187,14 +194,15 @@ def _fix_plan(version: DatasetVersion, row_id: str, new_input: str, new_expected
     """The mended row stays in its split. One that is now almost the same as a row of another split is refused."""
     row = _visible_row(version, row_id)
     _require_answer(version, new_expected)
-    made = _assembled(version, [(new_input, new_expected)])
+    near = rows.rows_near(version, [new_input])
+    made = _assembled(version, [(new_input, new_expected)], near)
     if made.left_out:
         raise ApplicationError(_("The row cannot be used: %(reason)s.") % {"reason": _(made.left_out[0].reason)})
     new = made.examples[0]
-    for other in rows.reader(version).examples():
+    for other in near.here:
         if other.id != row.id and normalise_input(other.input) == normalise_input(new_input):
             raise ApplicationError(_("Another row has this input already."), field="input")
-    joined = new.group_key in {each.group_key for each in rows.rows_of_every_version(version.dataset)}
+    joined = new.group_key in {each.group_key for each in near.earlier}
     if joined and new.split != row.split:
         raise ApplicationError(
             _("The new input is almost the same as a row of another split, so the row would have to move there."),
@@ -208,10 +216,17 @@ def _fix_plan(version: DatasetVersion, row_id: str, new_input: str, new_expected
 def _add_plan(version: DatasetVersion, pairs: Sequence[tuple[str, str]]) -> _Plan:
     if not pairs:
         raise ApplicationError(_("Give at least one row to add."), field="pairs")
+    if len(pairs) > MOST_TYPED:
+        raise ApplicationError(
+            _("At most %(most)s rows can be added here; these are %(count)s. Upload them as a file.")
+            % {"most": count_text(MOST_TYPED), "count": count_text(len(pairs))},
+            field="pairs",
+        )
     for number, (_text, expected) in enumerate(pairs, start=1):
         _require_answer(version, expected, number)
-    made = _assembled(version, pairs)
-    there = {normalise_input(row.input): row.expected for row in rows.reader(version).examples()}
+    near = rows.rows_near(version, [text for text, _expected in pairs])
+    made = _assembled(version, pairs, near)
+    there = {normalise_input(row.input): row.expected for row in near.here}
     new: list[Example] = []
     known: list[Example] = []
     for row in made.examples:
@@ -225,19 +240,18 @@ def _add_plan(version: DatasetVersion, pairs: Sequence[tuple[str, str]]) -> _Pla
     return _Plan(added=tuple(new), read=len(pairs), left_out=tuple(left_out), facts={"added": len(new)})
 
 
-def _assembled(version: DatasetVersion, pairs: Sequence[tuple[str, str]]) -> Assembled:
+def _assembled(version: DatasetVersion, pairs: Sequence[tuple[str, str]], near: rows.Near) -> Assembled:
     """New rows with the groups and splits that the dataset's earlier rows leave them."""
     columns = dict.fromkeys(version.columns, "")
     numbered = [(number, text, expected, columns) for number, (text, expected) in enumerate(pairs, start=1)]
-    earlier = rows.rows_of_every_version(version.dataset)
     dataset = version.dataset
-    return assemble_rows(numbered, seed=dataset.split_seed, probabilities=dataset.probabilities, earlier=earlier)
+    return assemble_rows(numbered, seed=dataset.split_seed, probabilities=dataset.probabilities, earlier=near.earlier)
 
 
 def _visible_row(version: DatasetVersion, id_: str) -> Example:
     row = rows.row_by_id(version, id_)
     if row is None:
-        raise NotFound(_("There is no such row in train or validation. Test rows are not changed one by one."))
+        raise NotFound(str(NOT_VISIBLE))
     return row
 
 
