@@ -1,13 +1,15 @@
 """The shape of what people say about the data that they bring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.mapping import as_mapping, columns_of, is_chat
 from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
+from apps.experiments.reports import fix_choices
 
 ANSWER_FORMATS = [
     ("text", _("Text")),
@@ -26,7 +28,38 @@ class UploadForm(forms.Form):
         self.fields["file"].widget.attrs["accept"] = ".csv,.tsv,.tab,.txt,.jsonl,.ndjson,.json"
 
 
-class ImportForm(forms.Form):
+class FixesForm(forms.Form):
+    """Which of the safe fixes that a file has a use for are made; all of them are offered ticked."""
+
+    fixes = forms.MultipleChoiceField(
+        label=_("Safe fixes"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Rows that a fix without a tick would have mended are left out, counted and listed."),
+    )
+    # What was offered, so that a fix without a tick is told from one that nobody was asked about.
+    fixes_offered = forms.MultipleChoiceField(
+        required=False, widget=forms.MultipleHiddenInput, choices=[(code, code) for code in OFFERED_FIXES]
+    )
+
+    def __init__(
+        self, *args: Any, found: Mapping[str, Any], accepted: Sequence[str] = OFFERED_FIXES, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        choices = fix_choices(found)
+        self.fields["fixes"].choices = choices  # type: ignore[attr-defined]
+        self.initial["fixes"] = [code for code, _words in choices if code in accepted]
+        self.initial["fixes_offered"] = [code for code, _words in choices]
+        if not choices:
+            del self.fields["fixes"]
+
+    def accepted_fixes(self) -> list[str]:
+        chosen = self.cleaned_data
+        declined = set(chosen["fixes_offered"]) - set(chosen.get("fixes", []))
+        return [code for code in OFFERED_FIXES if code not in declined]
+
+
+class ImportForm(FixesForm):
     """What the columns of one inspected file mean, what an answer looks like, and which dataset gets the rows."""
 
     input = forms.ChoiceField(label=_("Input"), help_text=_("What the model is given."))
@@ -84,7 +117,7 @@ class ImportForm(forms.Form):
     def __init__(
         self, *args: Any, inspection: Mapping[str, Any], datasets: list[tuple[str, str]], **kwargs: Any
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, found=inspection, **kwargs)
         self.inspection = inspection
         columns = [(name, name) for name in columns_of(inspection)]
         self._choose("dataset", [("", _("A new dataset")), *datasets])

@@ -1,14 +1,18 @@
 """What a page says about an inspected file and about a checked import, computed from what the engine wrote."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from apps.core.engine.messages import Sentence
 from apps.core.errors import translated
 from apps.core.formats import count_text
+from apps.experiments.engine.intake.problems import KINDS, OFFERED_FIXES
 from apps.experiments.engine.resolution import few_rows_sentence
-from apps.experiments.models import DatasetImport, Upload
+from apps.experiments.models import DatasetImport, DatasetVersion, Upload
 
 FORMATS = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSONL", "json": "JSON"}
 
@@ -85,11 +89,71 @@ def import_facts(dataset_import: DatasetImport) -> ImportFacts:
             (_("Validation"), int(splits.get("validation", 0))),
             (_("Test"), int(splits.get("test", 0))),
         ],
-        problems=list(report.get("problems", [])),
+        problems=shown_problems(report),
         problem_count=sum(report.get("counts", {}).values()),
         few_test=few_test_text(int(splits.get("test", 0))),
         not_compared=not_compared_text(int(report.get("pairs_not_compared", 0))),
     )
+
+
+def shown_problems(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The problems that an inspection or a report names, in the reader's language."""
+    return [
+        {
+            **each,
+            **{name: _said(each[f"{name}_sentence"]) for name in ("message", "fix") if each.get(f"{name}_sentence")},
+        }
+        for each in found.get("problems", [])
+    ]
+
+
+def _said(sentence: Mapping[str, Any]) -> str:
+    return translated(Sentence.from_json(sentence))
+
+
+def fix_choices(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(code, words) of each fix that a read file has a use for: what it does, how often, and an example."""
+    counts = found.get("counts", {})
+    first: dict[str, dict[str, Any]] = {}
+    for each in shown_problems(found):
+        first.setdefault(each["code"], each)
+    return [
+        (code, _fix_text(first[code], counts[code])) for code in OFFERED_FIXES if code in first and counts.get(code)
+    ]
+
+
+def _fix_text(example: Mapping[str, Any], count: int) -> str:
+    if not example["line"]:
+        return f"{example['fix']} {example['message']}"
+    where = ngettext("%(count)s row, line %(line)s:", "%(count)s rows, the first in line %(line)s:", count) % {
+        "count": count_text(count),
+        "line": count_text(example["line"]),
+    }
+    return f"{example['fix']} {where} {example['message']}"
+
+
+@dataclass(frozen=True)
+class FixFact:
+    """A safe fix that a version's import made, or that whoever mapped the file declined, and for how many rows."""
+
+    reason: str
+    made: bool
+    count: int
+
+
+def fix_facts(version: DatasetVersion) -> list[FixFact]:
+    """The fixes that mattered for a version, as its facts keep them."""
+    facts = version.facts
+    accepted = facts.get("fixes", OFFERED_FIXES)
+    found = []
+    for code in OFFERED_FIXES:
+        made = code in accepted
+        # A file whose encoding is not accepted loses the rows that are no UTF-8.
+        reason = KINDS["not_unicode" if code == "encoding" and not made else code].reason
+        count = facts.get("fixed_by_reason" if made else "left_out_counts", {}).get(reason, 0)
+        if count or not made:
+            found.append(FixFact(_(KINDS[code].reason), made, count))
+    return found
 
 
 def _reasons(counts: dict[str, int]) -> list[Reason]:

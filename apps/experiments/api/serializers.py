@@ -5,6 +5,7 @@ from typing import Any, get_args
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Prompt, PromptVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
 from apps.experiments.services.derived_versions import Operation
@@ -153,6 +154,7 @@ class ImportSerializer(serializers.ModelSerializer[DatasetImport]):
             "answer",
             "validation_percent",
             "test_percent",
+            "fixes",
             "status",
             "phase",
             "error",
@@ -204,6 +206,11 @@ class ImportCreateSerializer(serializers.Serializer[Any]):
     )
     test_percent = serializers.IntegerField(
         required=False, default=DEFAULT_PERCENT, min_value=LEAST_PERCENT, max_value=MOST_PERCENT
+    )
+    fixes = serializers.ListField(
+        child=serializers.ChoiceField(choices=OFFERED_FIXES),
+        required=False,
+        help_text="Safe fixes to make, all of them unless told. Rows that another would have mended are left out.",
     )
 
 

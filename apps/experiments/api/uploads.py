@@ -145,6 +145,7 @@ def upload_import(request: Request, uid: UUID) -> Response:
         validation_percent=form.cleaned_data["validation_percent"],
         test_percent=form.cleaned_data["test_percent"],
         dataset=selectors.dataset(user=request.user, team=found.team, uid=target, action="edit") if target else None,
+        fixes=given.validated_data.get("fixes"),
     )
     location = request.build_absolute_uri(reverse("api_import", args=[made.uid]))
     return Response(ImportSerializer(made).data, status=202, headers={"Location": location})

@@ -5,7 +5,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import JobModel
+from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.models.shares import SplitShares
+
+
+def every_fix() -> list[str]:
+    return list(OFFERED_FIXES)
 
 
 class Upload(JobModel):
@@ -58,6 +63,9 @@ class DatasetImport(SplitShares, JobModel):
     mapping = models.JSONField(default=dict)
     # As DatasetVersion.answer.
     answer = models.JSONField(default=dict)
+    # Safe fixes that the person who mapped the file accepts, by the codes of problems.KINDS; what another fix would
+    # have mended is left out.
+    fixes = models.JSONField(default=every_fix)
     split_seed = models.PositiveBigIntegerField()
     report = models.JSONField(default=dict)
     # Folder of what is staged, below the artifacts; empty until the job has ended well.

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from apps.core.faults import fault_point
 from apps.core.models import JobStatus
 from apps.core.uploads.quarantine import quarantined_path, work_folder
 from apps.experiments import rows
+from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.intake_run import IntakeEnd, job_stopped, run_intake
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT
@@ -39,10 +41,12 @@ def dataset_import_create(
     dataset: Dataset | None = None,
     validation_percent: int = DEFAULT_PERCENT,
     test_percent: int = DEFAULT_PERCENT,
+    fixes: Sequence[str] | None = None,
 ) -> DatasetImport:
     """Queue the checking of every row. It becomes a version of `dataset`, or of a new dataset called `name`.
 
-    The shares are a new dataset's; a dataset that exists keeps its own.
+    The shares are a new dataset's; a dataset that exists keeps its own. `fixes`: codes of the safe fixes to make, every
+    one unless told; rows that another would have mended are left out.
     """
     with transaction.atomic():
         require(upload, actor, "edit")
@@ -57,6 +61,7 @@ def dataset_import_create(
             name=dataset.name if dataset is not None else name,
             mapping=mapping,
             answer=answer,
+            fixes=_checked_fixes(fixes),
             split_seed=dataset.split_seed if dataset is not None else secrets.randbelow(2**31),
             validation_percent=dataset.validation_percent if dataset is not None else validation_percent,
             test_percent=dataset.test_percent if dataset is not None else test_percent,
@@ -66,6 +71,35 @@ def dataset_import_create(
         audit.record(actor=actor, verb="dataset_import.created", target=row, name=row.name, upload=str(upload.uid))
         jobs.enqueue(row)
     return row
+
+
+def _checked_fixes(fixes: Sequence[str] | None) -> list[str]:
+    unknown = sorted(set(fixes or ()) - set(OFFERED_FIXES))
+    if unknown:
+        raise ApplicationError(
+            _("There is no fix %(unknown)s. There are: %(known)s.")
+            % {"unknown": ", ".join(unknown), "known": ", ".join(OFFERED_FIXES)},
+            field="fixes",
+        )
+    return [code for code in OFFERED_FIXES if fixes is None or code in fixes]
+
+
+def dataset_import_again(*, actor: Any, dataset_import: DatasetImport, fixes: Sequence[str]) -> DatasetImport:
+    """The same file, mapped the same way, checked anew with other fixes. The import before stays as it is."""
+    require(dataset_import, actor, "edit")
+    if dataset_import.status != JobStatus.SUCCEEDED:
+        raise Conflict(_("The rows of this import have not been checked yet."))
+    return dataset_import_create(
+        actor=actor,
+        upload=dataset_import.upload,
+        mapping=dataset_import.mapping,
+        answer=dataset_import.answer,
+        name=dataset_import.name,
+        dataset=dataset_import.dataset,
+        validation_percent=dataset_import.validation_percent,
+        test_percent=dataset_import.test_percent,
+        fixes=fixes,
+    )
 
 
 def _check_target(upload: Upload, name: str, dataset: Dataset | None) -> None:
@@ -104,6 +138,7 @@ def _spec(dataset_import: DatasetImport, path: Path, folder: Path) -> dict[str, 
         "limits": {"max_bytes": settings.UPLOAD_MAX_BYTES},
         "mapping": dataset_import.mapping,
         "answer": dataset_import.answer,
+        "fixes": dataset_import.fixes,
         "split_seed": dataset_import.split_seed,
         "probabilities": dataset_import.probabilities,
     }
@@ -190,7 +225,12 @@ def dataset_import_accept(*, actor: Any, dataset_import: DatasetImport) -> Datas
             answer=row.answer,
             columns=row.report.get("columns", []),
             parent=dataset.versions.order_by("-number").first(),
-            facts={"file": row.upload.name, "file_sha256": row.upload.sha256, "mapping": row.mapping},
+            facts={
+                "file": row.upload.name,
+                "file_sha256": row.upload.sha256,
+                "mapping": row.mapping,
+                "fixes": row.fixes,
+            },
         )
         if not DatasetImport.objects.filter(dataset_version=version).exists():
             DatasetImport.objects.filter(pk=row.pk).update(dataset_version=version)

@@ -22,7 +22,7 @@ from apps.experiments import rows, selectors
 from apps.experiments.charts import Chart, label_chart, length_chart
 from apps.experiments.forms import DeriveForm, RowForm
 from apps.experiments.models import DatasetVersion
-from apps.experiments.reports import few_test_text, not_compared_text
+from apps.experiments.reports import few_test_text, fix_facts, not_compared_text
 from apps.experiments.services import derived_versions
 
 PAGE_SIZE = 50
@@ -187,6 +187,7 @@ def dataset_version_about(request: HttpRequest, team: Team, uid: str, number: in
     version = selectors.dataset_version(user=request.user, team=team, uid=uid, number=number)
     context = {
         **frame(request, team, version, "dataset_version_about"),
+        "fixes": fix_facts(version),
         "versions": selectors.versions_of(user=request.user, dataset=version.dataset),
         "version_columns": [
             {"label": _("Version")},

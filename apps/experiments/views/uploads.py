@@ -23,10 +23,16 @@ from apps.core.pages import render_page
 from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.core.uploads.handler import QuarantineHandler
 from apps.experiments import selectors
-from apps.experiments.forms import ImportForm, UploadForm
+from apps.experiments.forms import FixesForm, ImportForm, UploadForm
 from apps.experiments.mapping import as_answer, examples, is_chat, suggested
-from apps.experiments.models import Upload
-from apps.experiments.reports import example_columns, import_facts, inspection_facts, problem_columns
+from apps.experiments.models import DatasetImport, Upload
+from apps.experiments.reports import (
+    example_columns,
+    import_facts,
+    inspection_facts,
+    problem_columns,
+    shown_problems,
+)
 from apps.experiments.services import imports
 from apps.experiments.services.uploads import upload_create, upload_refuse
 
@@ -129,6 +135,7 @@ def _import_start(request: HttpRequest, team: Team, found: Upload) -> HttpRespon
             validation_percent=chosen["validation_percent"],
             test_percent=chosen["test_percent"],
             dataset=selectors.dataset(user=request.user, team=team, uid=target, action="edit") if target else None,
+            fixes=form.accepted_fixes(),
         )
     except ApplicationError as error:
         refuse_in_form(form, error)
@@ -160,7 +167,7 @@ def _upload_page(request: HttpRequest, team: Team, found: Upload, form: ImportFo
             "chat": is_chat(found.inspection),
             "facts": inspection_facts(found),
             "examples": examples(found.inspection, chosen),
-            "problems": found.inspection.get("problems", []),
+            "problems": shown_problems(found.inspection),
             "problem_columns": problem_columns(),
             "example_columns": example_columns(),
         }
@@ -177,17 +184,34 @@ def _chosen(form: ImportForm) -> dict[str, Any]:
     return dict(form.initial)
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @team_page("view")
 def dataset_import(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
-    """The checking of every row, live; then what became of them."""
-    found = selectors.dataset_import(user=request.user, team=team, uid=uid)
+    """The checking of every row, live; then what became of them. A POST checks the file again with other fixes."""
+    if request.method != "POST":
+        return _checked_page(request, team, selectors.dataset_import(user=request.user, team=team, uid=uid))
+    found = selectors.dataset_import(user=request.user, team=team, uid=uid, action="edit")
+    form = FixesForm(request.POST, found=found.report)
+    if not form.is_valid():
+        return _checked_page(request, team, found, form)
+    try:
+        made = imports.dataset_import_again(actor=request.user, dataset_import=found, fixes=form.accepted_fixes())
+    except ApplicationError as error:
+        refuse_on_page(request, error)
+        return redirect("dataset_import", team=team.slug, uid=uid)
+    return redirect("dataset_import", team=team.slug, uid=made.uid)
+
+
+def _checked_page(
+    request: HttpRequest, team: Team, found: DatasetImport, form: FixesForm | None = None
+) -> HttpResponse:
+    status = 422 if form is not None else 200
     context = {"dataset_import": found, "may_edit": may(user=request.user, team=team, action="edit")}
     if found.status == "succeeded":
-        context |= {"facts": import_facts(found), "problem_columns": problem_columns()}
-    return render_page(
-        request, "experiments/dataset_import.html", {**context, **_job_context(request, team, found)}, parts=PARTS
-    )
+        form = form or FixesForm(found=found.report, accepted=found.fixes)
+        context |= {"facts": import_facts(found), "problem_columns": problem_columns(), "form": form}
+    context |= _job_context(request, team, found)
+    return render_page(request, "experiments/dataset_import.html", context, parts=PARTS, status=status)
 
 
 @require_POST

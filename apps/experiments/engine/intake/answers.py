@@ -112,6 +112,7 @@ class AnswerProfile:
 
     def __init__(self) -> None:
         self.rows = 0
+        # Answers as they are written.
         self._values: Counter[str] = Counter()
         self._many = False
         self._keys: dict[str, int] = {}
@@ -129,7 +130,7 @@ class AnswerProfile:
         if self._numbers * 10 >= self.rows - 100 and number_of(text) is not None:
             self._numbers += 1
         if not self._many:
-            self._values[fold_spaces(text)] += 1
+            self._values[text] += 1
             self._many = len(self._values) > _DISTINCT_COUNTED
 
     def suggestion(self) -> dict[str, Any]:
@@ -139,17 +140,38 @@ class AnswerProfile:
         if self._objects >= _MOSTLY * self.rows and 0 < len(self._keys) <= MAX_FIELDS:
             return {"format": "json", "fields": list(self._keys)}
         if self._are_labels():
-            return {"format": "label", "labels": sorted(self._values)}
+            return {"format": "label", "labels": sorted(map(_commonest, self._spellings()))}
         if self._numbers >= _MOSTLY * self.rows:
             return {"format": "number", "tolerance": 0.0}
         return {"format": "text"}
 
     def _are_labels(self) -> bool:
-        distinct = len(self._values)
-        if self._many or not 2 <= distinct <= MAX_LABELS or distinct * ROWS_PER_LABEL > self.rows:
+        distinct = 0 if self._many else len(self._spellings())
+        if not 2 <= distinct <= MAX_LABELS or distinct * ROWS_PER_LABEL > self.rows:
             return False
         return max(map(len, self._values)) <= MAX_LABEL_CHARACTERS
 
+    def _spellings(self) -> list[dict[str, int]]:
+        """Answers that differ by case or spaces alone, together, each with how often it occurs."""
+        found: dict[str, dict[str, int]] = {}
+        for text, n in self._values.items():
+            found.setdefault(fold_spaces(text).casefold(), {})[text] = n
+        return list(found.values())
+
     def seen_once(self) -> list[str]:
         """Labels that occur once; empty where answers are no labels."""
-        return sorted(value for value, n in self._values.items() if n == 1) if self._are_labels() else []
+        if not self._are_labels():
+            return []
+        return sorted(_commonest(spelled) for spelled in self._spellings() if sum(spelled.values()) == 1)
+
+    def respelled(self) -> list[tuple[str, int]]:
+        """Answers that are a label in other spelling, with how often each occurs; none where answers are no labels."""
+        if not self._are_labels():
+            return []
+        spellings = ((_commonest(spelled), spelled) for spelled in self._spellings())
+        return [(text, n) for label, spelled in spellings for text, n in spelled.items() if text != label]
+
+
+def _commonest(spelled: dict[str, int]) -> str:
+    """The label that an answer in several spellings stands for: the one that most rows have, its spaces folded."""
+    return fold_spaces(min(spelled, key=lambda text: (-spelled[text], text)))

@@ -104,6 +104,16 @@ def _inspected(spec: Spec, source: Source, events: Events, log: ProblemLog) -> d
             lines.setdefault(row.expected, row.line)
         if len(examples) < EXAMPLES:
             examples.append(_shown(row))
+    for text, count in profile.respelled():
+        log.add(
+            "label_spelling",
+            line=lines.get(text, 0),
+            column=mapping.expected,
+            effect="fixed",
+            text=text,
+            rows=count,
+            answer=text,
+        )
     for label in profile.seen_once():
         log.add("label_once", line=lines.get(label, 0), column=mapping.expected, effect="kept", answer=label)
     return {

@@ -136,6 +136,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
+# Fixes that a person may decline: what one would have mended is left out then. A byte order mark is in no row.
+OFFERED_FIXES = tuple(code for code, kind in KINDS.items() if kind.fix is not None and code != "bom")
+
+
 @dataclass(frozen=True)
 class Found:
     """One problem at one place. `column` is a name, or "byte 12" of a line that is no JSON; line 0 is the file."""
@@ -169,17 +173,22 @@ class ProblemLog:
     def __init__(self, path: Path | None = None) -> None:
         self.first: list[Found] = []
         self.counts: Counter[str] = Counter()
+        self._named: Counter[str] = Counter()
         self._by_effect: Counter[tuple[str, str]] = Counter()
         self._file = path.open("w", encoding="utf-8", newline="") if path else None
         self._writer = csv.writer(self._file) if self._file else None
         if self._writer:
             self._writer.writerow(["line", "column", "done", "what", "text"])
 
-    def add(self, code: str, *, line: int, column: str = "", effect: Effect, text: str = "", **params: Any) -> None:
-        self.counts[code] += 1
-        self._by_effect[code, effect] += 1
+    def add(
+        self, code: str, *, line: int, column: str = "", effect: Effect, text: str = "", rows: int = 1, **params: Any
+    ) -> None:
+        """`rows` have the problem, of which the one in `line` is named."""
+        self.counts[code] += rows
+        self._by_effect[code, effect] += rows
         shown = {name: shortened(value) if isinstance(value, str) else value for name, value in params.items()}
-        if self.counts[code] <= SHOWN_PER_CODE:
+        if self._named[code] < SHOWN_PER_CODE:
+            self._named[code] += 1
             self.first.append(Found(code, line, column, effect, shown))
         if self._writer:
             what = str(Sentence(KINDS[code].sentence, **shown))

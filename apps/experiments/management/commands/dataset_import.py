@@ -21,6 +21,7 @@ from apps.core.engine.messages import Sentence
 from apps.core.errors import ApplicationError, translated
 from apps.core.management.base import TranslatedCommand
 from apps.experiments import rows
+from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.models import Dataset, DatasetVersion
 from apps.experiments.reports import not_compared_text
 from apps.experiments.services.datasets import dataset_create, dataset_version_from_staged
@@ -45,6 +46,11 @@ class Command(TranslatedCommand):
         parser.add_argument("--group", default="", help=_("column whose rows stay in one split"))
         parser.add_argument("--keep", default="", help=_("columns to keep for prompts, separated by commas"))
         parser.add_argument("--answer", help=_('what an answer is, such as {"format": "text"}; default: recognised'))
+        parser.add_argument(
+            "--fixes",
+            help=_("safe fixes to make, separated by commas: %(known)s; default: all")
+            % {"known": ", ".join(OFFERED_FIXES)},
+        )
         parser.add_argument("--tokenizer", default="", help=_("folder with tokenizer.json, to count tokens"))
         parser.add_argument("--seed", type=int, help=_("split seed of a new dataset; default: drawn"))
         parser.add_argument("--validation-percent", type=int, help=_("of a new dataset's rows; default: 15"))
@@ -79,6 +85,8 @@ class Command(TranslatedCommand):
             "split_seed": _seed(options["seed"], dataset),
             "tokenizer": options["tokenizer"],
         }
+        if options["fixes"] is not None:
+            spec["fixes"] = _fixes(options["fixes"])
         if options["input"] or options["expected"]:
             spec["mapping"] = {"input": options["input"] or "", "expected": options["expected"] or ""}
         if "mapping" not in spec or not options["answer"]:
@@ -137,6 +145,17 @@ def _answer(text: str) -> dict[str, Any]:
     if not isinstance(answer, dict) or "format" not in answer:
         raise CommandError(_('--answer is JSON such as {"format": "label", "labels": ["yes", "no"]}.'))
     return answer
+
+
+def _fixes(text: str) -> list[str]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted:
+        if name not in OFFERED_FIXES:
+            raise CommandError(
+                _("There is no fix %(unknown)s. There are: %(known)s.")
+                % {"unknown": name, "known": ", ".join(OFFERED_FIXES)}
+            )
+    return wanted
 
 
 def _scratch() -> Path:
@@ -213,6 +232,7 @@ def _accept(
         report=report,
         answer=spec["answer"],
         columns=report["columns"],
+        facts={"fixes": spec["fixes"]} if "fixes" in spec else None,
     )
 
 
