@@ -112,5 +112,11 @@ def _render(template: str, values: Mapping[str, str]) -> str:
         return read_template(template).render(values)
     except PromptError:
         raise
-    except (TemplateError, TypeError, ValueError, AttributeError) as error:
+    except TypeError as error:
+        raise PromptError(
+            gettext_noop(
+                "The prompt cannot be rendered: a number stands where a text is needed, or the other way round."
+            )
+        ) from error
+    except (TemplateError, ValueError, AttributeError) as error:
         raise PromptError(gettext_noop("The prompt cannot be rendered: %(error)s"), error=error) from error

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import islice
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -24,6 +25,14 @@ MAX_DEPTH = 32
 MAX_WORK = 20_000_000
 # `trim` searches its argument once per character of its text.
 MAX_TRIMMED = 64
+MAX_NAME_CHARACTERS = 200
+# Undefined names that are told one by one: looking for what was meant takes time for each, with many columns.
+MOST_PROBLEMS = 20
+# Most arguments of a filter, where it takes any.
+_ARGUMENTS = {"trim": 1, "default": 2}
+# A compiled template takes up to a hundred times its text: few of the long ones are kept.
+_SHORT_CHARACTERS, _SHORT_KEPT, _LONG_KEPT = 10_000, 256, 8
+_SHOWN_CHARACTERS = 200
 # Filters whose result is about as long as what they are given.
 _FILTERS = ("trim", "upper", "lower", "title", "capitalize", "length", "wordcount", "default")
 # What a prompt may be made of. Attributes and items lead from a template to Python; calls, loops and arithmetic can
@@ -53,6 +62,9 @@ _CONSTRUCTS = {
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
+
+
+NO_TEXT = gettext_noop("The rendered prompt holds a character that is no text (NUL or half of a pair).")
 
 
 class PromptError(EngineError, ValueError):
@@ -88,7 +100,7 @@ class ReadTemplate:
         for part in self.template.generate(**values):
             length += len(part)
             check_length(length)
-            part.encode()  # half of a surrogate pair is no text, and nothing could send it
+            _check_text(part)
             parts.append(part)
         return "".join(parts)
 
@@ -112,6 +124,16 @@ def check_length(length: int) -> None:
         )
 
 
+def _check_text(part: str) -> None:
+    """Half of a surrogate pair is no text, and nothing could send it; NUL is one that databases refuse."""
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        raise PromptError(NO_TEXT) from None
+    if "\x00" in part:
+        raise PromptError(NO_TEXT)
+
+
 def variable_name(column: str) -> str:
     """How a prompt names a kept column: a character that no variable may hold becomes an underscore."""
     name = re.sub(r"\W", "_", column.strip())
@@ -129,9 +151,12 @@ def variables_for(text: str, columns: Mapping[str, str]) -> dict[str, str]:
     return {**values, **{name: columns[name] for name in values if name in columns}, "input": text}
 
 
-@lru_cache(maxsize=256)
 def read_template(source: str) -> ReadTemplate:
     """The template, checked before any of it is evaluated. PromptError names the line and what is not allowed."""
+    return (_read_short if len(source) <= _SHORT_CHARACTERS else _read_long)(source)
+
+
+def _read(source: str) -> ReadTemplate:
     tree = _parse(source)
     found = list(tree.find_all(nodes.Node))
     operations = sum(isinstance(node, nodes.Filter | nodes.Compare) for node in found)
@@ -145,13 +170,20 @@ def read_template(source: str) -> ReadTemplate:
     return ReadTemplate(template, names, any(isinstance(node, nodes.Concat) for node in found), operations)
 
 
+_read_short = lru_cache(maxsize=_SHORT_KEPT)(_read)
+_read_long = lru_cache(maxsize=_LONG_KEPT)(_read)
+
+
 def variables_in(source: str) -> set[str]:
     """Names that the template reads. PromptError when it cannot be read."""
     return set(read_template(source).names)
 
 
 def check_template(source: str, known: Collection[str]) -> list[TemplateProblem]:
-    """Everything that keeps `source` from being rendered with the variables `known`, in the order of the text."""
+    """What keeps `source` from being rendered with the variables `known`, in the order of the text.
+
+    Of undefined names the first twenty places are told.
+    """
     try:
         names = variables_in(source)
     except PromptError as error:
@@ -160,7 +192,8 @@ def check_template(source: str, known: Collection[str]) -> list[TemplateProblem]
     unknown = names - set(known)
     if not unknown:
         return []
-    return [_undefined(name, line, column, known) for name, line, column in _places(source, unknown)]
+    places = islice(_places(source, unknown), MOST_PROBLEMS)
+    return [_undefined(name, line, column, known) for name, line, column in places]
 
 
 def _undefined(name: str, line: int, column: int, known: Collection[str]) -> TemplateProblem:
@@ -220,7 +253,7 @@ def _unreadable(error: TemplateSyntaxError) -> PromptError:
     return PromptError(
         gettext_noop("The prompt cannot be read: line %(line)s: %(error)s"),
         line=error.lineno,
-        error=error.message or type(error).__name__,
+        error=(error.message or type(error).__name__)[:_SHOWN_CHARACTERS],
     )
 
 
@@ -233,14 +266,35 @@ def _check_node(node: nodes.Node, line: int) -> None:
         )
     if isinstance(node, nodes.Name) and node.name == "self":  # the engine's own name for the template
         raise PromptError(gettext_noop("Line %(line)s of the prompt: 'self' is undefined."), line=line)
-    if isinstance(node, nodes.Filter) and node.name == "trim":
-        given = [*node.args, *(pair.value for pair in node.kwargs)]
-        if not all(isinstance(value, nodes.Const) and len(str(value.value)) <= MAX_TRIMMED for value in given):
-            raise PromptError(
-                gettext_noop("Line %(line)s of the prompt: trim takes at most %(most)s characters, written out."),
-                line=line,
-                most=MAX_TRIMMED,
-            )
+    if isinstance(node, nodes.Name) and len(node.name) > MAX_NAME_CHARACTERS:
+        raise PromptError(
+            gettext_noop("Line %(line)s of the prompt: a name has at most %(most)s characters."),
+            line=line,
+            most=MAX_NAME_CHARACTERS,
+        )
+    if isinstance(node, nodes.Filter):
+        _check_filter(node, line)
+
+
+def _check_filter(node: nodes.Filter, line: int) -> None:
+    given = [*node.args, *(pair.value for pair in node.kwargs)]
+    most = _ARGUMENTS.get(node.name, 0)
+    if node.name in _FILTERS and (len(given) > most or node.dyn_args or node.dyn_kwargs):
+        raise PromptError(
+            gettext_noop("Line %(line)s of the prompt: the filter %(name)s takes at most %(most)s arguments.")
+            if most
+            else gettext_noop("Line %(line)s of the prompt: the filter %(name)s takes no arguments."),
+            line=line,
+            name=node.name,
+            most=most,
+        )
+    written_out = all(isinstance(value, nodes.Const) and len(str(value.value)) <= MAX_TRIMMED for value in given)
+    if node.name == "trim" and not written_out:
+        raise PromptError(
+            gettext_noop("Line %(line)s of the prompt: trim takes at most %(most)s characters, written out."),
+            line=line,
+            most=MAX_TRIMMED,
+        )
 
 
 def _name_of(node: nodes.Node) -> Sentence:

@@ -91,6 +91,24 @@ ESCAPES = [
     "{{ context.vars }}",
     "{{ caller() }}",
     "{{ varargs[0] }}",
+    "{{ input|map(attribute='__class__')|join }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '%*d' % (999999999, 1) }}",
+    "{{ '{:>999999999}'.format(input) }}",
+    "{{ 'a' * 10**9 }}",
+    "{{ 9**9**9 }}",
+    "{% set ns = namespace(a=1) %}{% set ns.a = 2 %}",
+    "{{ cycler('a').next() }}",
+    "{{ lipsum(n=1000000) }}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% include ['a', 'b'] ignore missing %}",
+    "{{ input.\uff3f\uff3fclass\uff3f\uff3f }}",  # full-width letters, which Python would fold
+    "{{ in\u200bput }}",
+    "{{ input|default(*input) }}",
+    "{{ input|default(**input) }}",
+    "{{ input|upper(1) }}",
+    "{{ (lambda: 1)() }}",
+    "{{ f'{input}' }}",
 ]
 
 
@@ -137,6 +155,10 @@ BOMBS = [
     ("raw without end", "{% raw %}" * 11_000, "a"),
     ("an escape without end", "{{ '" + "\\" * LONG, "a"),
     ("a statement of spaces", "{%" + " " * LONG, "a"),
+    ("40,000 attributes", "{{ input" + ".a" * 40_000 + " }}", "a"),
+    ("40,000 lists in lists", "{{ " + "[" * 40_000 + "]" * 40_000 + " }}", "a"),
+    ("30,000 arguments", "{{ input|default(" + "1," * 30_000 + "1) }}", "a"),
+    ("a name of 99,000 letters", "{{ " + "a" * 99_000 + " }}", "a"),
 ]
 
 
@@ -185,6 +207,34 @@ def test_a_template_of_any_depth_is_rendered_or_refused_with_a_sentence(depth: i
         else:  # constructs count differently; none of them may end in another error
             with suppress(PromptError):
                 assert render(template, "x")
+
+
+@pytest.mark.parametrize("template", ["{{ '\\x00' }}{{ input }}", "{{ '\\ud800' }}", "{{ input }}\x00"])
+def test_what_no_database_holds_and_nothing_can_send_is_no_prompt(template: str) -> None:
+    with pytest.raises(PromptError, match="a character that is no text"):
+        render(template)
+
+
+@pytest.mark.parametrize("template", ["{{ input|length > 'a' }}", "{{ 3|length }}"])
+def test_numbers_and_texts_that_are_mixed_up_are_told_in_plain_words(template: str) -> None:
+    with pytest.raises(PromptError, match="a number stands where a text is needed"):
+        render(template)
+
+
+def test_thousands_of_undefined_names_beside_many_columns_are_told_soon_and_not_all() -> None:
+    known = ["input", *(f"a_column_called_number_{n}" for n in range(200))]
+    template = "".join(f"{{{{ a_colum_caled_nummer_{n} }}}}" for n in range(3000))
+    started = time.process_time()
+    problems = check_template(template, known)
+    assert time.process_time() - started < 5
+    assert len(problems) == 20
+    assert "Did you mean 'a_column_called_number_" in str(problems[0])
+
+
+def test_no_sentence_repeats_a_long_name() -> None:
+    for template in ("{{ " + "a" * 90_000 + " }}", "{{ input|" + "a" * 90_000 + " }}", "{% " + "a" * 90_000 + " %}"):
+        (problem,) = check_template(template, {"input"})
+        assert len(str(problem)) < 400
 
 
 # --- variables
