@@ -153,6 +153,7 @@ OPERATIONS = [
     ("keep_text", _("Keep only rows that contain a text")),
     ("drop_text", _("Leave out rows that contain a text")),
     ("keep_labels", _("Keep only rows with these labels")),
+    ("one_of_alike", _("Keep one of rows that are almost the same")),
     ("add", _("Add rows that you type")),
 ]
 
@@ -210,8 +211,8 @@ class DeriveForm(forms.Form):
         """What the service takes for the chosen operation."""
         chosen = self.cleaned_data
         needed = {"keep_text": "text", "drop_text": "text", "keep_labels": "labels", "add": "pairs"}
-        name = needed[chosen["operation"]]
-        return {"operation": chosen["operation"], name: chosen[name]}
+        name = needed.get(chosen["operation"])
+        return {"operation": chosen["operation"], **({name: chosen[name]} if name else {})}
 
 
 class RowForm(forms.Form):

@@ -1,5 +1,6 @@
 """Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -146,6 +147,23 @@ def rows_near(version: DatasetVersion, inputs: Sequence[str]) -> Near:
             if own:
                 here.append(row)
     return Near(tuple(earlier.values()), tuple(here))
+
+
+def rows_alike(version: DatasetVersion) -> list[str]:
+    """Ids of the rows that are almost the same as a row before them. Rows that are alike are of one group."""
+    of_group = Counter(row.group_key for row in _checked_reader(version).examples())
+    ids, texts = [], []
+    for row in reader(version).examples():
+        if of_group[row.group_key] > 1:
+            ids.append(row.id)
+            texts.append(row.input)
+    seen: set[str] = set()
+    again = []
+    for id_, key in zip(ids, group_keys(texts), strict=True):
+        if key in seen:
+            again.append(id_)
+        seen.add(key)
+    return again
 
 
 def require_recorded(version: DatasetVersion) -> None:

@@ -66,8 +66,8 @@ class PairSerializer(serializers.Serializer[Any]):
 class DeriveSerializer(serializers.Serializer[Any]):
     """One operation with what it needs.
 
-    `keep_text` and `drop_text` take `text`; `keep_labels` takes `labels`; `leave_out` takes `ids` of rows; `fix` takes
-    `row`, the id of one, with its new `input` and `expected`; `add` takes `rows`.
+    `keep_text` and `drop_text` take `text`; `keep_labels` takes `labels`; `one_of_alike` takes nothing; `leave_out`
+    takes `ids` of rows; `fix` takes `row`, the id of one, with its new `input` and `expected`; `add` takes `rows`.
     """
 
     operation = serializers.ChoiceField(choices=list(get_args(Operation)))

@@ -27,7 +27,7 @@ from apps.experiments.selectors import LEAST_TEST_ROWS
 from apps.experiments.services.datasets import dataset_create, dataset_version_add
 from apps.experiments.version_files import Written, rewritten, store
 
-Operation = Literal["keep_text", "drop_text", "keep_labels", "leave_out", "fix", "add"]
+Operation = Literal["keep_text", "drop_text", "keep_labels", "one_of_alike", "leave_out", "fix", "add"]
 # More rows than anybody types; a file is checked by a job, with its progress shown.
 MOST_TYPED = 1000
 NOT_VISIBLE = _lazy("There is no such row in train or validation. Test rows are not changed one by one.")
@@ -61,8 +61,9 @@ def dataset_version_derive(
     """The next version, made from `version` by one operation; each row keeps its split.
 
     keep_text and drop_text look for `text` in input and answer; keep_labels keeps the rows with one of `labels`;
-    leave_out takes the visible rows with `ids` away; fix gives the visible row `row_id` another input and answer; add
-    appends `pairs`. ApplicationError when nothing would change, nothing would be left, or a row cannot be used.
+    one_of_alike keeps the first of rows that are almost the same; leave_out takes the visible rows with `ids` away; fix
+    gives the visible row `row_id` another input and answer; add appends `pairs`.
+    ApplicationError when nothing would change, nothing would be left, or a row cannot be used.
     """
     with transaction.atomic():
         require(version, actor, "edit")
@@ -71,6 +72,7 @@ def dataset_version_derive(
             "keep_text": lambda: _text_plan(text, keep=True),
             "drop_text": lambda: _text_plan(text, keep=False),
             "keep_labels": lambda: _Plan(derive.with_labels(labels), facts={"labels": list(labels)}),
+            "one_of_alike": lambda: _alike_plan(version),
             "leave_out": lambda: _leave_out_plan(version, ids),
             "fix": lambda: _fix_plan(version, row_id, new_input, new_expected),
             "add": lambda: _add_plan(version, pairs),
@@ -180,6 +182,13 @@ def _text_plan(text: str, *, keep: bool) -> _Plan:
     if not text.strip():
         raise ApplicationError(_("Say which text to look for."), field="text")
     return _Plan(derive.with_text(text, keep=keep), facts={"text": text[:200]})
+
+
+def _alike_plan(version: DatasetVersion) -> _Plan:
+    again = rows.rows_alike(version)
+    if not again:
+        raise ApplicationError(_("No two rows are almost the same, so nothing would change."), code="no_change")
+    return _Plan(derive.without_ids(again), facts={"rows": len(again)})
 
 
 def _leave_out_plan(version: DatasetVersion, ids: Sequence[str]) -> _Plan:

@@ -245,10 +245,12 @@ def dataset_version_fresh_test(request: HttpRequest, team: Team, uid: str, numbe
 @require_http_methods(["GET", "HEAD", "POST"])
 @team_page("view")
 def dataset_row(request: HttpRequest, team: Team, uid: str, number: int, row: str) -> HttpResponse:
-    """One row of train or validation. A POST gives it another input or answer, in a new version."""
+    """One row of train or validation. A POST gives it another input or answer, or leaves it out, in a new version."""
     action = "edit" if request.method == "POST" else "view"
     version = selectors.dataset_version(user=request.user, team=team, uid=uid, number=number, action=action)
     found = selectors.visible_row(version, row)
+    if request.POST.get("do") == "leave_out":
+        return _left_out(request, team, version, found.id)
     form = RowForm(request.POST if request.method == "POST" else None, initial=vars(found))
     if form.is_bound and form.is_valid():
         try:
@@ -269,3 +271,14 @@ def dataset_row(request: HttpRequest, team: Team, uid: str, number: int, row: st
     context["crumbs"].append({"label": str(version), "url": f"{where}?split={found.split}"})
     status = 422 if form.is_bound else 200
     return render_page(request, "experiments/dataset_row.html", context, status=status)
+
+
+def _left_out(request: HttpRequest, team: Team, version: DatasetVersion, row_id: str) -> HttpResponse:
+    try:
+        made = derived_versions.dataset_version_derive(
+            actor=request.user, version=version, operation="leave_out", ids=[row_id]
+        )
+    except ApplicationError as error:
+        refuse_on_page(request, error)
+        return redirect(request.path)
+    return _derived(request, team, made)
