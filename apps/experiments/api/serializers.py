@@ -100,6 +100,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "keep_text": ("text",),
     "drop_text": ("text",),
     "keep_labels": ("labels",),
+    "one_of_alike": (),
     "leave_out": ("ids",),
     "fix": ("row", "input", "expected"),
     "add": ("rows",),
