@@ -1,10 +1,13 @@
 """The shape of an experiment in the API."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.models import Evaluation, TestLook
 from apps.experiments.models import Candidate, Experiment
 
@@ -97,9 +100,22 @@ class ExperimentChangeSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=160, required=False)
     question = serializers.CharField(required=False)
-    primary_metric = serializers.CharField(required=False, help_text="One of the experiment's `metrics`.")
+    metrics = serializers.ListField(child=serializers.CharField(), required=False, allow_empty=False)
+    primary_metric = serializers.CharField(required=False, help_text="One of `metrics`.")
     margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
     alpha = serializers.FloatField(required=False)
+
+
+def require_metrics(answer: dict[str, Any], names: Sequence[str]) -> None:
+    """ValidationError unless answers of this kind have every one of these metrics."""
+    possible = scoring_for(answer).metrics
+    unknown = [name for name in names if name not in possible]
+    if unknown:
+        said = _("%(names)s: no metric of these answers. Choose from %(known)s.") % {
+            "names": ", ".join(unknown),
+            "known": ", ".join(possible),
+        }
+        raise serializers.ValidationError({"metrics": [said]})
 
 
 class NotesSerializer(serializers.Serializer[Any]):

@@ -22,6 +22,7 @@ from apps.evaluation.api.serializers import (
     ExperimentSerializer,
     LookSerializer,
     NotesSerializer,
+    require_metrics,
 )
 from apps.evaluation.models import Evaluation
 from apps.evaluation.report_markdown import report_markdown
@@ -75,7 +76,8 @@ def experiment(request: Request, uid: UUID) -> Response:
     given = ExperimentChangeSerializer(data=request.data)
     given.is_valid(raise_exception=True)
     kept = {field: getattr(found, field) for field in given.get_fields()}
-    definition = {**kept, **given.validated_data, "metrics": found.metrics}
+    definition = {**kept, **given.validated_data}
+    require_metrics(found.answer, definition["metrics"])
     return Response(experiment_data(request, experiment_change(actor=request.user, experiment=found, **definition)))
 
 

@@ -96,7 +96,7 @@ def _proposed(version: DatasetVersion, models: list[LanguageModel]) -> Any:
     ).data
 
 
-_CHOICES = ("primary_metric", "base_model", "baselines", "preset")
+_CHOICES = ("metrics", "primary_metric", "base_model", "baselines", "preset")
 
 
 def _filled(

@@ -17,6 +17,12 @@ class ExperimentCreateSerializer(serializers.Serializer[Any]):
     dataset_version = serializers.UUIDField()
     name = serializers.CharField(max_length=160)
     question = serializers.CharField()
+    metrics = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        allow_empty=False,
+        help_text="All that answers allow, unless told.",
+    )
     primary_metric = serializers.CharField(required=False, help_text="What the answers suggest, unless told.")
     margin = serializers.FloatField(required=False, default=0.05)
     alpha = serializers.FloatField(required=False, default=0.05)
@@ -102,6 +108,7 @@ class PlanSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=160, required=False)
     question = serializers.CharField(required=False)
+    metrics = serializers.ListField(child=serializers.CharField(), required=False, allow_empty=False)
     primary_metric = serializers.CharField(required=False)
     margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
     alpha = serializers.FloatField(required=False)

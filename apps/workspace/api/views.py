@@ -16,7 +16,12 @@ from apps.core.api.once import once
 from apps.core.api.paging import neighbours, page, place
 from apps.core.api.schema import CURSOR, documented
 from apps.core.formats import NANO
-from apps.evaluation.api.serializers import CandidateSerializer, ExperimentRowSerializer, ExperimentSerializer
+from apps.evaluation.api.serializers import (
+    CandidateSerializer,
+    ExperimentRowSerializer,
+    ExperimentSerializer,
+    require_metrics,
+)
 from apps.evaluation.api.views import experiment_data, experiment_for
 from apps.evaluation.engine.metrics import scoring_for
 from apps.experiments import selectors as experiment_selectors
@@ -72,6 +77,7 @@ def experiments(request: Request) -> Response:
     version = experiment_selectors.dataset_version_by_uid(
         user=request.user, team=team, uid=values.pop("dataset_version")
     )
+    require_metrics(version.answer, values.get("metrics", []))
     values.setdefault("primary_metric", scoring_for(version.answer).primary)
     budget = values.pop("budget_usd", None)
     nanousd = int(budget * NANO) if budget is not None else None

@@ -143,6 +143,10 @@ def _experiment(api: Api, version: Any) -> Any:
     changed = api.do("experiment_change", {"margin": 0.02}, uid=uid)
     assert (changed["margin"], changed["name"]) == (0.02, "Sorting mail")
     assert api.refused("experiment_change", 400, {"primary_metric": "bleu"}, uid=uid)["field"] == "primary_metric"
+    for name, body in (("experiment_create", definition), ("experiment_change", {})):
+        place = {"uid": uid} if name == "experiment_change" else {}
+        unheard = api.refused(name, 400, {**body, "metrics": ["accuracy", "bleu"]}, **place)
+        assert unheard["errors"]["metrics"][0].startswith("bleu: no metric of these answers")
     unknown = api.refused("candidates_create", 400, {"baselines": ["unheard"]}, uid=uid)
     assert "unheard" in unknown["errors"]["baselines"][0]
     added = api.do("candidates_create", {"baselines": ["most_frequent", "nearest"]}, uid=uid)
