@@ -34,15 +34,11 @@ class Given:
 
 def found_plan(given: Given) -> tuple[User, Team, Planned]:
     """Who acts (the team's first owner), where, and the plan. NotFound names what is missing."""
-    team = Team.objects.filter(slug=given.team).first()
-    owner = Membership.objects.filter(team=team, role=Role.OWNER).select_related("user").order_by("pk").first()
-    if team is None or owner is None:
-        raise NotFound(_("There is no team %(name)s.") % {"name": given.team})
-    versions = DatasetVersion.objects.filter(_named(given.dataset, "dataset__"), dataset__team=team)
-    version = _first(versions.filter(number=given.number) if given.number else versions, _("dataset"), given.dataset)
+    owner, team = acting_owner(given.team)
+    version = version_named(team, given.dataset, given.number)
     ready = LanguageModel.objects.filter(team=team, state=LanguageModel.State.READY)
     model = _first(ready.filter(_named(given.base) | Q(served_name=given.base)), _("model"), given.base)
-    prompt = _prompt(given.prompt, team) if given.prompt else input_alone_prompt(actor=owner.user, team=team)
+    prompt = _prompt(given.prompt, team) if given.prompt else input_alone_prompt(actor=owner, team=team)
     preset = PRESETS[given.preset]
     most = given.max_examples or preset.max_examples
     limits = limits_of(
@@ -50,7 +46,23 @@ def found_plan(given: Given) -> tuple[User, Team, Planned]:
         max_seconds=round(60 * given.max_minutes),
         leave_out_long=given.leave_out_long,
     )
-    return owner.user, team, Planned(model, version, prompt, spec_of(given.method, preset, model), limits)
+    return owner, team, Planned(model, version, prompt, spec_of(given.method, preset, model), limits)
+
+
+def acting_owner(slug: str) -> tuple[User, Team]:
+    """A team by its slug, and its first owner, who acts for the command line."""
+    team = Team.objects.filter(slug=slug).first()
+    owner = Membership.objects.filter(team=team, role=Role.OWNER).select_related("user").order_by("pk").first()
+    if team is None or owner is None:
+        raise NotFound(_("There is no team %(name)s.") % {"name": slug})
+    return owner.user, team
+
+
+def version_named(team: Team, dataset: str, number: int) -> DatasetVersion:
+    """A version of the dataset with this name or uid; `number` 0 is the newest."""
+    versions = DatasetVersion.objects.filter(_named(dataset, "dataset__"), dataset__team=team)
+    found: DatasetVersion = _first(versions.filter(number=number) if number else versions, _("dataset"), dataset)
+    return found
 
 
 def _prompt(text: str, team: Team) -> PromptVersion:

@@ -29,6 +29,7 @@ NO_SERVICE = {
     "apps/evaluation/services/leaderboards.py:leaderboard_is_behind": "reads whether a refresh is due",
     "apps/evaluation/services/leaderboards.py:without_outputs": "computes a value from a document",
     "apps/experiments/services/datasets.py:name_free": "asks whether a name can be taken; changes nothing",
+    "apps/experiments/services/experiments.py:definition_check": "refuses a definition that no experiment can have",
     "apps/experiments/services/experiments.py:locked": "takes the lock that a service's change needs",
     "apps/experiments/services/experiments.py:registration_hash": "computes a hash from a definition",
     "apps/training/services/registry.py:run_lineage": "computes the facts that registration freezes",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -41,7 +42,7 @@ def experiment_create(
         "margin": margin,
         "alpha": alpha,
     }
-    _check_definition(definition)
+    definition_check(definition)
     for part in filter(None, (dataset_version, previous)):
         if part.owning_team_id != team.pk:
             raise ApplicationError(_("The dataset must belong to the experiment's team."), field="dataset_version")
@@ -64,7 +65,7 @@ def experiment_create(
 
 def experiment_change(*, actor: Any, experiment: Experiment, **definition: Any) -> Experiment:
     """Change the definition of an experiment that nothing was tested for yet. Conflict once it is registered."""
-    _check_definition(definition)
+    definition_check(definition)
     with transaction.atomic():
         require(experiment, actor, "edit")
         experiment = locked(experiment)
@@ -87,7 +88,8 @@ def experiment_notes_set(*, actor: Any, experiment: Experiment, notes: str) -> N
     experiment.notes = notes
 
 
-def _check_definition(definition: dict[str, Any]) -> None:
+def definition_check(definition: Mapping[str, Any]) -> None:
+    """ApplicationError with the first thing that no experiment can be defined by."""
     if definition["primary_metric"] not in definition["metrics"]:
         raise ApplicationError(_("The primary metric must be one of the metrics."), field="primary_metric")
     if not definition["margin"] > 0:

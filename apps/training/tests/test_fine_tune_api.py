@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from apps.core import jobs
+from apps.core.management import following
 from apps.core.models import JobStatus
 from apps.core.tests.factories import DatasetVersionFactory, LanguageModelFactory, PromptVersionFactory
 from apps.experiments.models import DatasetVersion
 from apps.providers.models import LanguageModel
 from apps.training import workdir
-from apps.training.management.commands import train
 from apps.training.models import Checkpoint, Preflight, TrainingRun
 from apps.training.tests.plans import pairs, prompt_for, tiny_base, version_with
 
@@ -162,8 +162,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
         for run in TrainingRun.objects.filter(status=JobStatus.QUEUED):
             jobs.finish(jobs.claim(TrainingRun, run.pk), result={"step": 2, "phase_seconds": {"train": 70.0}})
 
-    monkeypatch.setattr(train.time, "sleep", work)
-    monkeypatch.setattr(train, "close_old_connections", lambda: None)
+    monkeypatch.setattr(following.time, "sleep", work)
+    monkeypatch.setattr(following, "close_old_connections", lambda: None)
 
 
 def options(where: Team, body: dict[str, Any], /, **changes: Any) -> list[str]:

@@ -9,6 +9,7 @@ from apps.core.access import require
 from apps.core.errors import ApplicationError, translated
 from apps.experiments.engine.prompts import check_template, known_variables
 from apps.experiments.models import DatasetVersion
+from apps.experiments.services.experiments import definition_check
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import plan_definition
@@ -31,6 +32,8 @@ def plan_start(
         raise ApplicationError(_("This dataset version has no test rows, so there is nothing to test on. Add rows."))
     _check_instruction(version, str(values["instruction"]))
     definition = plan_definition(version=version, base_model=base_model, values=values)
+    # Said now, and not by the job in its first second.
+    definition_check(definition["experiment"])
     return experiment_run_start(actor=actor, team=team, definition=definition)
 
 

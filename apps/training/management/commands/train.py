@@ -1,20 +1,16 @@
 """Train a model from the command line: the same check, the same start, the same queue as on the page."""
 
-import time
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import close_old_connections
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from apps.core.errors import ApplicationError
 from apps.core.formats import count_text, duration_range_text
-from apps.core.jobs import ENDED, phase_text
 from apps.core.management.base import TranslatedCommand
-from apps.core.models import JobStatus
+from apps.core.management.following import followed, phase_of
 from apps.training.commandline import Given, found_plan
 from apps.training.datacheck import refusal_text, refusals_in
 from apps.training.models import Preflight, TrainingRun
@@ -22,8 +18,6 @@ from apps.training.plan import METHODS, PRESETS
 from apps.training.queueing import queue_text
 from apps.training.runlist import prediction_text
 from apps.training.services.preflights import preflight_accept, preflight_request
-
-POLL_SECONDS = 0.5
 
 
 class Command(TranslatedCommand):
@@ -54,30 +48,18 @@ class Command(TranslatedCommand):
         try:
             actor, team, plan = found_plan(given)
             check = preflight_request(actor=actor, team=team, plan=plan)
-            check = _follow(check, console, _("Check"))
+            check = followed(check, console, _("Check"), _says)
             _say(check, console)
             run = preflight_accept(actor=actor, preflight=check, name=options["name"])
         except ApplicationError as error:
             raise CommandError(error.message) from error
         console.print(_("Started %(name)s (%(uid)s).") % {"name": run.name, "uid": run.uid})
         if options["wait"]:
-            _report(_follow(run, console, _("Training")), console)
+            _report(followed(run, console, _("Training"), _says), console)
 
 
-def _follow(job: Any, console: Console, label: str) -> Any:
-    """Show a bar until the job has ended; CommandError when it did not end well."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(label, total=None, text="")
-        while job.status not in ENDED and job.status != JobStatus.PAUSED:
-            text = queue_text(job) or phase_text(job._meta.label, job.phase)
-            progress.update(bar, completed=job.done, total=job.total or None, text=text)
-            time.sleep(POLL_SECONDS)
-            close_old_connections()
-            job.refresh_from_db()
-    if job.status != JobStatus.SUCCEEDED:
-        raise CommandError(" ".join(part for part in (job.error or job.get_status_display(), job.error_next) if part))
-    return job
+def _says(job: Any) -> str:
+    return queue_text(job) or phase_of(job)
 
 
 def _say(check: Preflight, console: Console) -> None:
