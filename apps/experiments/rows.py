@@ -1,7 +1,7 @@
 """Reading the examples of a dataset version. Test rows leave this module only for an evaluation."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -184,6 +184,15 @@ def train_sample(version: DatasetVersion, *, limit: int = 5000) -> list[Example]
 
 def validation_rows(version: DatasetVersion) -> tuple[Example, ...]:
     return _of_split(version, "validation")
+
+
+def visible_rows(version: DatasetVersion) -> Iterator[Example]:
+    """Every row that a person may read, split by split; of a large version part by part."""
+    for split in VISIBLE_SPLITS:
+        if is_large(version):
+            yield from _checked_reader(version).examples(split=split)
+        else:
+            yield from _of_split(version, split)
 
 
 def _of_split(version: DatasetVersion, split: Split) -> tuple[Example, ...]:

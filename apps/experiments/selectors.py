@@ -1,7 +1,8 @@
 """Reads of datasets, prompts and experiments."""
 
 from functools import lru_cache
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -150,11 +151,11 @@ def dataset_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
     return [(str(uid), name) for uid, name in found.values_list("uid", "name")]
 
 
-def staged_problems(dataset_import: DatasetImport) -> IO[bytes]:
+def staged_problems(dataset_import: DatasetImport) -> Path:
     """The file that lists every problem of an import; NotFound while nothing is staged."""
     if not dataset_import.staged:
         raise NotFound(_("The rows of this import have not been checked yet."))
-    return (local_folder(dataset_import.staged) / "problems.csv").open("rb")
+    return local_folder(dataset_import.staged) / "problems.csv"
 
 
 def imports_of(*, user: Any, upload: Upload) -> QuerySet[DatasetImport]:

@@ -16,7 +16,7 @@ from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.models import DatasetImport, DatasetVersion, Upload
 from apps.experiments.services.imports import dataset_import_create
 from apps.experiments.tasks import dataset_import_stage
-from apps.experiments.tests.upload_world import CHOICES, CSV, inspected, staged
+from apps.experiments.tests.upload_world import CHOICES, CSV, downloaded, inspected, staged
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def test_a_fix_without_a_tick_leaves_its_rows_out_counted_and_downloadable(
     assert made.report["accepted"] == 121
     assert made.report["fixed_by_reason"] == {"control characters": 1}
     assert made.report["left_out"] == {"another number of cells than the header": 2, "a label in other spelling": 1}
-    sheet = b"".join(editor.get(f"/t/{team.slug}/imports/{made.uid}/problems.csv").streaming_content).decode()
+    sheet = downloaded(editor.get(f"/t/{team.slug}/imports/{made.uid}/problems.csv"))
     told = [(row["line"], row["done"]) for row in csv.DictReader(io.StringIO(sheet))]
     assert told == [("122", "left out"), ("123", "left out"), ("124", "fixed"), ("125", "left out")]
 

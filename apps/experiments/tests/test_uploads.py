@@ -12,7 +12,7 @@ from apps.core.models import AuditEvent, JobStatus
 from apps.core.uploads.quarantine import quarantine_folder, quarantined_path
 from apps.experiments import rows
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Upload
-from apps.experiments.tests.upload_world import CHOICES, CSV, SHARES, inspected, send, staged
+from apps.experiments.tests.upload_world import CHOICES, CSV, SHARES, downloaded, inspected, send, staged
 from apps.experiments.tests.world import version_of
 
 pytestmark = pytest.mark.django_db
@@ -205,11 +205,10 @@ def test_problems_are_counted_shown_and_downloaded_without_formulas(bob_sends: C
 
     page = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/").content.decode()
     answer = bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/problems.csv")
-    sheet = b"".join(answer.streaming_content).decode()
+    sheet = downloaded(answer)
 
     assert sum(made.report["left_out"].values()) == 3
     assert "The expected answer is empty." in page
-    assert answer["Content-Disposition"].startswith("attachment;")
     cells = [cell for row in csv.reader(io.StringIO(sheet)) for cell in row]
     assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
     assert any("=cmd|calc" in cell for cell in cells)
@@ -272,3 +271,23 @@ def test_a_script_is_told_where_to_go(bob_sends: Client, team: Team) -> None:
     assert answer.json()["location"] == f"/t/{team.slug}/uploads/{Upload.objects.get().uid}/"
     assert nothing.status_code == 422
     assert nothing.json()["error"]
+
+
+def test_accepted_rows_are_taken_away_without_test_rows_and_without_formulas(bob_sends: Client, team: Team) -> None:
+    content = CSV.replace("message number", "=message number")
+    version = accepted(
+        bob_sends, team, staged(bob_sends, team, inspected(bob_sends, team, content.encode()), keep="customer")
+    )
+    page = f"/t/{team.slug}/datasets/{version.dataset.uid}/v/1/"
+    assert f'href="{page}rows.csv"' in bob_sends.get(page).content.decode()
+
+    sheet = list(csv.DictReader(io.StringIO(downloaded(bob_sends.get(f"{page}rows.csv")))))
+    lines = [json.loads(line) for line in downloaded(bob_sends.get(f"{page}rows.jsonl")).splitlines()]
+
+    open_rows = [row for row in rows._all(version) if row.split != "test"]
+    assert len(sheet) == len(lines) == version.train_count + version.validation_count == len(open_rows)
+    assert {row["split"] for row in sheet} == {"train", "validation"}
+    assert {row["input"][:9] for row in sheet} == {"'=message"}
+    assert {(line["input"], line["expected"], line["columns"]["customer"]) for line in lines} == {
+        (row.input, row.expected, row.columns["customer"]) for row in open_rows
+    }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -55,3 +56,13 @@ def staged(client: Client, team: Team, upload: Upload, **choices: Any) -> Datase
     dataset_import_stage(made.pk)
     made.refresh_from_db()
     return made
+
+
+def downloaded(answer: Any) -> str:
+    """What an attachment that is made while it is sent holds."""
+
+    async def parts() -> bytes:
+        return b"".join([part async for part in answer.streaming_content])
+
+    assert answer["Content-Disposition"].startswith("attachment;")
+    return async_to_sync(parts)().decode()

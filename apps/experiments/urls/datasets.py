@@ -22,5 +22,9 @@ urlpatterns = [
     path(f"{VERSION}/about/", dataset_versions.dataset_version_about, name="dataset_version_about"),
     path(f"{VERSION}/derive/", dataset_versions.dataset_version_derive, name="dataset_version_derive"),
     path(f"{VERSION}/fresh-test/", dataset_versions.dataset_version_fresh_test, name="dataset_version_fresh_test"),
+    *(
+        path(f"{VERSION}/rows.{form}", dataset_versions.dataset_version_rows, {"form": form}, name=f"rows_{form}")
+        for form in dataset_versions.FORMS
+    ),
     path(f"{VERSION}/rows/<slug:row>/", dataset_versions.dataset_row, name="dataset_row"),
 ]

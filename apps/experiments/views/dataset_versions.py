@@ -9,6 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -18,11 +19,13 @@ from apps.accounts.selectors import may
 from apps.core.errors import ApplicationError
 from apps.core.pages import page_number, render_page
 from apps.core.refusals import refuse_in_form, refuse_on_page
+from apps.core.streaming import download
 from apps.experiments import rows, selectors
 from apps.experiments.charts import Chart, label_chart, length_chart
 from apps.experiments.forms import DeriveForm, RowForm
 from apps.experiments.models import DatasetVersion
 from apps.experiments.reports import few_test_text, fix_facts, not_compared_text
+from apps.experiments.row_export import FORMS
 from apps.experiments.services import derived_versions
 
 PAGE_SIZE = 50
@@ -75,6 +78,16 @@ def dataset_version(request: HttpRequest, team: Team, uid: str, number: int) -> 
         "not_compared": not_compared_text(int(version.facts.get("pairs_not_compared", 0))),
     }
     return render_page(request, "experiments/dataset_version.html", context, parts=("rows",))
+
+
+@require_safe
+@team_page("view")
+def dataset_version_rows(request: HttpRequest, team: Team, uid: str, number: int, form: str) -> HttpResponse:
+    """Training and validation rows as a file."""
+    version = selectors.dataset_version(user=request.user, team=team, uid=uid, number=number)
+    chunks, content_type = FORMS[form]
+    name = f"{slugify(version.dataset.name)[:60] or 'dataset'}-v{version.number}.{form}"
+    return download(chunks(version), name=name, content_type=content_type)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -21,6 +21,7 @@ from apps.core.live import topic_of
 from apps.core.models import JobModel
 from apps.core.pages import render_page
 from apps.core.refusals import refuse_in_form, refuse_on_page
+from apps.core.streaming import download, file_chunks
 from apps.core.uploads.handler import QuarantineHandler
 from apps.experiments import selectors
 from apps.experiments.forms import FixesForm, ImportForm, UploadForm
@@ -233,12 +234,8 @@ def dataset_import_accept(request: HttpRequest, team: Team, uid: str) -> HttpRes
 def dataset_import_problems(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """Every problem of an import as CSV, in which nothing runs as a formula."""
     found = selectors.dataset_import(user=request.user, team=team, uid=uid)
-    return FileResponse(  # type: ignore[return-value]  # it streams, which every middleware here allows
-        selectors.staged_problems(found),
-        as_attachment=True,
-        filename=f"problems-{found.uid}.csv",
-        content_type="text/csv; charset=utf-8",
-    )
+    chunks = file_chunks(selectors.staged_problems(found))
+    return download(chunks, name=f"problems-{found.uid}.csv", content_type="text/csv; charset=utf-8")  # type: ignore[return-value]
 
 
 def _job_context(request: HttpRequest, team: Team, job: JobModel) -> dict[str, Any]:

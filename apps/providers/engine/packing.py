@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CHUNK = 1024 * 1024
@@ -53,11 +52,3 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
     with content.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
-
-
-async def in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, read in a thread, so that a slow disk or reader holds up nobody else."""
-    end = object()
-    while (chunk := await asyncio.to_thread(next, chunks, end)) is not end:
-        if chunk:
-            yield chunk  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -14,8 +14,9 @@ from apps.accounts.pages import team_page
 from apps.core.artifacts import local_folder
 from apps.core.errors import NotFound
 from apps.core.formats import size_text
+from apps.core.streaming import download
 from apps.providers import selectors
-from apps.providers.engine.packing import in_threads, zip_chunks
+from apps.providers.engine.packing import zip_chunks
 from apps.providers.models import LanguageModel
 from apps.training.model_pages.card import model_card
 from apps.training.model_pages.reading import version_of
@@ -60,9 +61,7 @@ def _sent(model: LanguageModel, form: str) -> HttpResponseBase:
     files: list[tuple[str, Path | bytes]] = [(f"{name}/README.md", card.encode())]
     files += [(f"{name}/{path.name}", path) for path in _files(folder) if path.name != "README.md"]
     # In parts, never as a whole: a model may be larger than the memory of this machine.
-    response = StreamingHttpResponse(in_threads(zip_chunks(files)), content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
-    return response
+    return download(zip_chunks(files), name=f"{name}.zip", content_type="application/zip")
 
 
 def _files(folder: Path) -> Iterator[Path]:
