@@ -43,7 +43,7 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
     model = serializers.UUIDField(source="language_model.uid")
     dataset_version = serializers.UUIDField(source="dataset_version.uid")
     prompt_version = serializers.UUIDField(source="prompt_version.uid")
-    preflight = serializers.UUIDField(source="preflight.uid", default=None, read_only=True)
+    preflight = serializers.UUIDField(source="preflight.uid", default=None, allow_null=True)
     queue_position = serializers.SerializerMethodField()
     took_seconds = serializers.SerializerMethodField()
     prediction_deviation = serializers.SerializerMethodField()
