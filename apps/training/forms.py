@@ -31,6 +31,11 @@ class RunForm(forms.Form):
         label=_("Time limit in minutes"), min_value=0.5, max_value=MOST_MINUTES, required=False,
         help_text=_("The check finds out how many examples fit into it."),
     )  # fmt: skip
+    rows_a_pass = forms.ChoiceField(
+        label=_("Rows computed at once"), required=False,
+        choices=[("", _("As the preset says")), ("2", "2"), ("1", "1")],
+        help_text=_("Fewer need less memory and learn the same, more slowly."),
+    )  # fmt: skip
     leave_out_long = forms.BooleanField(
         label=_("Leave out rows that are too long for the model, instead of refusing"), required=False
     )

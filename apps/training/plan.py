@@ -85,6 +85,12 @@ def spec_of(method: str, preset: Preset, model: LanguageModel) -> dict[str, Any]
     }
 
 
+def in_smaller_passes(spec: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The same steps in passes of so many rows, as far as that divides them: less memory, the same is learned."""
+    together = int(spec.get("batch_size", 1)) * int(spec.get("accumulation", 1))
+    return {**spec, "batch_size": rows, "accumulation": together // rows} if together % rows == 0 else spec
+
+
 def limits_of(*, max_examples: int = 0, max_seconds: int = 0, leave_out_long: bool = False) -> dict[str, Any]:
     """What is limited; the rest is absent, so that the same question always reads the same."""
     limits = {"max_examples": max_examples, "max_seconds": max_seconds, "leave_out_long": leave_out_long}

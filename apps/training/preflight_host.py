@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -144,9 +145,14 @@ def _stop_wanted(row: Preflight) -> JobStatus | None:
     return JobStatus.PAUSED if flags["pause_requested"] else None
 
 
+def _available_mib() -> float:
+    """What the machine has, and what a training here may take of it at most."""
+    return min(available_mib(), settings.TRAINING_MEMORY_MIB or math.inf)
+
+
 def _start(folder: Path, max_seconds: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "apps.training.engine.measure", str(folder)]
-    command += ["--available-mib", f"{available_mib():.0f}", "--seconds", str(max_seconds)]
+    command += ["--available-mib", f"{_available_mib():.0f}", "--seconds", str(max_seconds)]
     with (folder / "engine.log").open("ab") as output:
         return subprocess.Popen(
             [*command, "--parent-death", str(os.getpid())],

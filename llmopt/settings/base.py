@@ -254,6 +254,8 @@ Q_CLUSTER = {
 INFERENCE_URL: str = env("LLMOPT_INFERENCE_URL", default="http://127.0.0.1:8710/v1")
 INFERENCE_TOKEN_FILE = VAR_DIR / "run" / "inference-token"
 TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
+# What a training may need at most, whatever the machine has free: its check refuses more. 0: no such limit.
+TRAINING_MEMORY_MIB: int = env.int("LLMOPT_TRAINING_MEMORY_MIB", default=0)
 # What one hour of this machine is assumed to cost until the team says otherwise, in nano-dollars (0.10 USD).
 LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
 

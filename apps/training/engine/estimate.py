@@ -13,12 +13,12 @@ from apps.training.engine.spec import TrainingSpec
 LOW, HIGH = 0.9, 1.15
 # Over the most memory that was measured or follows from it.
 MEMORY_MARGIN = 1.1
+# Peaks of like steps differ by this much from one process to the next: what is said to fit has to pass its own check.
+AGAIN_MARGIN = 1.06
 # Merging, converting and certifying, seconds per million parameters (measured with the same runs), and their start.
 TAIL_SECONDS, TAIL_SECONDS_PER_MILLION = 3.0, 0.15
 _BYTES_PER_SECOND = 150e6
 _MIB = 2**20
-# What backpropagation keeps with the adapter in the upper half of the layers, as a share of all layers (measured: 0.6).
-_UPPER_HALF_SHARE = 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,50 +119,75 @@ def weights_mib(spec: TrainingSpec, parameters: int) -> float:
     return parameters * 4 * (4 if spec.method == "full" else 1) / _MIB
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What was measured of a run that needs too much: MiB at load, the line of its steps (MiB at no cells, MiB per cell
+    of a pass), and that line with the adapter in the upper half of the layers alone (None: not tried).
+    """
+
+    load_peak: float
+    line: tuple[float, float]
+    upper_half: tuple[float, float] | None = None
+
+    def of(self, line: tuple[float, float], cells: float) -> float:
+        """What a check of a run with such a largest pass would find at the most, its margin included."""
+        return AGAIN_MARGIN * MEMORY_MARGIN * max(self.load_peak, line[0] + line[1] * cells)
+
+
 def memory_refusal(
-    spec: TrainingSpec, *, needed: float, available: float, parameters: int, largest: int,
-    line: tuple[float, float] | None = None,
-) -> Refusal:  # fmt: skip
+    spec: TrainingSpec,
+    *,
+    needed: float,
+    available: float,
+    parameters: int,
+    largest: int,
+    measured: Memory | None = None,
+) -> Refusal:
     """Not enough memory, with the batch size, preset, method or size of base model that would fit."""
     says = Sentence(
         gettext_noop("Not enough memory: this run needs about %(needed)s MiB and %(available)s MiB are free."),
         needed=round(needed),
         available=round(available),
     )
-    fits = _smaller_batch(spec, available, largest, line) or _quick_preset(spec, available, largest, line)
-    if fits is None and spec.method == "full":
-        fits = Sentence(gettext_noop("LoRA instead of full fine-tuning needs less than half of it."))
+    fits = None
+    if measured is not None:
+        fits = (
+            _smaller_batch(spec, available, largest, measured)
+            or _quick_preset(spec, available, largest, measured)
+            or _lora(spec, available, needed, parameters)
+        )
     if fits is None:
-        most = int(parameters * available / needed / 1e6)
+        # Both grow with the weights, or nearly so.
         fits = Sentence(
             gettext_noop(
                 "A base model of at most about %(most)s million parameters would fit; this one has %(count)s."
             ),
-            most=most,
+            most=int(parameters * available / needed / 1e6),
             count=round(parameters / 1e6),
         )
     return Refusal("memory", says, fits)
 
 
-def _smaller_batch(
-    spec: TrainingSpec, available: float, largest: int, line: tuple[float, float] | None
-) -> Sentence | None:
-    if line is None:
-        return None
+def _smaller_batch(spec: TrainingSpec, available: float, largest: int, measured: Memory) -> Sentence | None:
     size = spec.batch_size // 2
     while size:
-        if MEMORY_MARGIN * (line[0] + line[1] * largest * size / spec.batch_size) <= available:
-            template = gettext_noop("%(size)s rows a pass instead of %(now)s would fit, and learn the same.")
+        if measured.of(measured.line, largest * size / spec.batch_size) <= available:
+            template = gettext_noop("Rows computed at once: %(size)s instead of %(now)s would fit, and learn the same.")
             return Sentence(template, size=size, now=spec.batch_size)
         size //= 2
     return None
 
 
-def _quick_preset(
-    spec: TrainingSpec, available: float, largest: int, line: tuple[float, float] | None
-) -> Sentence | None:
-    if line is None or spec.method != "lora" or spec.lora.layers != "all":
-        return None
-    if MEMORY_MARGIN * (line[0] + _UPPER_HALF_SHARE * line[1] * largest / spec.batch_size) > available:
+def _quick_preset(spec: TrainingSpec, available: float, largest: int, measured: Memory) -> Sentence | None:
+    if measured.upper_half is None or measured.of(measured.upper_half, largest) > available:
         return None
     return Sentence(gettext_noop("The preset quick, which trains the upper half of the layers, would fit."))
+
+
+def _lora(spec: TrainingSpec, available: float, needed: float, parameters: int) -> Sentence | None:
+    """LoRA keeps no gradient and no moment of the weights: their three copies are what it saves at the least."""
+    without = needed - MEMORY_MARGIN * 3 * parameters * 4 / _MIB
+    if spec.method != "full" or without > available:
+        return None
+    template = gettext_noop("LoRA instead of full fine-tuning needs at most about %(without)s MiB, which would fit.")
+    return Sentence(template, without=round(without))

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from apps.training.engine import estimate, process
 from apps.training.engine.checkpoint import write_json
 from apps.training.engine.data import EncodedRow, Row, check_ids, choose_examples, epoch_groups, make_batch, read_rows
 from apps.training.engine.errors import TrainingError
-from apps.training.engine.estimate import Around, StepSize, TimedStep
+from apps.training.engine.estimate import Around, Memory, StepSize, TimedStep
 from apps.training.engine.events import EventLog, Failed, Progress
 from apps.training.engine.report import Reporter, free_memory, peak_memory_mib, reset_peak_memory
 from apps.training.engine.rowcheck import NAMED_ROWS, Checked, Refusal, check_rows, refusals_of
@@ -178,11 +178,20 @@ def _timed(
             _unused, sizes = _groups(bench, chosen)
             parts = estimate.run_seconds(spec, timed, sizes, around, validation_rows=len(bench.validation))
     if needed > limits.available_mib:
-        line = estimate.memory_line(timed, load_peak_mib=bench.load_peak_mib)
+        measured = Memory(
+            bench.load_peak_mib,
+            estimate.memory_line(timed, load_peak_mib=bench.load_peak_mib),
+            _upper_half_line(bench, groups, report, limits, clock),
+        )
         refusals = [
             *refusals,
             estimate.memory_refusal(
-                spec, needed=needed, available=limits.available_mib, parameters=count, largest=largest, line=line
+                spec,
+                needed=needed,
+                available=limits.available_mib,
+                parameters=count,
+                largest=largest,
+                measured=measured,
             ),
         ]
     total = sum(parts.values())
@@ -252,6 +261,22 @@ def _steps(bench: Bench, groups: list[list[int]], report: Reporter, limits: Limi
     return timed
 
 
+def _upper_half_line(
+    bench: Bench, groups: list[list[int]], report: Reporter, limits: Limits, clock: Clock
+) -> tuple[float, float] | None:
+    """The memory of steps with the adapter in the upper half alone: with the lower one still, what is below it keeps
+    nothing for the way back, as if it were not there. None where the run is no such one already."""
+    from apps.training.engine.model import lower_half_adapter
+
+    if bench.spec.method != "lora" or bench.spec.lora.layers != "all":
+        return None
+    still = lower_half_adapter(bench.model)
+    for parameter in still.values():
+        parameter.requires_grad_(False)
+    upper = replace(bench, parameters={name: each for name, each in bench.parameters.items() if name not in still})
+    return estimate.memory_line(_steps(upper, groups, report, limits, clock), load_peak_mib=bench.load_peak_mib)
+
+
 def _one_step(bench: Bench, rows: list[EncodedRow]) -> None:
     from apps.training.engine.loop import gradients
 
@@ -302,10 +327,10 @@ def main(arguments: list[str] | None = None) -> int:
     log = EventLog(folder / "events.jsonl")
     report = Reporter(log, clock=time.monotonic)
     failure: TrainingError | None = None
+    # A run's phases begin here, too.
+    started = time.monotonic()
     try:
         process.set_up_libraries(folder)
-        # A run's phases begin here, too.
-        started = time.monotonic()
         limits = Limits(options.available_mib, options.seconds)
         write_json(folder / RESULT, measure(folder, report, limits=limits, clock=time.monotonic, started=started))
     except TrainingError as error:

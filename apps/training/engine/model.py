@@ -100,6 +100,18 @@ def trainable_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def lower_half_adapter(model: Any) -> dict[str, torch.nn.Parameter]:
+    """Parameters of the adapter below the layers that "upper-half" means, by name."""
+    count = model.config.num_hidden_layers
+    name = _layers_name(model, count)
+    below = tuple(f".{name}.{number}." for number in range(count // 2))
+    return {
+        full: parameter
+        for full, parameter in trainable_parameters(model).items()
+        if any(part in full for part in below)
+    }
+
+
 def autocast(precision: str) -> AbstractContextManager[Any]:
     """float32 computes as stored; bfloat16 computes matrix products in bfloat16 over float32 weights."""
     import torch

@@ -28,6 +28,8 @@ class Reporter:
         self._last_progress = float("-inf")
         self._done = threading.Event()
         self._lock = threading.Lock()
+        # The first phase begins with the process: opening the libraries takes seconds, and belongs to the run.
+        self._begun: float | None = clock()
         self.phase_seconds: dict[str, float] = {}
         self._timer = threading.Thread(target=self._repeat, name="progress-timer", daemon=True)
         self._timer.start()
@@ -47,7 +49,7 @@ class Reporter:
         outer = self._latest
         self._open.append(name)
         self._inner.append(0.0)
-        begin = self._clock()
+        begin, self._begun = self._clock() if self._begun is None else self._begun, None
         self.emit(Phase(phase=name, state="started"))
         self.progress(Progress(phase=name), force=True)
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.training.engine.events import EventLog, Log, read_events
+from apps.training.engine.events import EventLog, Log, Progress, read_events
 from apps.training.engine.report import Reporter
 from apps.training.tests.tiny_models import (
     SPAWNER,
@@ -209,6 +209,36 @@ def test_phases_inside_a_phase_are_not_counted_twice(tmp_path: Path) -> None:
     assert report.phase_seconds == {"sample": 3.0, "train": 3.5}
     ended = [e for e in read_events(tmp_path / "events.jsonl") if e["type"] == "phase" and e["state"] == "finished"]
     assert [(event["phase"], event["seconds"]) for event in ended] == [("sample", 3.0), ("train", 3.5)]
+
+
+def test_the_first_phase_begins_with_the_process(tmp_path: Path) -> None:
+    times = {"value": 1.0}
+    log = EventLog(tmp_path / "events.jsonl")
+    report = Reporter(log, clock=lambda: times["value"])
+    times["value"] = 5.0
+    with report.phase("load"):
+        times["value"] = 7.0
+    with report.phase("train"):
+        times["value"] = 8.0
+    report.close()
+    log.close()
+    assert report.phase_seconds == {"load": 6.0, "train": 1.0}
+
+
+def test_time_left_is_counted_down_between_two_words_about_it(tmp_path: Path) -> None:
+    times = {"value": 0.0}
+    log = EventLog(tmp_path / "events.jsonl")
+    report = Reporter(log, clock=lambda: times["value"])
+    report.progress(Progress("train", seconds_left_low=10.0, seconds_left_high=20.0), force=True)
+    for now in (12.0, 20.0):
+        times["value"] = now
+        report.progress(Progress("validate"), force=True)
+    report.close()
+    log.close()
+    told = [event for event in read_events(tmp_path / "events.jsonl") if event["type"] == "progress"]
+    left = [(event["seconds_left_low"], event["seconds_left_high"]) for event in told]
+    # The timer may have repeated one of them.
+    assert list(dict.fromkeys(left)) == [(10.0, 20.0), (0.0, 8.0), (None, None)]
 
 
 def test_every_event_is_described(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def test_a_team_with_nothing_is_told_what_comes_first(page: Client, team: Team, 
     assert "<c-" not in text
 
 
+def test_rows_computed_at_once_are_chosen_for_want_of_memory(
+    page: Client, team: Team, base: LanguageModel, bob: User
+) -> None:
+    answer = page.post(address(team), values(team, bob, base, rows_a_pass="2"))
+
+    spec = Preflight.objects.get().spec
+    assert (spec["batch_size"], spec["accumulation"]) == (2, 4)
+    assert "rows_a_pass=2" in answer["Location"]
+
+
 def test_check_asks_for_the_preflight_and_shows_it_at_an_address_of_its_own(
     page: Client, team: Team, base: LanguageModel, bob: User
 ) -> None:

@@ -22,7 +22,7 @@ from apps.core.roles import roles_for
 from apps.training import planning
 from apps.training.forms import RunForm
 from apps.training.models import Preflight
-from apps.training.plan import METHODS, PRESETS, Planned, limits_of, plan_of
+from apps.training.plan import METHODS, PRESETS, Planned, in_smaller_passes, limits_of, plan_of
 from apps.training.services.preflights import preflight_accept, preflight_request
 from apps.training.services.prompts import input_alone_prompt
 
@@ -90,6 +90,8 @@ def _plan(parts: planning.PlanParts, form: RunForm) -> Planned:
         leave_out_long=values["leave_out_long"],
     )
     spec = planning.spec_for(parts, method=values["method"], preset=preset)
+    if values["rows_a_pass"]:
+        spec = in_smaller_passes(spec, int(values["rows_a_pass"]))
     return Planned(parts.base_model, parts.dataset_version, parts.prompt_version, spec, limits)
 
 
@@ -113,6 +115,7 @@ def _address(team: Team, row: Preflight, values: dict[str, Any]) -> str:
         "preset": values["preset"],
         "max_examples": values["max_examples"] or "",
         "max_minutes": f"{values['max_minutes']:g}" if values["max_minutes"] else "",
+        "rows_a_pass": values["rows_a_pass"],
         "leave_out_long": "1" if values["leave_out_long"] else "",
     }
     kept = {name: value for name, value in query.items() if value != ""}
