@@ -194,6 +194,8 @@ def places(
     settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hosts of models and preflights run in the tests' own process, below its folders."""
+    # One machine, where whoever adds a person may also make their account.
+    settings.EMBEDDED = True
     settings.VAR_DIR = tmp_path / "var"
     settings.MODEL_FOLDERS = [str(tmp_path_factory.getbasetemp())]
     settings.TRAINING_THREADS = 1
