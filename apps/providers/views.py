@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -41,8 +42,15 @@ def model_add(request: HttpRequest, team: Team) -> HttpResponse:
             refuse_in_form(form, error)
         else:
             messages.success(request, _("The model is being added. You may leave this page."))
-            return redirect("model", team=team.slug, uid=fetch.language_model.uid)
+            return redirect(_back(request, team) or reverse("model", args=[team.slug, fetch.language_model.uid]))
     return _add_page(request, team, bases, form)
+
+
+def _back(request: HttpRequest, team: Team) -> str:
+    """The form that sent the person here, with what was chosen in it; empty for an address that is not this team's."""
+    wanted = request.GET.get("next", "")
+    inside = wanted.startswith(reverse("home", args=[team.slug])) and url_has_allowed_host_and_scheme(wanted, None)
+    return wanted if inside else ""
 
 
 def _add(request: HttpRequest, team: Team, given: dict[str, Any]) -> Any:
@@ -64,6 +72,7 @@ def _add_page(
         "folder": form if isinstance(form, FolderForm) else FolderForm(bases=bases, auto_id="folder_%s"),
         "limit": size_text(entries.upload_limit_bytes()),
         "folders": settings.MODEL_FOLDERS,
+        "here": request.get_full_path(),
         "may_name_folders": may(user=request.user, team=team, action="manage"),
     }
     return render_page(request, "providers/model_add.html", context, status=200 if form is None else 422)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import JobModel, JobStatus
 from apps.evaluation.models import Evaluation
+from apps.providers.models import ModelFetch
 from apps.training.models import TrainingRun
 
 
@@ -39,9 +40,13 @@ class ExperimentRun(JobModel):
         return self.experiment.name if self.experiment else f"Experiment run {self.definition_hash[:8]}"
 
     def parts(self) -> list[JobModel]:
-        """Its evaluations, and the trainings that its candidates wait for, as they are stored now."""
+        """Its evaluations, and the trainings and imports of models that it waits for, as they are stored now."""
         untouched = (JobStatus.PLANNED, JobStatus.SUCCEEDED)
         evaluations = Evaluation.objects.filter(experiment__run=self).exclude(status__in=untouched)
         trainings = Q(experiment_run=self) | Q(language_model__candidates__experiment__run=self)
         runs = TrainingRun.objects.filter(trainings).exclude(status__in=untouched).distinct()
-        return [*evaluations.order_by("id"), *runs.order_by("id")]
+        models = Q(language_model__candidates__experiment__run=self)
+        if uid := self.definition.get("model", {}).get("uid"):
+            models |= Q(language_model__uid=uid, team=self.team_id)
+        fetches = ModelFetch.objects.filter(models).exclude(status__in=untouched).distinct()
+        return [*fetches.order_by("id"), *evaluations.order_by("id"), *runs.order_by("id")]

@@ -16,11 +16,11 @@ from apps.core.api.once import once
 from apps.core.api.schema import documented
 from apps.core.errors import NotFound
 from apps.experiments.models import DatasetVersion
-from apps.providers.models import LanguageModel
 from apps.workspace.api.serializers import PlanSerializer, ProposalSerializer, RunSerializer
 from apps.workspace.forms.plan import PlanForm, plan_form
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors import plans as selectors
+from apps.workspace.selectors.model_choices import ModelChoice
 from apps.workspace.services.plans import plan_start
 
 TAG = "experiments"
@@ -60,15 +60,15 @@ def plan(request: Request, uid: UUID, number: int) -> Response:
         number=number,
         **scope(request, "dataset__team"),
     )
-    models = selectors.base_models(user=request.user, team=version.dataset.team)
+    models = [choice for choice in selectors.base_choices(user=request.user, team=version.dataset.team) if choice.ready]
     if not writes:
         return Response(_proposed(version, models))
     given = PlanSerializer(data=request.data)
     given.is_valid(raise_exception=True)
-    form, base = _filled(version, models, given.validated_data)
+    form = _filled(version, models, given.validated_data)
     if not form.is_valid():
         raise ValidationError({name: [str(one) for one in said] for name, said in form.errors.items()})
-    run = plan_start(actor=request.user, version=version, base_model=base, values=form.plan)
+    run = plan_start(actor=request.user, version=version, base=form.cleaned_data["base_model"], values=form.plan)
     location = request.build_absolute_uri(reverse("api_experiment_run", args=[run.uid]))
     return Response(RunSerializer(run).data, status=202, headers={"Location": location})
 
@@ -80,7 +80,7 @@ def experiment_run(request: Request, uid: UUID) -> Response:
     return Response(RunSerializer(fetch_for_user(ExperimentRun, request.user, uid=uid, **scope(request))).data)
 
 
-def _proposed(version: DatasetVersion, models: list[LanguageModel]) -> Any:
+def _proposed(version: DatasetVersion, models: list[ModelChoice]) -> Any:
     base = models[0] if models else None
     proposal = selectors.proposal_for(version, base)
     form = plan_form(version, models, proposal)
@@ -91,7 +91,7 @@ def _proposed(version: DatasetVersion, models: list[LanguageModel]) -> Any:
             "choices": choices,
             "unfit": proposal.unfit,
             "few_test": proposal.few_test,
-            "estimate": vars(selectors.plan_estimate(version, base, proposal.initial)),
+            "estimate": vars(selectors.estimate_for(version, base, proposal.initial)),
         }
     ).data
 
@@ -99,19 +99,17 @@ def _proposed(version: DatasetVersion, models: list[LanguageModel]) -> Any:
 _CHOICES = ("metrics", "primary_metric", "base_model", "baselines", "preset")
 
 
-def _filled(
-    version: DatasetVersion, models: list[LanguageModel], given: dict[str, Any]
-) -> tuple[PlanForm, LanguageModel | None]:
+def _filled(version: DatasetVersion, models: list[ModelChoice], given: dict[str, Any]) -> PlanForm:
     """The form of the page, filled with what was sent over what is proposed for the model that it names."""
     named = str(given.get("base_model") or "")
-    base = next((model for model in models if str(model.uid) == named), None)
+    base = next((model for model in models if model.value == named), None)
     if named and base is None:
         raise NotFound(_("No model of this team that runs here and is ready has this id."), field="base_model")
     base = base or (models[0] if models else None)
     proposal = selectors.proposal_for(version, base)
     sent = {"budget" if name == "budget_usd" else name: value for name, value in given.items()}
     values = {**_values(plan_form(version, models, proposal)), **sent}
-    return plan_form(version, models, proposal, data={**values, "base_model": str(base.uid) if base else ""}), base
+    return plan_form(version, models, proposal, data={**values, "base_model": base.value if base else ""})
 
 
 def _values(form: PlanForm) -> dict[str, Any]:

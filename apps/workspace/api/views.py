@@ -124,7 +124,7 @@ def candidates(request: Request, uid: UUID) -> Response:
     made = drafts.candidates_add(
         actor=request.user,
         experiment=found,
-        models=selectors.models_named(user=request.user, team=found.team, uids=values["models"]),
+        models=[str(uid) for uid in values["models"]],
         prompts=selectors.prompts_named(user=request.user, team=found.team, uids=values["prompts"]),
         baselines=values["baselines"],
         max_tokens=values.get("max_tokens") or selectors.suggested_max_tokens(found.dataset_version),

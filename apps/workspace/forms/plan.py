@@ -1,6 +1,6 @@
 """The shape of a plan: a whole experiment on a team's own data, proposed and changeable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.figures import metric_label
 from apps.experiments.models import DatasetVersion
-from apps.providers.models import LanguageModel
 from apps.training.plan import PRESETS, preset_numbers
 from apps.workspace.forms.experiments import Choices, DefinitionForm, set_choices
 from apps.workspace.selectors.candidates import baseline_choices
+from apps.workspace.selectors.model_choices import ModelChoice, possible_values
 from apps.workspace.selectors.plans import Proposal
 
 
@@ -79,14 +79,22 @@ class PlanForm(DefinitionForm):
 
 
 def plan_form(
-    version: DatasetVersion, models: Sequence[LanguageModel], proposal: Proposal, *, data: Any = None
+    version: DatasetVersion,
+    models: Sequence[ModelChoice],
+    proposal: Proposal,
+    *,
+    data: Any = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> PlanForm:
-    """The form of a plan for `version`, filled with the proposal, or bound to `data`."""
+    """The form of a plan for `version`, filled with the proposal and what is `kept` over it, or bound to `data`."""
+    possible = possible_values(models)
+    chosen = bool(proposal.initial["base_model"])
     return PlanForm(
         data,
-        initial=proposal.initial,
+        initial={**proposal.initial, **(kept or {})},
         metrics=[(name, metric_label(name, version.answer)) for name in scoring_for(version.answer).metrics],
-        base_models=[(str(model.uid), model.name) for model in models],
+        base_models=possible if chosen or not possible else [("", str(_("None"))), *possible],
         baselines=baseline_choices(version.answer),
-        unfit=tuple(proposal.unfit),
+        # Without a base model they are left out, and may be chosen together with one that is brought in.
+        unfit=tuple(proposal.unfit) if chosen or not possible else (),
     )

@@ -8,16 +8,17 @@ from django.utils.translation import gettext as _
 from apps.experiments.models import Candidate, Experiment
 from apps.experiments.selectors import contenders
 from apps.experiments.services.experiments import experiment_register
-from apps.providers.models import LanguageModel
+from apps.providers.models import LanguageModel, ModelFetch
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart.steps import Step, final_is_done, training_is_done, write_report
+from apps.workspace.quickstart.bringing import awaited_fetch
+from apps.workspace.quickstart.steps import Step, final_is_done, job_is_done, training_is_done, write_report
 
 _ORDER = {"baseline": 0, "prompted": 1, "commercial": 1, "tuned": 2}
 
 
 def page_made_steps(run: ExperimentRun) -> tuple[Step, ...]:
-    """Freeze, test the free baselines, then the others in order, each after the training that it waits for, report."""
+    """Freeze, test the free baselines, then the others in order, each after what makes its model or brings it in."""
     assert run.experiment is not None
     return (
         Step("register", _("Freeze the candidates"), register),
@@ -37,7 +38,13 @@ def register(run: ExperimentRun) -> bool:
 
 
 def _tests(experiment: Experiment) -> Iterator[Step]:
+    brought = set()
     for candidate in sorted(contenders(experiment), key=lambda each: (_ORDER[each.kind], each.position)):
+        fetch = awaited_fetch(candidate.language_model, since=candidate.created_at)
+        if fetch is not None and fetch.pk not in brought:
+            brought.add(fetch.pk)
+            model = candidate.language_model.name
+            yield Step(f"model: {model}", _("Bring in %(name)s") % {"name": model}, partial(_bring, fetch.pk))
         training = _awaited(candidate)
         if training is not None:
             yield Step(
@@ -58,6 +65,10 @@ def _awaited(candidate: Candidate) -> TrainingRun | None:
         return None
     there_before = made.finished_at is not None and made.finished_at < candidate.created_at
     return None if model.state == LanguageModel.State.READY and there_before else made
+
+
+def _bring(fetch: int, run: ExperimentRun) -> bool:
+    return job_is_done(ModelFetch.objects.get(pk=fetch))
 
 
 def _train(training: int, run: ExperimentRun) -> bool:

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.core.job_actions import job_part
 from apps.core.models import JobModel, JobStatus
 from apps.evaluation.models import Evaluation
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.bringing import fetch_of_step
 from apps.workspace.quickstart.sequence import steps_of
 from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, TUNED
 
@@ -71,8 +73,14 @@ def _step(
         total=_total(quickstart, name, jobs),
         seconds_left_low=shown.seconds_left_low if shown else None,
         seconds_left_high=shown.seconds_left_high if shown else None,
-        detail=shown.phase if isinstance(shown, TrainingRun) else "",
+        detail=shown.phase if isinstance(shown, TrainingRun) else _brought_text(quickstart, name),
     )
+
+
+def _brought_text(quickstart: ExperimentRun, name: str) -> str:
+    """How much of a model has arrived, for a step that waits for one."""
+    fetch = fetch_of_step(quickstart, name)
+    return job_part(fetch, role=None).bytes_text if fetch is not None else ""
 
 
 def _jobs_of(quickstart: ExperimentRun, name: str, evaluations: list[Evaluation]) -> list[JobModel]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.bringing import base_fetch
 from apps.workspace.quickstart.page_made import page_made_steps
 from apps.workspace.quickstart.steps import STEPS, Step
 
@@ -11,7 +12,7 @@ def steps_of(run: ExperimentRun) -> tuple[Step, ...]:
     """Those of the experiment that was put together on its page, or those that the definition asks for."""
     if "experiment_uid" in run.definition:
         return page_made_steps(run)
-    left_out = _left_out(run.definition)
+    left_out = _left_out(run.definition) | (frozenset() if base_fetch(run) is not None else {"model"})
     return tuple(step for step in STEPS if step.name not in left_out)
 
 

@@ -45,6 +45,7 @@ from apps.training.models import TrainingRun
 from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.engine.addresses import FIELDS, read_labelled
 from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.bringing import base_fetch
 from apps.workspace.quickstart.facts import library_versions, training_facts
 from apps.workspace.quickstart.plan import prompt_spec_of
 
@@ -120,6 +121,12 @@ def _note(quickstart: ExperimentRun, name: str, made: Experiment | TrainingRun) 
     if not mine.filter(**{f"{name}__isnull": True}).update(**{name: made}):
         raise StepFailed(_("Another process has taken over this job."), code="claim_lost")
     setattr(quickstart, name, made)
+
+
+def bring_model(quickstart: ExperimentRun) -> bool:
+    """Whether the base model that was asked for with the run has come in."""
+    fetch = base_fetch(quickstart)
+    return fetch is None or job_is_done(fetch)
 
 
 def choose_demonstrations(quickstart: ExperimentRun) -> bool:
@@ -241,6 +248,7 @@ def _first_training(experiment: Experiment) -> TrainingRun | None:
 STEPS = (
     Step("import", gettext_lazy("Import the data"), import_data),
     Step("define", gettext_lazy("Define the experiment"), define),
+    Step("model", gettext_lazy("Bring the model in"), bring_model),
     Step("choose", gettext_lazy("Choose the examples to show"), choose_demonstrations),
     Step("register", gettext_lazy("Freeze the candidates"), register_decision),
     Step("baselines", gettext_lazy("Test the free baselines"), evaluate_baselines),
@@ -393,15 +401,16 @@ def final_is_done(quickstart: ExperimentRun, candidate: Candidate) -> bool:
 def training_is_done(quickstart: ExperimentRun, run: TrainingRun) -> bool:
     """Whether the training has ended well. Started if it was not yet."""
     training_run_start(actor=quickstart.actor, run=run)
-    return _job_state_is_done(run)
+    return job_is_done(run)
 
 
 def _job_is_done(quickstart: ExperimentRun, evaluation: Evaluation) -> bool:
     evaluation_start(actor=quickstart.actor, evaluation=evaluation)
-    return _job_state_is_done(evaluation)
+    return job_is_done(evaluation)
 
 
-def _job_state_is_done(job: JobModel) -> bool:
+def job_is_done(job: JobModel) -> bool:
+    """Whether it has ended well. StepFailed with its own sentence when it ended otherwise."""
     job.refresh_from_db()
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         raise StepFailed(job.error or _("%(job)s was cancelled.") % {"job": job}, code="job_failed")

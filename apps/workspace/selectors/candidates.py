@@ -17,7 +17,7 @@ from apps.experiments.models import Candidate, DatasetVersion, Experiment, Promp
 from apps.experiments.selectors import contenders, dataset_versions
 from apps.experiments.services.baselines import NAMES
 from apps.providers.engine.baselines import baselines_for
-from apps.providers.models import LanguageModel
+from apps.providers.models import LanguageModel, ModelFetch
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.estimates import Estimate, Rates, answering_estimate, trainings_estimate
 
@@ -37,8 +37,15 @@ class CandidateRow:
 
     @property
     def waits(self) -> bool:
-        """For a training that makes its model."""
+        """For its model, which is still made or brought in."""
         return bool(self.candidate.language_model.state != LanguageModel.State.READY)
+
+    @property
+    def waits_for(self) -> str:
+        if not self.waits:
+            return ""
+        brought_in = ModelFetch.objects.filter(language_model=self.candidate.language_model).exists()
+        return _("its model is brought in first") if brought_in else _("its model is trained first")
 
 
 @dataclass(frozen=True)
@@ -93,20 +100,6 @@ def draft_facts(experiment: Experiment) -> DraftFacts:
     )
 
 
-def model_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
-    """Models that generate, or will once their training has ended. A free baseline is chosen as what it is."""
-    usable = LanguageModel.objects.for_user(user).filter(
-        team=team, state__in=[LanguageModel.State.READY, LanguageModel.State.PLANNED]
-    )
-    found = usable.exclude(kind=LanguageModel.Kind.BASELINE)
-    return [(str(model.uid), _model_label(model)) for model in found]
-
-
-def _model_label(model: LanguageModel) -> str:
-    label = f"{model.name} · {model.get_kind_display()}"
-    return label if model.state == LanguageModel.State.READY else f"{label} · {model.get_state_display()}"
-
-
 def prompt_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
     """Every version of every prompt, the newest of each first."""
     versions = PromptVersion.objects.for_user(user).filter(prompt__team=team).select_related("prompt")
@@ -115,11 +108,6 @@ def prompt_choices(*, user: Any, team: Team) -> list[tuple[str, str]]:
 
 def baseline_choices(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return [(method, _(NAMES[method])) for method in baselines_for(answer)]
-
-
-def models_named(*, user: Any, team: Team, uids: Sequence[str]) -> list[LanguageModel]:
-    """In the order given. NotFound for one that is not this team's."""
-    return [fetch_for_user(LanguageModel, user, team=team, uid=uid) for uid in uids]
 
 
 def prompts_named(*, user: Any, team: Team, uids: Sequence[str]) -> list[PromptVersion]:

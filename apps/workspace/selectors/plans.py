@@ -19,6 +19,7 @@ from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE, prompt_spec_of, tuned_prompt
 from apps.workspace.selectors.candidates import CHARACTERS_PER_TOKEN, baseline_choices, suggested_max_tokens
 from apps.workspace.selectors.estimates import Estimate, answering_estimate, plan_training_estimate
+from apps.workspace.selectors.model_choices import ModelChoice, choices_of, is_base
 
 # With fewer rows a training learns the rows, not the task.
 FEWEST_TRAIN_ROWS = 20
@@ -40,7 +41,7 @@ class Proposal:
     few_test: str
 
 
-def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposal:
+def proposal_for(version: DatasetVersion, base: ModelChoice | None) -> Proposal:
     """What a person would begin with. Reads training rows for lengths, and no test row."""
     shown = _shown_that_fit(version, base)
     unfit = {}
@@ -59,7 +60,7 @@ def proposal_for(version: DatasetVersion, base: LanguageModel | None) -> Proposa
             "name": version.dataset.name,
             "question": _("Which model should we ship for this task, by how much is it better, and is one needed?"),
             "primary_metric": scoring_for(version.answer).primary,
-            "base_model": str(base.uid) if base else "",
+            "base_model": base.value if base else "",
             "baselines": [method for method, _label in baseline_choices(version.answer)],
             "instruction": instruction_of(version) or suggested_instruction(version.answer),
             "plain": "plain" not in unfit,
@@ -108,6 +109,13 @@ def suggested_instruction(answer: Mapping[str, Any]) -> str:
             return _("Answer the input. Give the answer alone, without an explanation.")
 
 
+def estimate_for(version: DatasetVersion, base: ModelChoice | None, values: Mapping[str, Any]) -> Estimate:
+    """As plan_estimate; of a model that the team does not have yet, nothing was measured."""
+    if base is not None and base.model is None:
+        return Estimate(unknown=(base.entry.name,))
+    return plan_estimate(version, base.model if base is not None else None, values)
+
+
 def plan_estimate(version: DatasetVersion, base: LanguageModel | None, values: Mapping[str, Any]) -> Estimate:
     """Minutes and money of everything that the plan would run."""
     if base is None:
@@ -131,21 +139,23 @@ def _training_estimate(version: DatasetVersion, base: LanguageModel, values: Map
     return plan_training_estimate(base, spec, rows=rows_trained, digest=digest)
 
 
-def base_models(*, user: Any, team: Team) -> list[LanguageModel]:
-    """Local models that are ready, the smallest served first in the order of their making."""
-    found = LanguageModel.objects.for_user(user).filter(
-        team=team, kind=LanguageModel.Kind.LOCAL, state=LanguageModel.State.READY
-    )
-    return list(found.order_by("id"))
+def base_choices(*, user: Any, team: Team) -> list[ModelChoice]:
+    """Base models: ready ones in the order of their making, then what can be brought in first, then the rest."""
+
+    def place(choice: ModelChoice) -> tuple[bool, bool, int]:
+        made = choice.model.pk if choice.model is not None else 0
+        return not choice.possible, not choice.entry.ready, made if choice.entry.ready else 0
+
+    return sorted(choices_of(user=user, team=team, wanted=is_base), key=place)
 
 
-def _shown_that_fit(version: DatasetVersion, base: LanguageModel | None) -> int:
+def _shown_that_fit(version: DatasetVersion, base: ModelChoice | None) -> int:
     """How many rows of the longest twentieth fit into the part of the context that is for them."""
     lengths = sorted(len(row.input) + len(row.expected) for row in rows.train_sample(version))
     if not lengths or base is None:
         return 0
     long = lengths[min(len(lengths) - 1, math.ceil(0.95 * len(lengths)))]
-    room = SHARE_FOR_SHOWN * (base.context_length or UNKNOWN_CONTEXT) * CHARACTERS_PER_TOKEN
+    room = SHARE_FOR_SHOWN * (base.entry.context_length or UNKNOWN_CONTEXT) * CHARACTERS_PER_TOKEN
     return min(MOST_SHOWN, len(lengths), int(room // max(1, long)))
 
 

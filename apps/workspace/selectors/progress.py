@@ -52,7 +52,7 @@ def _stage(step: StepProgress, quickstart: ExperimentRun, team: Team) -> dict[st
     url = ""
     if step.name == "train" and quickstart.training_run is not None:
         url = reverse("training_run", args=[team.slug, quickstart.training_run.uid])
-    detail = ""
+    detail = step.detail if step.under_way and step.name.split(":")[0] == "model" else ""
     if step.total and step.under_way:
         detail = _("%(done)s of %(total)s") % {"done": count_text(step.done), "total": count_text(step.total)}
     return {

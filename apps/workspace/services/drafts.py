@@ -22,6 +22,7 @@ from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import BOOTSTRAP_SEED, ORDER_SEED
 from apps.workspace.quickstart.service import experiment_run_start
+from apps.workspace.services.chosen_models import models_use
 
 # A look at validation is for choosing: so many rows show a difference worth a final test.
 VALIDATION_ROWS = 200
@@ -72,13 +73,16 @@ def candidates_add(
     *,
     actor: Any,
     experiment: Experiment,
-    models: Sequence[LanguageModel],
+    models: Sequence[str],
     prompts: Sequence[PromptVersion],
     baselines: Sequence[str],
     max_tokens: int,
     temperature: float,
 ) -> list[Candidate]:
-    """Every model with every prompt, and the free baselines. What is a candidate already is left as it is."""
+    """Every model with every prompt, and the free baselines. What is a candidate already is left as it is.
+
+    `models` as in models_use: one that is not ready is brought in, and the final test waits for it.
+    """
     if bool(models) != bool(prompts):
         raise ApplicationError(
             _("Choose at least one prompt for the models.") if models else _("Choose at least one model."),
@@ -92,7 +96,7 @@ def candidates_add(
                 actor=actor, team=experiment.team, dataset_version=experiment.dataset_version, method=method
             )
             added += _add(actor, experiment, NAMES[method], model, None, parameters)
-        for model in models:
+        for model in models_use(actor=actor, team=experiment.team, values=models):
             for prompt in prompts:
                 name = _("%(model)s with %(prompt)s") % {"model": model.name, "prompt": prompt}
                 added += _add(actor, experiment, name, model, prompt, parameters)
@@ -168,7 +172,7 @@ def _check_testable(experiment: Experiment) -> None:
     failed = [each.name for each in candidates if each.language_model.state == LanguageModel.State.FAILED]
     if failed:
         raise ApplicationError(
-            _("The model of %(names)s could not be made. Retry its training, or take the candidate back.")
+            _("The model of %(names)s could not be made. Retry what makes it, or take the candidate back.")
             % {"names": ", ".join(failed)}
         )
 

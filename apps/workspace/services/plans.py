@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.core.access import require
@@ -10,31 +11,36 @@ from apps.core.errors import ApplicationError, translated
 from apps.experiments.engine.prompts import check_template, known_variables
 from apps.experiments.models import DatasetVersion
 from apps.experiments.services.experiments import definition_check
-from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import plan_definition
 from apps.workspace.quickstart.service import experiment_run_start
+from apps.workspace.services.chosen_models import models_use
 
 
 def plan_start(
     *,
     actor: Any,
     version: DatasetVersion,
-    base_model: LanguageModel | None,
+    base: str,
     values: Mapping[str, Any],
 ) -> ExperimentRun:
-    """Start what the form describes. The same plan again goes on with the run that it made."""
+    """Start what the form describes. The same plan again goes on with the run that it made.
+
+    `base` as in models_use, empty for none: one that is not ready is brought in, and the run waits for it.
+    """
     team = version.dataset.team
     require(version, actor, "edit")
-    if base_model is not None and base_model.owning_team_id != team.pk:
-        raise ApplicationError(_("The model must belong to the dataset's team."), field="base_model")
     if not version.test_count:
         raise ApplicationError(_("This dataset version has no test rows, so there is nothing to test on. Add rows."))
     _check_instruction(version, str(values["instruction"]))
-    definition = plan_definition(version=version, base_model=base_model, values=values)
-    # Said now, and not by the job in its first second.
-    definition_check(definition["experiment"])
-    return experiment_run_start(actor=actor, team=team, definition=definition)
+    with transaction.atomic():
+        # Nothing is brought in that no candidate asks.
+        asked = [base] if base and any(values[name] for name in ("plain", "few_shot", "tune")) else []
+        model = next(iter(models_use(actor=actor, team=team, values=asked)), None)
+        definition = plan_definition(version=version, base_model=model, values=values)
+        # Said now, and not by the job in its first second.
+        definition_check(definition["experiment"])
+        return experiment_run_start(actor=actor, team=team, definition=definition)
 
 
 def _check_instruction(version: DatasetVersion, instruction: str) -> None:

@@ -45,7 +45,7 @@ def look_drafts(version: DatasetVersion, owner: User, tested: Experiment, *, lat
     candidates_add(
         actor=owner,
         experiment=clone,
-        models=[few.language_model],
+        models=[str(few.language_model.uid)],
         prompts=[few.prompt_version],
         baselines=[],
         max_tokens=120,

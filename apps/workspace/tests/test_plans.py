@@ -24,7 +24,7 @@ from apps.training.models import TrainingRun
 from apps.training.plan import PRESETS, plan_digest, preset_limits, spec_of
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import plan_definition, prompt_spec_of, tuned_prompt
-from apps.workspace.selectors.plans import plan_estimate, proposal_for, suggested_instruction
+from apps.workspace.selectors.plans import base_choices, plan_estimate, proposal_for, suggested_instruction
 from apps.workspace.tests.test_quickstart import Spy, demo, spy, walk
 
 __all__ = ["demo", "spy"]
@@ -153,8 +153,9 @@ def test_each_kind_of_answer_is_measured_by_its_own_figures(
 
 @pytest.mark.django_db
 def test_without_a_model_the_page_says_what_to_do(
-    alice: Client, demo: tuple[Team, User], artifact_folder: Path
+    alice: Client, demo: tuple[Team, User], artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apps.providers.entries.KNOWN_MODELS", ())
     version = version_of(*demo, count=60)
     page = alice.get(plan_page(version)).content.decode()
     assert "No local model is ready, so free baselines alone can be compared now." in page
@@ -292,8 +293,9 @@ def test_what_a_preset_leaves_out_is_left_out_by_the_run_that_the_plan_makes(
     demo: tuple[Team, User], base: LanguageModel
 ) -> None:
     version = version_of(*demo, count=60)
+    choice = base_choices(user=demo[1], team=demo[0])[0]
     values = {
-        **proposal_for(version, base).initial, "budget_nanousd": 1, "margin": 0.05, "alpha": 0.05, "preset": "quick",
+        **proposal_for(version, choice).initial, "budget_nanousd": 1, "margin": 0.05, "alpha": 0.05, "preset": "quick",
     }  # fmt: skip
     assert plan_definition(version=version, base_model=base, values=values)["training_limits"] == {}
     version.train_count = 500

@@ -25,7 +25,9 @@ from apps.experiments.services.experiments import experiment_notes_set
 from apps.workspace.forms.experiments import CandidatesForm, NotesForm
 from apps.workspace.selectors import candidates as selectors
 from apps.workspace.selectors.activity import experiment_activity
+from apps.workspace.selectors.model_choices import choices_of, possible_values
 from apps.workspace.services import drafts
+from apps.workspace.views.away import away_for_a_model, kept_choices
 
 
 @require_safe
@@ -40,8 +42,11 @@ def candidates(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 def candidates_new(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """Models × prompts as checkboxes."""
     found = _editable(request, team, uid)
+    if "away" in request.POST:
+        return redirect(away_for_a_model(request, team))
+    models = choices_of(user=request.user, team=team)
     choices = {
-        "models": selectors.model_choices(user=request.user, team=team),
+        "models": possible_values(models),
         "prompts": selectors.prompt_choices(user=request.user, team=team),
         "baselines": selectors.baseline_choices(found.answer),
     }
@@ -54,12 +59,14 @@ def candidates_new(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
             "max_tokens": selectors.suggested_max_tokens(found.dataset_version),
             "temperature": 0,
             "baselines": [method for method, _label in choices["baselines"]],
+            **kept_choices(request.GET, CandidatesForm),
         }
         form = CandidatesForm(initial=initial, **choices)
     context = {
         "form": form,
         "experiment": found,
         "choices": choices,
+        "unavailable": [choice for choice in models if not choice.possible],
         "crumbs": [
             {"label": _("Experiments"), "url": reverse("experiments", args=[team.slug])},
             {"label": found.name, "url": reverse("experiment_candidates", args=[team.slug, found.uid])},
@@ -76,7 +83,7 @@ def _added(request: HttpRequest, team: Team, found: Experiment, form: Candidates
         drafts.candidates_add(
             actor=user,
             experiment=found,
-            models=selectors.models_named(user=user, team=team, uids=values.get("models", [])),
+            models=values.get("models", []),
             prompts=selectors.prompts_named(user=user, team=team, uids=values.get("prompts", [])),
             baselines=values.get("baselines", []),
             max_tokens=values["max_tokens"],

@@ -16,10 +16,11 @@ from apps.core.pages import render_page
 from apps.core.refusals import refuse_in_form
 from apps.experiments import selectors as experiment_selectors
 from apps.experiments.models import DatasetVersion
-from apps.providers.models import LanguageModel
 from apps.workspace.forms.plan import PlanForm, plan_form
 from apps.workspace.selectors import plans as selectors
+from apps.workspace.selectors.model_choices import ModelChoice
 from apps.workspace.services.plans import plan_start
+from apps.workspace.views.away import away_for_a_model, kept_choices
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -27,27 +28,41 @@ from apps.workspace.services.plans import plan_start
 def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpResponse:
     """The proposal; a POST of `estimate` says what a changed one takes, a POST without it runs it."""
     version = experiment_selectors.dataset_version(user=request.user, team=team, uid=uid, number=number)
-    models = selectors.base_models(user=request.user, team=team)
-    base = _chosen(request.POST, models)
+    if "away" in request.POST:
+        return redirect(away_for_a_model(request, team))
+    models = selectors.base_choices(user=request.user, team=team)
+    given = request.POST if request.method == "POST" else request.GET
+    base = _chosen(given, models)
     proposal = selectors.proposal_for(version, base)
-    form = plan_form(version, models, proposal, data=request.POST if request.method == "POST" else None)
+    form = plan_form(
+        version,
+        models,
+        proposal,
+        data=request.POST if request.method == "POST" else None,
+        kept=kept_choices(request.GET, PlanForm),
+    )
     if request.method == "POST" and form.is_valid() and "estimate" not in request.POST:
         try:
-            run = plan_start(actor=request.user, version=version, base_model=base, values=form.plan)
+            run = plan_start(
+                actor=request.user, version=version, base=form.cleaned_data["base_model"], values=form.plan
+            )
         except ApplicationError as error:
             refuse_in_form(form, error)
         else:
             return redirect("plan_started", team=team.slug, uid=run.uid)
     values = form.cleaned_data if form.is_bound and form.is_valid() else proposal.initial
-    context = _context(team, version, form, proposal) | {"estimate": selectors.plan_estimate(version, base, values)}
+    context = _context(team, version, form, proposal) | {
+        "estimate": selectors.estimate_for(version, base, values),
+        "unavailable": [choice for choice in models if not choice.possible],
+    }
     wrong = bool(form.is_bound and form.errors)
     return render_page(request, "workspace/plan.html", context, parts=("estimate",), status=422 if wrong else 200)
 
 
-def _chosen(data: QueryDict, models: list[LanguageModel]) -> LanguageModel | None:
-    """The base model that the form names, else the first one that is ready."""
-    named = next((model for model in models if str(model.uid) == data.get("base_model")), None)
-    return named or (models[0] if models else None)
+def _chosen(data: QueryDict, models: list[ModelChoice]) -> ModelChoice | None:
+    """The base model that the form names, else the first one that is ready: nothing is brought in unasked."""
+    named = (choice for choice in models if choice.possible and choice.value == data.get("base_model"))
+    return next(named, None) or next((choice for choice in models if choice.ready), None)
 
 
 def _context(team: Team, version: DatasetVersion, form: PlanForm, proposal: selectors.Proposal) -> dict[str, Any]:

@@ -54,14 +54,14 @@ class Command(TranslatedCommand):
         try:
             actor, team = acting_owner(options["team"])
             version = version_named(team, options["dataset"], options["number"])
-            models = selectors.base_models(user=actor, team=team)
+            models = [choice for choice in selectors.base_choices(user=actor, team=team) if choice.ready]
             base = _base(models, options["base"])
             form = _form(version, models, base, options)
             values = form.plan
-            _say(console, version, selectors.plan_estimate(version, base, values))
+            _say(console, version, selectors.estimate_for(version, base, values))
             if options["estimate"]:
                 return
-            run = plan_start(actor=actor, version=version, base_model=base, values=values)
+            run = plan_start(actor=actor, version=version, base=values["base_model"], values=values)
         except ApplicationError as error:
             raise CommandError(error.message) from error
         console.print(_("Started %(name)s (job %(uid)s).") % {"name": values["name"], "uid": run.uid})
@@ -74,9 +74,9 @@ class Command(TranslatedCommand):
 def _base(models: list[Any], named: str | None) -> Any:
     if not named:
         return models[0] if models else None
-    found = next((model for model in models if named in (model.name, str(model.uid), model.served_name)), None)
+    found = next((model for model in models if named in (model.entry.name, model.value, model.model.served_name)), None)
     if found is None:
-        known = ", ".join(model.name for model in models) or "–"
+        known = ", ".join(model.entry.name for model in models) or "–"
         raise CommandError(
             _("There is no ready model %(name)s here. There are: %(known)s") % {"name": named, "known": known}
         )
