@@ -95,9 +95,9 @@ class ImportForm(FixesForm):
     dataset = forms.ChoiceField(label=_("Add to"), required=False)
     name = forms.CharField(
         label=_("Name of the new dataset"),
-        required=False,
         max_length=160,
-        help_text=_("Needed when the rows become a new dataset."),
+        help_text=_("What the task is called."),
+        error_messages={"required": _("Give the new dataset a name, or choose a dataset to add the rows to.")},
     )
     validation_percent = forms.IntegerField(
         label=_("For validation, in percent"),
@@ -121,6 +121,7 @@ class ImportForm(FixesForm):
         self.inspection = inspection
         columns = [(name, name) for name in columns_of(inspection)]
         self._choose("dataset", [("", _("A new dataset")), *datasets])
+        self.fields["name"].required = not (self.data if self.is_bound else self.initial).get("dataset")
         self._choose("group", [("", _("None")), *columns])
         if is_chat(inspection):
             for name in ("input", "expected", "keep"):
@@ -137,8 +138,6 @@ class ImportForm(FixesForm):
         chosen: dict[str, Any] = super().clean() or {}
         if chosen.get("input") and chosen.get("input") == chosen.get("expected"):
             self.add_error("expected", _("Input and expected answer must be two columns."))
-        if not chosen.get("dataset") and not chosen.get("name", "").strip():
-            self.add_error("name", _("Give the new dataset a name, or choose a dataset to add the rows to."))
         return chosen
 
     def mapping(self) -> dict[str, Any]:

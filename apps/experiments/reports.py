@@ -14,6 +14,8 @@ from apps.experiments.engine.intake.problems import KINDS, OFFERED_FIXES
 from apps.experiments.engine.resolution import few_rows_sentence
 from apps.experiments.models import DatasetImport, DatasetVersion, Upload
 
+# From this share of the rows on, one set of near-duplicates keeps the splits from their shares.
+MANY_ALIKE = 0.2
 FORMATS = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSONL", "json": "JSON"}
 
 
@@ -70,6 +72,7 @@ class ImportFacts:
     problem_count: int
     few_test: str
     not_compared: str
+    alike: str
 
 
 def import_facts(dataset_import: DatasetImport) -> ImportFacts:
@@ -93,6 +96,7 @@ def import_facts(dataset_import: DatasetImport) -> ImportFacts:
         problem_count=sum(report.get("counts", {}).values()),
         few_test=few_test_text(int(splits.get("test", 0))),
         not_compared=not_compared_text(int(report.get("pairs_not_compared", 0))),
+        alike=alike_text(int(report.get("largest_near_duplicate_group", 0)), int(report.get("accepted", 0))),
     )
 
 
@@ -165,6 +169,17 @@ def few_test_text(n: int, *, alpha: float = 0.05) -> str:
     """What a test of `n` rows cannot show at this significance level; empty when it is large enough."""
     sentence = few_rows_sentence(n, alpha=alpha)
     return translated(sentence) if sentence is not None else ""
+
+
+def alike_text(largest: int, rows: int) -> str:
+    """What it means that so many of the rows are near-duplicates of each other; empty while they are few."""
+    if not rows or largest < MANY_ALIKE * rows:
+        return ""
+    return _(
+        "%(n)s of %(rows)s inputs are almost the same, texts of one template perhaps. Rows that are almost alike stay"
+        " in one split, so that none is tested by what was learned from its like; so the splits miss their shares."
+        " Upload as input only the part that differs."
+    ) % {"n": count_text(largest), "rows": count_text(rows)}
 
 
 def not_compared_text(pairs: int) -> str:

@@ -22,11 +22,13 @@ class Earlier:
 class Regrouped:
     """`keys` holds only rows whose key is another than their own; None is a bridge between splits.
 
-    `clusters` counts the sets of near-duplicates, `not_compared` the pairs that a very large set left uncompared.
+    `clusters` counts the sets of near-duplicates, `largest` the rows of the largest one, `not_compared` the pairs that
+    a very large set left uncompared.
     """
 
     keys: dict[int, str | None] = field(default_factory=dict)
     clusters: int = 0
+    largest: int = 0
     not_compared: int = 0
 
 
@@ -50,7 +52,8 @@ def regroup(
     count = len(own)
     union = Union(len(texts))
     found = Regrouped(not_compared=join_similar(texts, union, on_progress=on_progress))
-    found.clusters = sum(1 for _ in union.sets())
+    sizes = [len(members) for members in union.sets()]
+    found.clusters, found.largest = len(sizes), max(sizes, default=0)
     if named:
         _join_named([*own, *(row.named for row in earlier)], union)
     known = {row.digest: row.group_key for row in earlier}

@@ -206,7 +206,7 @@ def dataset_version_from_staged(
 # What a version keeps of the report of its import.
 _KEPT = (
     "rows_read", "fixed", "fixed_by_reason", "labels", "lengths", "tokens", "personal", "near_duplicate_groups",
-    "pairs_not_compared", "rates",
+    "largest_near_duplicate_group", "pairs_not_compared", "rates",
 )  # fmt: skip
 
 

@@ -62,6 +62,19 @@ def test_a_csv_becomes_a_dataset(bob_sends: Client, team: Team) -> None:
     ]
 
 
+def test_inputs_of_one_template_are_told_on_the_import_and_on_its_version(bob_sends: Client, team: Team) -> None:
+    question = "Read the message of a customer below and say whether it asks for money back or delivery or praise"
+    content = CSV + "".join(f"{question} {n},{('refund', 'praise')[n % 2]},d{n}\n" for n in range(40))
+    made = staged(bob_sends, team, inspected(bob_sends, team, content.encode()))
+    assert made.status == JobStatus.SUCCEEDED, made.error
+    told = f"40 of {made.report['accepted']} inputs are almost the same"
+
+    assert told in bob_sends.get(f"/t/{team.slug}/imports/{made.uid}/").content.decode()
+    version = accepted(bob_sends, team, made)
+    page = f"/t/{team.slug}/datasets/{version.dataset.uid}/v/1/"
+    assert told in bob_sends.get(page).content.decode()
+
+
 def test_pairs_that_were_not_compared_are_told_on_the_import_and_on_its_version(bob_sends: Client, team: Team) -> None:
     made = staged(bob_sends, team, inspected(bob_sends, team, CSV.encode()))
     address = f"/t/{team.slug}/imports/{made.uid}/"

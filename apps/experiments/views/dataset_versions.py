@@ -24,7 +24,7 @@ from apps.experiments import rows, selectors
 from apps.experiments.charts import Chart, label_chart, length_chart
 from apps.experiments.forms import DeriveForm, RowForm
 from apps.experiments.models import DatasetVersion
-from apps.experiments.reports import few_test_text, fix_facts, not_compared_text
+from apps.experiments.reports import alike_text, few_test_text, fix_facts, not_compared_text
 from apps.experiments.row_export import FORMS
 from apps.experiments.services import derived_versions
 
@@ -76,6 +76,7 @@ def dataset_version(request: HttpRequest, team: Team, uid: str, number: int) -> 
         "more": found.more if found else False,
         "few_test": few_test_text(version.test_count),
         "not_compared": not_compared_text(int(version.facts.get("pairs_not_compared", 0))),
+        "alike": alike_text(int(version.facts.get("largest_near_duplicate_group", 0)), version.row_count),
     }
     return render_page(request, "experiments/dataset_version.html", context, parts=("rows",))
 

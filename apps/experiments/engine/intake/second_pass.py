@@ -51,6 +51,7 @@ def second_pass(
     return {
         **found,
         "near_duplicate_groups": groups.clusters,
+        "largest_near_duplicate_group": groups.largest,
         "pairs_not_compared": groups.not_compared,
         "earlier_versions": versions_in(Path(spec.earlier)) if spec.earlier else [],
     }
