@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -123,9 +123,17 @@ def _priced(model: LanguageModel, low: float, high: float) -> Estimate:
     return Estimate(low, high, round(low * per_second), round(high * per_second))
 
 
+def _same_weights(model: LanguageModel, path: str) -> Q:
+    """What was done with these weights by any team: the machine is as fast for one as for another."""
+    if model.kind == LanguageModel.Kind.LOCAL and model.revision:
+        return Q(**{f"{path}__kind": model.kind, f"{path}__revision": model.revision})
+    return Q(**{path: model})
+
+
 def _seconds_per_answer(model: LanguageModel) -> float | None:
     """Seconds of work per stored output over the evaluations that ended."""
-    ended = Evaluation.objects.filter(candidate__language_model=model, status=JobStatus.SUCCEEDED, work_seconds__gt=0)
+    same = _same_weights(model, "candidate__language_model")
+    ended = Evaluation.objects.filter(same, status=JobStatus.SUCCEEDED, work_seconds__gt=0)
     sums: dict[str, Any] = ended.aggregate(seconds=Sum("work_seconds"), answers=Sum(F("total") * F("repeats")))
     return sums["seconds"] / sums["answers"] if sums["answers"] else None
 
@@ -147,12 +155,13 @@ class _Past:
 
 def _past(base: LanguageModel, method: str) -> list[_Past]:
     """The newest trainings of a base by this method that ended well here; checks only where there is none."""
-    runs = TrainingRun.objects.filter(base_model=base, status=JobStatus.SUCCEEDED, spec__method=method)
+    same = _same_weights(base, "base_model")
+    runs = TrainingRun.objects.filter(same, status=JobStatus.SUCCEEDED, spec__method=method)
     found = [_of_run(run) for run in runs.order_by("-pk")[:NEWEST]]
     ended = [past for past in found if past is not None]
     if ended:
         return ended
-    checks = Preflight.objects.filter(base_model=base, status=JobStatus.SUCCEEDED, spec__method=method)
+    checks = Preflight.objects.filter(same, status=JobStatus.SUCCEEDED, spec__method=method)
     measured = checks.filter(result__seconds_high__isnull=False, result__examples__gt=0).order_by("-pk")[:NEWEST]
     return [_of_check(check) for check in measured]
 

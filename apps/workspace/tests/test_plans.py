@@ -221,6 +221,26 @@ def ended_training(base: LanguageModel, version: DatasetVersion, *, method: str 
     return run
 
 
+@pytest.mark.django_db
+def test_what_another_team_measured_with_the_same_weights_counts_here(
+    demo: tuple[Team, User], base: LanguageModel
+) -> None:
+    version = version_of(*demo, count=120)
+    factories.PriceFactory.create()
+    theirs = factories.LanguageModelFactory.create(kind="local", revision=base.revision)
+    others = factories.LanguageModelFactory.create(kind="local", revision="other weights")
+    for model, seconds in ((theirs, 30.0), (others, 9000.0)):
+        candidate = factories.CandidateFactory.create(language_model=model, experiment__team=model.team)
+        factories.EvaluationFactory.create(
+            candidate=candidate, status=JobStatus.SUCCEEDED, total=60, work_seconds=seconds
+        )
+
+    estimate = plan_estimate(version, base, {"plain": True})
+
+    answers = version.test_count * 0.5
+    assert (estimate.seconds_low, estimate.seconds_high) == pytest.approx((0.7 * answers, 1.6 * answers))
+
+
 TUNE_ALONE = {"tune": True, "preset": "quick", "name": "Split"}
 
 
