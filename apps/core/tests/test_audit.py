@@ -45,7 +45,7 @@ def test_an_event_says_who_did_what_to_what(team: Team, alice: User) -> None:
     event = AuditEvent.objects.get()
     assert (event.team, event.actor, event.actor_label) == (team, alice, "alice@example.com")
     assert (event.verb, event.object_type, event.object_uid) == ("dataset.created", "experiments.dataset", dataset.uid)
-    assert event.facts == {"name": "Streets", "split_seed": 9}
+    assert event.facts == {"name": "Streets", "split_seed": 9, "validation_percent": 15, "test_percent": 15}
     assert event.sequence is None
 
 

@@ -87,7 +87,7 @@ def test_an_input_on_which_the_template_fails_is_wrong_and_calls_nothing(
 
     evaluation = evaluated(candidate, bob)
 
-    assert_only_these_failed(evaluation, {doomed.id}, Output.PROMPT_FAILED, "'>' not supported")
+    assert_only_these_failed(evaluation, {doomed.id}, Output.PROMPT_FAILED, "a number stands where a text is needed")
     assert evaluation.outputs.get(example_id=doomed.id).reservation is None
     assert client.calls == LedgerEntry.objects.count() == len(evaluation.example_ids) - 1
     assert evaluation.done == evaluation.total
@@ -211,12 +211,12 @@ def test_the_pages_say_why_there_is_no_answer(
         return response.content.decode()
 
     for page in (text("experiment_outputs", finished.uid), text("experiment_output", finished.uid, doomed.id)):
-        assert "The prompt cannot be rendered: &#x27;&gt;&#x27; not supported" in page
+        assert "The prompt cannot be rendered: a number stands where a text is needed" in page
         assert "No answer" in page
     assert "no answer came" in text("experiment_output", finished.uid, doomed.id)
     assert "1 example has no answer of Prompted" in text("experiment", finished.uid)
     evaluation = finished.evaluations.get(candidate__name="Prompted")
-    assert "&#x27;&gt;&#x27; not supported" in text("evaluation", evaluation.uid)
+    assert "a number stands where a text is needed" in text("evaluation", evaluation.uid)
 
 
 def test_a_failure_stored_by_two_workers_is_kept_once(

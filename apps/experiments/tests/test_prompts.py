@@ -33,7 +33,7 @@ def render(text: str, value: str = "1 Main St") -> str:
 
 
 @examples(deadline=None)
-@given(st.text())
+@given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
 def test_the_input_stands_in_the_prompt_exactly_as_it_was_typed(value: str) -> None:
     assert render("{{ input }}", value) == value
     assert render("before\n{{ input }}\n", value) == f"before\n{value}\n"
@@ -95,7 +95,7 @@ def test_a_template_that_cannot_be_read_is_an_error_with_a_sentence(template: st
 
 
 def test_a_mistake_inside_a_filter_is_an_error_with_a_sentence() -> None:
-    with pytest.raises(PromptError, match="cannot be rendered"):
+    with pytest.raises(PromptError, match="the filter trim takes at most 1 arguments"):
         render("{{ input|trim(1, 2, 3) }}")
 
 
@@ -118,7 +118,7 @@ def test_joined_inputs_are_refused_before_they_are_built() -> None:
 
 
 def test_half_of_a_surrogate_pair_is_no_prompt() -> None:
-    with pytest.raises(PromptError, match="cannot be rendered: 'utf-8' codec can't encode"):
+    with pytest.raises(PromptError, match="holds a character that is no text"):
         render("{{ '\\ud83d' }}")
 
 

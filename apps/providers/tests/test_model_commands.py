@@ -27,7 +27,7 @@ def test_the_list_names_what_the_team_has_and_what_it_can_add(team: Team) -> Non
     LanguageModelFactory.create(team=team, name="Ours")
     lines = said("model_list", team=team.slug).splitlines()
     assert lines[0].startswith("Ours\tready\tRuns here")
-    assert [line for line in lines if line.startswith("GPT-2 XL\tNot on this machine: Download 6.4")]
+    assert [line for line in lines if line.startswith("GPT-2 XL\tNot on this machine: Download about 6.4")]
 
 
 def test_a_folder_is_added_and_its_state_printed(

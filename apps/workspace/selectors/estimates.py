@@ -162,7 +162,7 @@ def _past(base: LanguageModel, method: str) -> list[_Past]:
     if ended:
         return ended
     checks = Preflight.objects.filter(same, status=JobStatus.SUCCEEDED, spec__method=method)
-    measured = checks.filter(result__seconds_high__isnull=False, result__examples__gt=0).order_by("-pk")[:NEWEST]
+    measured = checks.filter(result__seconds__train__isnull=False, result__examples__gt=0).order_by("-pk")[:NEWEST]
     return [_of_check(check) for check in measured]
 
 

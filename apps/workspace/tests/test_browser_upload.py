@@ -83,7 +83,7 @@ def test_a_chosen_file_is_sent_with_its_progress_and_its_columns_are_asked_for(b
         expect(state).to_contain_text("Stay on this page until the file is sent")
         expect(page.get_by_role("button", name="Upload file")).to_be_disabled()
         assert page.evaluate(WARNS) is True
-        page.wait_for_function("document.querySelector('[data-upload-state] progress')?.value > 0")
+        page.wait_for_function("() => document.querySelector('[data-upload-state] progress')?.value > 0")
         slow.send("Network.emulateNetworkConditions", {**limits, "uploadThroughput": -1})
         page.wait_for_url("**/t/quiet/uploads/*/")
         expect(page.locator("#main")).to_contain_text("You can leave this page")

@@ -226,5 +226,5 @@ def test_the_action_of_a_list_makes_the_first_of_it(
 def test_each_list_of_the_sidebar_is_among_those_whose_first_object_is_made() -> None:
     made = {reverse(first.route, args=["team"]) for first in FIRSTS}
     lists = {"/" + route.replace("<slug:team>", "team") for route in TOP_PAGES}
-    forms = {path for path in lists if path.endswith(("/new/", "/add/", "/tokens/"))}
+    forms = {path for path in lists if path.endswith(("/new/", "/add/", "/tokens/", "/notices/"))}
     assert made == lists - forms - {"/t/team/"}

@@ -90,7 +90,7 @@ def pages_from(walker: Walker, start: str) -> Iterator[tuple[str, str]]:
     while waiting:
         path, linked = waiting.pop()
         kind = re.sub(r"[0-9a-f-]{32,}|\d+", "*", re.sub(r"=[^&]*", "=", path))
-        if kind in seen or not path.startswith(start) or path.endswith((".csv", ".zip", ".json", ".md")):
+        if kind in seen or not path.startswith(start) or path.endswith((".csv", ".zip", ".json", ".jsonl", ".md")):
             continue
         seen.add(kind)
         walker.open(path)

@@ -28,6 +28,7 @@ from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart import service, steps
 from apps.workspace.quickstart.definition import COMMITTED, definition_hash, read_definition
 from apps.workspace.quickstart.progress import progress_of
+from apps.workspace.quickstart.sequence import steps_of
 from apps.workspace.quickstart.service import experiment_run_start
 from apps.workspace.tasks import experiment_run_advance
 from scripts import kill_test
@@ -153,7 +154,7 @@ def test_the_whole_path_shows_no_test_row_to_training_demonstrations_or_any_choi
     assert ModelVersion.objects.count() == 1
     assert selectors.held_total() == 0
     assert selectors.ledger_balance_problems() == []
-    assert [step.state for step in progress_of(ended)] == ["done"] * len(steps.STEPS)
+    assert [step.state for step in progress_of(ended)] == ["done"] * len(steps_of(ended))
 
 
 def _assert_the_report_is_whole(experiment: Experiment, n: int) -> None:
