@@ -5,7 +5,7 @@ SHELL := /bin/sh
 STARTER := $(shell for name in python3.11 python3 python; do if $$name -c "import sys; sys.exit(sys.version_info[0] < 3)" >/dev/null 2>&1; then echo $$name; break; fi; done)
 PYTHON := .venv/bin/python
 # PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
-PYTEST_ARGS ?= -q -n 2 --dist loadfile
+PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run setup setup-dev login dev check test look bench kill-test requirements assets clean starter
 

@@ -58,6 +58,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(var_dir, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, then those with a browser: what is begun last keeps nobody waiting for long."""
+    marked = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("slow", "browser")}
+    items.sort(key=lambda item: (item.path not in marked["slow"], item.path not in marked["browser"]))
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """The test database, which cannot be dropped while the asyncio loops' database thread still holds it open."""

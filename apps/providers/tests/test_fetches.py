@@ -66,6 +66,7 @@ def test_a_folder_on_this_machine_becomes_a_ready_model(team: Team, adam: User, 
     assert verbs == {"model_fetch.started", "model_fetch.finished"}
 
 
+@pytest.mark.slow
 def test_an_uploaded_adapter_is_merged_into_the_ready_base_that_it_names(
     team: Team, adam: User, bob: User, llama: Path, tmp_path: Path
 ) -> None:

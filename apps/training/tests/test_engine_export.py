@@ -48,6 +48,7 @@ def trained_probabilities(job: Job) -> dict[str, list[float]]:
     return dict(json.loads((job.run_dir / "trained.json").read_text(encoding="utf-8"))["log_probabilities"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-lora"])
 def test_the_adapter_opens_with_plain_peft_and_gives_the_trained_logits(name: str, finished: dict[str, Path]) -> None:
     from peft import PeftModel

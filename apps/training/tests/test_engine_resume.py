@@ -65,6 +65,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before_it(bases: di
     assert not list((killed / "checkpoints").glob(".*.writing"))
 
 
+@pytest.mark.slow
 def test_when_things_are_saved_measured_and_shown_changes_no_weight(bases: dict[str, Path], tmp_path: Path) -> None:
     often = write_run(tmp_path / "often", bases["gpt2"], checkpoint_every_steps=1, evaluate_every_seconds=1e-6,
                       sample_every_seconds=1e-6)  # fmt: skip

@@ -202,6 +202,7 @@ def places(
     monkeypatch.setattr("apps.training.preflight_host.close_old_connections", lambda: None)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("first", FIRSTS, ids=lambda first: first.route)
 def test_the_action_of_a_list_makes_the_first_of_it(

@@ -96,6 +96,7 @@ def test_retry_goes_on_after_a_job_that_it_waited_for_was_cancelled(
     assert walk(quickstart, tmp_path, spy).status == JobStatus.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_retry_goes_on_after_the_training_failed(
     quickstart: ExperimentRun, client: Client, spy: Spy, tmp_path: Path
 ) -> None:

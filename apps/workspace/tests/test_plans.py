@@ -59,6 +59,7 @@ def filled(client: Client, version: DatasetVersion, **changes: Any) -> dict[str,
     return {name: value for name, value in {**values, **changes}.items() if value not in (None, False, "")}
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_proposal_taken_as_it_is_ends_in_a_report(
     alice: Client, demo: tuple[Team, User], base: LanguageModel, spy: Spy, tmp_path: Path

@@ -70,6 +70,7 @@ def imported(api: Api, rows: int = 120) -> Any:
     return api.do("import_accept", uid=made["uid"])
 
 
+@pytest.mark.slow
 def test_the_whole_path_is_walked_by_the_document_alone(api: Api, quick: None, demo: tuple[Team, User]) -> None:
     version = imported(api, 450)
     _datasets(api, version)
