@@ -10,6 +10,7 @@ from apps.evaluation.models import Evaluation
 from apps.evaluation.services.evaluations import final_evaluation_create
 from apps.evaluation.tests.worlds import registered
 from apps.experiments.models import Experiment
+from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.run_left import run_seconds_left
 
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def run(team: Team, alice: User) -> ExperimentRun:
     experiment = registered(team, alice, ["Plain", "Few-shot"], reference="Plain")
+    for candidate in experiment.candidates.all():  # each of weights of its own: what one takes says nothing of another
+        LanguageModel.objects.filter(pk=candidate.language_model_id).update(revision=candidate.name)
     made: ExperimentRun = ExperimentRun.objects.create(
         team=team, actor=alice, definition={}, definition_hash="a", experiment=experiment
     )
