@@ -17,7 +17,7 @@ from apps.experiments.models import Candidate, DatasetVersion, Experiment, Promp
 from apps.experiments.selectors import contenders, dataset_versions
 from apps.experiments.services.baselines import NAMES
 from apps.providers.engine.baselines import baselines_for
-from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.estimates import Estimate, Rates, answering_estimate, trainings_estimate
 
@@ -44,7 +44,7 @@ class CandidateRow:
     def waits_for(self) -> str:
         if not self.waits:
             return ""
-        brought_in = ModelFetch.objects.filter(language_model=self.candidate.language_model).exists()
+        brought_in = getattr(self.candidate.language_model, "fetch", None) is not None
         return _("its model is brought in first") if brought_in else _("its model is trained first")
 
 
