@@ -17,7 +17,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 
 from apps.accounts import services
-from apps.accounts.models import Membership, SignInLink, Team, User
+from apps.accounts.models import APIKey, Membership, SignInLink, Team, User
 from apps.core.admin import ReadOnlyAdmin
 
 # Rights come from a person's role in a team; an operator has them all in the admin.
@@ -78,7 +78,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 @admin.register(Team)
 class TeamAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "time_zone", "created_at")
+    list_display = ("name", "slug", "time_zone", "text_may_leave", "created_at")
     search_fields = ("name", "slug")
 
 
@@ -125,3 +125,13 @@ class SignInLinkAdmin(ReadOnlyAdmin):
     # The hash signs nobody in, and still nobody needs to see it.
     exclude = ("token_hash",)
     verbose_name = _("sign-in link")
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(ReadOnlyAdmin):
+    list_display = ("prefix", "name", "team", "person", "created_at", "last_used_at", "expires_at", "revoked_at")
+    list_filter = ("team", "created_at")
+    search_fields = ("prefix", "name", "person__email")
+    list_select_related = ("team", "person")
+    # The hash opens nothing, and still nobody needs to see it.
+    exclude = ("key_hash",)

@@ -65,6 +65,8 @@ class Team(models.Model):
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(unique=True)
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    # Whether models that send text to another company may be used.
+    text_may_leave = models.BooleanField(_("text may be sent to other companies"), default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ScopedManager()
@@ -108,3 +110,35 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"link for {self.user}"
+
+
+class APIKey(ScopedModel):
+    """A key that we issue: a program acts with it in one team, as one person, within the scopes.
+
+    Only a plain SHA-256 of it is kept: a slow hash protects words that people choose and others can guess, and this is
+    256 random bits. It would only make each request slower.
+    """
+
+    person_id: int
+    team_id: int
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_keys")
+    # What was spent and done with a key points at its person, who is switched off and never deleted.
+    person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(_("name"), max_length=80)
+    # The beginning of the key, which is shown and by which it is looked up; the secret comes after it.
+    prefix = models.CharField(max_length=20, unique=True, editable=False)
+    key_hash = models.CharField(max_length=64, editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    # Words that say what the key opens, such as "read".
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("API key")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -51,6 +51,17 @@ def team_create(
     return team
 
 
+def team_text_may_leave_set(*, actor: User | None, team: Team, allowed: bool) -> Team:
+    """Allow or forbid the whole team to use models that send text to another company."""
+    require(team, actor, "manage")
+    with transaction.atomic():
+        changed = Team.objects.filter(pk=team.pk).exclude(text_may_leave=allowed).update(text_may_leave=allowed)
+        if changed:
+            audit.record(actor=actor, verb="team.text_may_leave_set", target=team, allowed=allowed)
+    team.text_may_leave = allowed
+    return team
+
+
 def user_create(*, actor: User | None, email: str, name: str = "") -> User:
     """Create a person without a password: they sign in with a one-time link and may then choose one."""
     email = email.strip().lower()

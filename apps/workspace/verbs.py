@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 VERBS: dict[str, Promise] = {
     "team.created": gettext_lazy("created the team"),
+    "team.text_may_leave_set": gettext_lazy("decided whether text may be sent to other companies"),
     "user.created": gettext_lazy("created the account %(email)s"),
     "membership.added": gettext_lazy("added %(email)s to the team"),
     "membership.role_changed": gettext_lazy("changed the role of %(email)s"),

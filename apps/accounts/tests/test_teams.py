@@ -15,6 +15,7 @@ from apps.accounts.services import (
     member_remove,
     member_role_change,
     team_create,
+    team_text_may_leave_set,
     user_create,
 )
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
@@ -42,6 +43,17 @@ def test_a_new_team_has_its_maker_as_owner_and_a_slug_of_its_own(alice: User) ->
 def test_a_team_needs_a_name_and_a_real_time_zone(alice: User, name: str, time_zone: str) -> None:
     with pytest.raises(ApplicationError):
         team_create(actor=alice, name=name, time_zone=time_zone)
+
+
+def test_whoever_manages_the_team_decides_whether_text_may_leave(team: Team, adam: User, bob: User) -> None:
+    with pytest.raises(NotAllowed):
+        team_text_may_leave_set(actor=bob, team=team, allowed=False)
+    for _again in range(2):
+        team_text_may_leave_set(actor=adam, team=team, allowed=False)
+
+    team.refresh_from_db()
+    assert team.text_may_leave is False
+    assert AuditEvent.objects.get(verb="team.text_may_leave_set").facts == {"allowed": False}
 
 
 def test_an_unknown_address_becomes_an_account_with_a_link(team: Team, alice: User) -> None:
