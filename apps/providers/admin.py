@@ -1,9 +1,9 @@
-"""Models."""
+"""Models and the keys of providers; a secret is on no page."""
 
 from django.contrib import admin
 
 from apps.core.admin import ReadOnlyAdmin
-from apps.providers.models import LanguageModel, ModelFetch
+from apps.providers.models import LanguageModel, ModelFetch, ProviderKey
 
 
 @admin.register(LanguageModel)
@@ -20,3 +20,12 @@ class ModelFetchAdmin(ReadOnlyAdmin):
     list_filter = ("status", "source", "team")
     search_fields = ("language_model__name", "uid")
     list_select_related = ("team", "language_model")
+
+
+@admin.register(ProviderKey)
+class ProviderKeyAdmin(ReadOnlyAdmin):
+    list_display = ("name", "team", "provider", "source", "last_four", "state", "checked_at", "created_at")
+    list_filter = ("state", "provider", "source", "team")
+    search_fields = ("name", "uid")
+    list_select_related = ("team",)
+    exclude = ("secret",)

@@ -20,6 +20,8 @@ EMBEDDED: bool = env.bool("LLMOPT_EMBEDDED", default=not _database_url)
 
 DEBUG = False
 SECRET_KEY = env("LLMOPT_SECRET_KEY", default="")
+# Newest first: the first encrypts, every one decrypts.
+ENCRYPTION_KEYS: list[str] = env.list("LLMOPT_ENCRYPTION_KEYS", default=[])
 ALLOWED_HOSTS: list[str] = env.list("LLMOPT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("LLMOPT_CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -253,6 +255,17 @@ Q_CLUSTER = {
 
 INFERENCE_URL: str = env("LLMOPT_INFERENCE_URL", default="http://127.0.0.1:8710/v1")
 INFERENCE_TOKEN_FILE = VAR_DIR / "run" / "inference-token"
+# Keys that the operator offers to every team, and where those providers are then reached; empty: the provider itself.
+PROVIDER_API_KEYS: dict[str, str] = {
+    "openai": env("OPENAI_API_KEY", default="").strip(),
+    "anthropic": env("ANTHROPIC_API_KEY", default="").strip(),
+}
+PROVIDER_BASE_URLS: dict[str, str] = {
+    "openai": env("OPENAI_BASE_URL", default="").strip(),
+    "anthropic": env("ANTHROPIC_BASE_URL", default="").strip(),
+}
+# Private or loopback hosts that the address of a compatible server may name all the same.
+PROVIDER_HOSTS: list[str] = env.list("LLMOPT_PROVIDER_HOSTS", default=[])
 TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
 # What a training may need at most, whatever the machine has free: its check refuses more. 0: no such limit.
 TRAINING_MEMORY_MIB: int = env.int("LLMOPT_TRAINING_MEMORY_MIB", default=0)

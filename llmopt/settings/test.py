@@ -7,6 +7,10 @@ from pathlib import Path
 if "LLMOPT_VAR_DIR" not in os.environ:
     os.environ["LLMOPT_VAR_DIR"] = tempfile.mkdtemp(prefix="llmopt-test-")
 os.environ.setdefault("LLMOPT_SECRET_KEY", "tests-only-key-that-signs-nothing-of-value")
+os.environ.setdefault("LLMOPT_ENCRYPTION_KEYS", "dGVzdHMtb25seS1rZXktdGhhdC1lbmNyeXB0cy1ub24=")
+# A key of the person who runs the tests must not change what pages show, nor be used.
+for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+    os.environ[_name] = ""
 os.environ.setdefault("LLMOPT_ROLE", "worker")  # a connection per thread, no pool: tests open and drop databases
 
 from llmopt.settings.base import *  # noqa: E402, F403

@@ -252,8 +252,8 @@ def test_what_cannot_be_limited_is_no_limit(team: Team, bob: User, base: Languag
 
 
 def test_a_model_that_does_not_run_here_is_not_trained(team: Team, bob: User, base: LanguageModel) -> None:
-    base.kind = LanguageModel.Kind.COMMERCIAL
-    base.save(update_fields=["kind"])
+    base.kind, base.provider, base.provider_model = LanguageModel.Kind.COMMERCIAL, "openai", "gpt-5-mini"
+    base.save(update_fields=["kind", "provider", "provider_model"])
 
     with pytest.raises(ApplicationError, match="cannot be trained"):
         preflight_request(actor=bob, team=team, plan=plan_for(team, bob, base))
