@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 
-from apps.accounts import services
-from apps.accounts.models import APIKey, Membership, SignInLink, Team, User
+from apps.accounts.models import APIKey, APIKeyUse, Membership, SignInLink, Team, TokenFamily, User
+from apps.accounts.services import people
 from apps.core.admin import ReadOnlyAdmin
 
 # Rights come from a person's role in a team; an operator has them all in the admin.
@@ -33,7 +33,7 @@ class PasswordSetForm(AdminPasswordChangeForm):
 
     def save(self, commit: bool = True) -> User:
         password = self.cleaned_data["password1"] if self.cleaned_data["set_usable_password"] else None
-        return services.password_set(actor=self.actor, user=self.user, password=password)
+        return people.password_set(actor=self.actor, user=self.user, password=password)
 
 
 @admin.register(User)
@@ -59,9 +59,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if change:
-            services.user_change(actor=request.user, user=obj, fields=list(form.changed_data))  # type: ignore[arg-type]
+            people.user_change(actor=request.user, user=obj, fields=list(form.changed_data))  # type: ignore[arg-type]
         else:
-            created = services.user_create(actor=request.user, email=obj.email, name=obj.name)  # type: ignore[arg-type]
+            created = people.user_create(actor=request.user, email=obj.email, name=obj.name)  # type: ignore[arg-type]
             obj.pk, obj.uid = created.pk, created.uid
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -98,13 +98,13 @@ class MembershipAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         if change:
-            services.member_role_change(actor=request.user, membership=obj, role=obj.role)  # type: ignore[arg-type]
+            people.member_role_change(actor=request.user, membership=obj, role=obj.role)  # type: ignore[arg-type]
         else:
-            added = services.member_add(actor=request.user, team=obj.team, email=obj.user.email, role=obj.role)  # type: ignore[arg-type]
+            added = people.member_add(actor=request.user, team=obj.team, email=obj.user.email, role=obj.role)  # type: ignore[arg-type]
             obj.pk, obj.uid = added.membership.pk, added.membership.uid
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        services.member_remove(actor=request.user, membership=obj)  # type: ignore[arg-type]
+        people.member_remove(actor=request.user, membership=obj)  # type: ignore[arg-type]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset:
@@ -135,3 +135,19 @@ class APIKeyAdmin(ReadOnlyAdmin):
     list_select_related = ("team", "person")
     # The hash opens nothing, and still nobody needs to see it.
     exclude = ("key_hash",)
+
+
+@admin.register(APIKeyUse)
+class APIKeyUseAdmin(ReadOnlyAdmin):
+    list_display = ("hour", "key", "address")
+    list_filter = ("hour",)
+    search_fields = ("key__prefix", "address")
+    list_select_related = ("key",)
+
+
+@admin.register(TokenFamily)
+class TokenFamilyAdmin(ReadOnlyAdmin):
+    list_display = ("user", "created_at", "expires_at", "revoked_at")
+    search_fields = ("user__email",)
+    list_select_related = ("user",)
+    exclude = ("current",)

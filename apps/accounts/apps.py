@@ -8,4 +8,8 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.housekeeping import DAY_SECONDS, register_housekeeping
 
-        register_housekeeping("sign-in links", "apps.accounts.services.sign_in_links_forget", every_seconds=DAY_SECONDS)
+        keys = "apps.accounts.services.keys.api_key_uses_forget"
+        register_housekeeping("uses of API keys", keys, every_seconds=DAY_SECONDS)
+        register_housekeeping(
+            "sign-in links", "apps.accounts.services.people.sign_in_links_forget", every_seconds=DAY_SECONDS
+        )

@@ -36,6 +36,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May use the admin pages."))
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # The facts of the API key (apps.accounts.keys.KeyFacts) that a request came with. Reads are then kept to its team,
+    # an operator is nobody special, and audit events name the key.
+    through_key: ClassVar[Any] = None
+
     # A person belongs to no one team; events about the account itself stand in the chain without a team.
     owning_team_id: ClassVar[None] = None
 
@@ -129,7 +133,7 @@ class APIKey(ScopedModel):
     prefix = models.CharField(max_length=20, unique=True, editable=False)
     key_hash = models.CharField(max_length=64, editable=False)
     last_four = models.CharField(max_length=4, editable=False)
-    # Words that say what the key opens, such as "read".
+    # Values of apps.core.scopes.KeyScope.
     scopes = models.JSONField(default=list)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
@@ -142,3 +146,41 @@ class APIKey(ScopedModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class APIKeyUse(models.Model):
+    """That a key was used from an address within an hour: the row makes its audit event one event."""
+
+    key = models.ForeignKey(APIKey, on_delete=models.CASCADE, related_name="uses")
+    address = models.CharField(max_length=45)
+    hour = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("use of an API key")
+        verbose_name_plural = _("uses of API keys")
+        constraints = [models.UniqueConstraint(fields=["key", "address", "hour"], name="api_key_use_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} from {self.address}"
+
+
+class TokenFamily(models.Model):
+    """A program that a person signed in with a password: the refresh token that it holds now, and its end.
+
+    Each refresh replaces the token. One that comes a second time has been copied, which ends the family.
+    """
+
+    user_id: int
+    uid = uid_field()
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    created_at = models.DateTimeField(auto_now_add=True)
+    # The `jti` of the refresh token that is good now.
+    current = models.CharField(max_length=32)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("signed-in program")
+
+    def __str__(self) -> str:
+        return f"program of {self.user}"

@@ -18,7 +18,10 @@ def teams_of(user: Any) -> QuerySet[Team]:
 
 
 def role_in(*, user: Any, team: Team) -> str | None:
-    """The role of `user` in `team`; None for someone who is not in it."""
+    """The role of `user` in `team`; None for someone who is not in it, or who comes with an API key of another one."""
+    key = user.through_key if isinstance(user, User) else None
+    if key is not None and key.team_id != team.pk:
+        return None
     return Membership.objects.filter(team=team, user=user).values_list("role", flat=True).first()
 
 

@@ -13,7 +13,9 @@ SYSTEM = "system"
 
 
 def record(*, actor: Any, verb: str, target: Any, team_id: int | None = None, **facts: Any) -> AuditEvent:
-    """Add an unsealed event. `facts` must be JSON and hold no secret."""
+    """Add an unsealed event. `facts` must be JSON and hold no secret. What was done with an API key names the key."""
+    if getattr(actor, "through_key", None) is not None:
+        facts["api_key"] = actor.through_key.prefix
     return AuditEvent.objects.create(
         team_id=team_id if team_id is not None else target.owning_team_id,
         actor=actor,

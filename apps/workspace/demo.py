@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.accounts.models import Team, User
-from apps.accounts.services import team_create, user_create
+from apps.accounts.services.people import team_create, user_create
 from apps.billing.models import Budget
 from apps.billing.services import budget_create, prices_ensure_local
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import SignInLink, Team, User
-from apps.accounts.services import LINK_LIFETIME, sign_in_link_create, sign_in_link_use, user_create
+from apps.accounts.services.people import LINK_LIFETIME, sign_in_link_create, sign_in_link_use, user_create
 from apps.core.errors import ApplicationError, NotAllowed
 from apps.core.models import AuditEvent
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import SignInLink, Team, User
-from apps.accounts.services import member_add, sign_in_link_create, sign_in_link_use, team_create, user_create
+from apps.accounts.services.people import member_add, sign_in_link_create, sign_in_link_use, team_create, user_create
 from apps.core.errors import Conflict, NotAllowed
 from apps.core.models import AuditEvent
 from apps.core.tests.at_once import second_of_two

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.accounts.models import Membership, Team, User
 from apps.accounts.selectors import member_rows
-from apps.accounts.services import (
+from apps.accounts.services.people import (
     member_add,
     member_remove,
     member_role_change,

@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.accounts import services
 from apps.accounts.forms import AccountForm, PasswordForm
 from apps.accounts.models import User
 from apps.accounts.pages import signed_in
+from apps.accounts.services import people
 from apps.core.errors import ApplicationError
 
 
@@ -43,7 +43,7 @@ def account(request: HttpRequest) -> HttpResponse:
     form = AccountForm(request.POST)
     if not form.is_valid():
         return _page(request, name_form=form)
-    services.account_update(actor=_person(request), name=form.cleaned_data["name"])
+    people.account_update(actor=_person(request), name=form.cleaned_data["name"])
     messages.success(request, _("Your name is saved."))
     return redirect("account")
 
@@ -57,7 +57,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, password_form=form)
     try:
-        user = services.password_change(
+        user = people.password_change(
             actor=person,
             current=form.cleaned_data.get("current", ""),
             new=form.cleaned_data["new"],

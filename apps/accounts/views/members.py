@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.accounts import services
 from apps.accounts.forms import MemberForm
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import assignable_roles, may, member_rows, members_of, membership_for
+from apps.accounts.services import people
 from apps.core.errors import ApplicationError
 from apps.core.refusals import refuse_in_form, refuse_on_page
 
@@ -52,7 +52,7 @@ def members(request: HttpRequest, team: Team) -> HttpResponse:
     if not form.is_valid():
         return _page(request, team, form)
     try:
-        added = services.member_add(actor=request.user, team=team, **form.cleaned_data)  # type: ignore[arg-type]
+        added = people.member_add(actor=request.user, team=team, **form.cleaned_data)  # type: ignore[arg-type]
     except ApplicationError as error:
         refuse_in_form(form, error)
         return _page(request, team, form)
@@ -69,7 +69,7 @@ def members(request: HttpRequest, team: Team) -> HttpResponse:
 def member_role(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     membership = membership_for(user=request.user, team=team, uid=uid)
     try:
-        services.member_role_change(actor=request.user, membership=membership, role=request.POST.get("role", ""))  # type: ignore[arg-type]
+        people.member_role_change(actor=request.user, membership=membership, role=request.POST.get("role", ""))  # type: ignore[arg-type]
     except ApplicationError as error:
         refuse_on_page(request, error)
     else:
@@ -82,7 +82,7 @@ def member_role(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 def member_remove(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     membership = membership_for(user=request.user, team=team, uid=uid)
     try:
-        services.member_remove(actor=request.user, membership=membership)  # type: ignore[arg-type]
+        people.member_remove(actor=request.user, membership=membership)  # type: ignore[arg-type]
     except ApplicationError as error:
         refuse_on_page(request, error)
         return redirect("members", team=team.slug)

@@ -11,10 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.accounts import services
 from apps.accounts.forms import SignInForm
 from apps.accounts.pages import safe_next, signed_in
 from apps.accounts.selectors import teams_of
+from apps.accounts.services import people
 from apps.core.errors import ApplicationError
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -44,7 +44,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         )
         return _sign_in_page(request, form, target, status=429 if locked else 422)
     login(request, user)
-    services.password_sign_in_record(actor=user)
+    people.password_sign_in_record(actor=user)
     return redirect(target)
 
 
@@ -72,7 +72,7 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
     """A printed link signs in on the click itself (docs/security.md says why that is safe here)."""
     before = request.user if request.user.is_authenticated else None
     try:
-        user = services.sign_in_link_use(actor=before, token=token)
+        user = people.sign_in_link_use(actor=before, token=token)
     except ApplicationError as error:
         context = {"message": error.message, "login_command": _login_command()}
         return render(request, "accounts/link_spent.html", context, status=410)

@@ -36,7 +36,7 @@ def done_once(request: Request, body: str, make: Callable[[], Response]) -> Resp
     fingerprint = hashlib.sha256("\0".join((str(request.method), request.get_full_path(), body)).encode()).hexdigest()
     answer = answer_once(
         actor=request.user,
-        team=request.headers.get("LLMOpt-Team", "")[:100],
+        team=_team_of(request),
         key=key,
         fingerprint=fingerprint,
         make=lambda: _answer(make()),
@@ -45,6 +45,12 @@ def done_once(request: Request, body: str, make: Callable[[], Response]) -> Resp
     if answer.repeated:
         headers["Idempotency-Replayed"] = "true"
     return Response(json.loads(answer.body), status=answer.status, headers=headers)
+
+
+def _team_of(request: Request) -> str:
+    """The team that the caller named, or that the API key is of: a person may have keys of several teams."""
+    key = getattr(request.user, "through_key", None)
+    return key.team_slug if key is not None else request.headers.get("LLMOpt-Team", "")[:100]
 
 
 def _answer(response: Response) -> Answer:

@@ -23,14 +23,19 @@ class ScopedQuerySet(models.QuerySet[Any]):
     """Rows of teams in which a person may do something."""
 
     def for_user(self, user: Any, action: str = "view") -> Self:
-        """Rows on which `user` may perform `action`. The only way for a page or an API to begin a read."""
+        """Rows on which `user` may perform `action`. The only way for a page or an API to begin a read.
+
+        Who comes with an API key sees the rows of its team alone.
+        """
         if isinstance(user, AnonymousUser) or user is None or not user.is_active:
             return self.none()
         team = self.model.team_path
         prefix = f"{team}__" if team else ""
-        return self.filter(
-            **{f"{prefix}memberships__user": user, f"{prefix}memberships__role__in": roles_for(action)}
-        ).distinct()
+        allowed = {f"{prefix}memberships__user": user, f"{prefix}memberships__role__in": roles_for(action)}
+        key = getattr(user, "through_key", None)
+        if key is not None:
+            allowed[f"{prefix}memberships__team"] = key.team_id
+        return self.filter(**allowed).distinct()
 
 
 ScopedManager = models.Manager.from_queryset(ScopedQuerySet)

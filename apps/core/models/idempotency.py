@@ -8,7 +8,7 @@ class IdempotentAnswer(models.Model):
     """What a write with an `Idempotency-Key` answered. It belongs to the caller, and is kept for a day."""
 
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    # The header `LLMOpt-Team` as it was sent.
+    # The header `LLMOpt-Team` as it was sent, or the slug of the API key's team.
     team = models.CharField(max_length=100, blank=True)
     key = models.CharField(max_length=128)
     # SHA-256 of method, path and body.

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.accounts.models import Membership, Team, User
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core.artifacts import local_folder, put_bytes
 from apps.core.models import JobStatus
 from apps.core.tests import factories

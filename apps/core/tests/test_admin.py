@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Membership, Team, User
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests.factories import (
     PASSWORD,

@@ -9,16 +9,16 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import Task
 
-from apps.accounts import services as accounts
 from apps.accounts.models import SignInLink, User
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services import people as accounts
+from apps.accounts.services.people import sign_in_link_create
 from apps.core import forget, housekeeping
 
 
 def test_it_is_done_once_a_day() -> None:
     parts = {part.name: (part.dotted, part.every_seconds) for part in housekeeping._parts.values()}
     assert parts["old rows"] == ("apps.core.forget.forget_daily", 86_400)
-    assert parts["sign-in links"] == ("apps.accounts.services.sign_in_links_forget", 86_400)
+    assert parts["sign-in links"] == ("apps.accounts.services.people.sign_in_links_forget", 86_400)
 
 
 def test_sessions_and_failures_go_when_their_time_is_over(client: Client, alice: User) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.accounts.services import member_add, team_create
+from apps.accounts.services.people import member_add, team_create
 from apps.experiments.models import Experiment
 from apps.experiments.services.datasets import dataset_create, dataset_version_create
 from apps.workspace.tests.look_formats import format_pages

@@ -8,7 +8,7 @@ from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.accounts.services import member_add, team_create, user_create
+from apps.accounts.services.people import member_add, team_create, user_create
 from apps.billing.services import prices_ensure_local
 from apps.core.artifacts import local_folder
 from apps.core.models import JobStatus

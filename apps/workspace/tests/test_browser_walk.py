@@ -9,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from apps.accounts.models import User
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core import jobs
 from apps.core.models import JobStatus
 from apps.core.roles import Role

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from apps.accounts.selectors import default_login_user, user_by_email
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core.errors import ApplicationError
 from apps.core.management.base import TranslatedCommand
 from apps.core.processes.supervisor import is_running, read_state

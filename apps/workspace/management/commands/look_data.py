@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core.management.base import TranslatedCommand
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rich.console import Console
 
-from apps.accounts.services import sign_in_link_create
+from apps.accounts.services.people import sign_in_link_create
 from apps.core.jobs import ENDED
 from apps.core.management.base import TranslatedCommand
 from apps.core.models import JobStatus

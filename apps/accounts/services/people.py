@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, SignInLink, Team, User, validate_time_zone
 from apps.accounts.selectors import link_owner, user_by_email
+from apps.accounts.services.keys import api_keys_of_member_revoke
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
@@ -142,12 +143,13 @@ def member_role_change(*, actor: User | None, membership: Membership, role: str)
 
 
 def member_remove(*, actor: User | None, membership: Membership) -> None:
-    """Take a person out of a team, or leave it oneself. The last owner cannot go."""
+    """Take a person out of a team, or leave it oneself. The last owner cannot go. Their API keys end with it."""
     with transaction.atomic():
         member = _lock(membership)
         if actor is None or actor.pk != member.user_id:
             require(member.team, actor, "own" if member.role == Role.OWNER else "manage")
         _keep_an_owner(member)
+        api_keys_of_member_revoke(actor=actor, team=member.team, person=member.user)
         audit.record(actor=actor, verb="membership.removed", target=member, email=member.user.email, role=member.role)
         member.delete()
 
