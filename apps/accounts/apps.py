@@ -8,8 +8,10 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from apps.core.housekeeping import DAY_SECONDS, register_housekeeping
 
-        keys = "apps.accounts.services.keys.api_key_uses_forget"
-        register_housekeeping("uses of API keys", keys, every_seconds=DAY_SECONDS)
-        register_housekeeping(
-            "sign-in links", "apps.accounts.services.people.sign_in_links_forget", every_seconds=DAY_SECONDS
-        )
+        services = "apps.accounts.services"
+        for what, dotted in (
+            ("uses of API keys", f"{services}.keys.api_key_uses_forget"),
+            ("signed-in programs", f"{services}.tokens.token_families_forget"),
+            ("sign-in links", f"{services}.people.sign_in_links_forget"),
+        ):
+            register_housekeeping(what, dotted, every_seconds=DAY_SECONDS)

@@ -83,3 +83,8 @@ def default_login_user() -> User | None:
     """The person a printed sign-in link is for when no e-mail address is given: the owner of the oldest team."""
     owner = Membership.objects.filter(role=Role.OWNER, user__is_active=True).order_by("team_id", "id").first()
     return owner.user if owner else None
+
+
+def user_by_id(pk: int) -> User | None:
+    """An active person."""
+    return User.objects.filter(pk=pk, is_active=True).first()

@@ -41,3 +41,14 @@ class Conflict(ApplicationError):
 
     code = "conflict"
     status = 409
+
+
+class TooOften(ApplicationError):
+    """It was tried too often; `wait` seconds from now it may be tried again."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, *, wait: int, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.wait = wait

@@ -1,5 +1,6 @@
 """Settings shared by every environment. What differs between machines comes from the environment (.env.example)."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,19 +204,35 @@ ADMIN_CONTENT_SECURITY_POLICY = {
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.api.authentication.BearerAuthentication",
+        # With a session alone a write needs the CSRF token: no other site can make a browser send a header.
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.core.api.permissions.SignedInWithinScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["apps.core.api.throttles.PerCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "apps.core.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+# In a minute: calls of one API key or person, and sign-ins from one address. 0: no limit.
+API_REQUESTS_PER_MINUTE: int = env.int("LLMOPT_API_REQUESTS_PER_MINUTE", default=600)
+SIGN_IN_TRIES_PER_MINUTE: int = env.int("LLMOPT_SIGN_IN_TRIES_PER_MINUTE", default=20)
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("LLMOPT_ACCESS_TOKEN_MINUTES", default=10)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.int("LLMOPT_REFRESH_TOKEN_DAYS", default=14)),
+}
 API_DESCRIPTION = """
-Sign in on `/sign-in/` and send the session cookie; a write also sends the cookie `csrftoken` as the header
-`X-CSRFToken`. What takes long is a job: the answer is 202 with a `Location` to follow until its `status` is `succeeded`
-or `failed`. Lists are pages: `limit` says how many rows, `next` and `previous` are addresses or null. Errors are
-problem documents (RFC 9457) with a stable `code`. Money is in whole nano-dollars, time is UTC.
+Send an API key of your team (*Settings, API keys*) or an access token (`POST auth/token`) as `Authorization: Bearer …`.
+A key acts in its team, as its person, within its scopes: `read` for what is got, `write` for what is changed,
+`generate` to call models. Or sign in on `/sign-in/` and send the session cookie; a write then also sends the cookie
+`csrftoken` as the header `X-CSRFToken`.
+
+What takes long is a job: the answer is 202 with a `Location` to follow until its `status` is `succeeded` or `failed`.
+Lists are pages: `limit` says how many rows, `next` and `previous` are addresses or null. Errors are problem documents
+(RFC 9457) with a stable `code`. Money is in whole nano-dollars, time is UTC.
 """
 SPECTACULAR_SETTINGS = {
     "TITLE": "LLMOpt",

@@ -19,6 +19,8 @@ from llmopt.settings.base import ALLOWED_HOSTS, DATABASES, VAR_DIR  # noqa: E402
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 AXES_ENABLED = False
+# Tests that are about them set them; all others are one caller from one address.
+API_REQUESTS_PER_MINUTE = SIGN_IN_TRIES_PER_MINUTE = 0
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: threads and processes of one test must see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(VAR_DIR) / "test.sqlite3")}

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Membership, SignInLink, Team, User, validate_time_zone
 from apps.accounts.selectors import link_owner, user_by_email
 from apps.accounts.services.keys import api_keys_of_member_revoke
+from apps.accounts.services.tokens import token_families_revoke
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
@@ -96,6 +97,7 @@ def password_set(*, actor: User | None, user: User, password: str | None) -> Use
         user.set_password(password)
         user.save(update_fields=["password"])
         audit.record(actor=actor, verb="user.password_changed", target=user, usable=password is not None)
+        token_families_revoke(actor=actor, user=user)
     return user
 
 
@@ -215,7 +217,7 @@ def account_update(*, actor: User, name: str) -> User:
 
 
 def password_change(*, actor: User, current: str, new: str) -> User:
-    """Set one's own password. The current one is asked for where there is one."""
+    """Set one's own password. The current one is asked for where there is one. Programs have to sign in again."""
     if actor.has_usable_password() and not actor.check_password(current):
         raise ApplicationError(_("This is not your current password."), code="wrong_password", field="current")
     _check(lambda value: validate_password(value, actor), new, field="new")
@@ -223,6 +225,7 @@ def password_change(*, actor: User, current: str, new: str) -> User:
         actor.set_password(new)
         actor.save(update_fields=["password"])
         audit.record(actor=actor, verb="user.password_changed", target=actor)
+        token_families_revoke(actor=actor, user=actor)
     return actor
 
 

@@ -27,8 +27,13 @@ PROBLEMS = {
         "team_required",
         "You belong to several teams. Name one in the header LLMOpt-Team.",
     ),
+    401: Refusal(
+        "Nobody is signed in, or the API key or token is not valid; `code` says which.",
+        "not_authenticated",
+        "Send an API key or an access token in the header Authorization: Bearer …, or sign in.",
+    ),
     403: Refusal(
-        "Not signed in, no CSRF token, or the role in the team does not allow it.",
+        "The role in the team does not allow it, the API key has not the scope, or a session sent no CSRF token.",
         "forbidden",
         "Your role in this team does not allow this.",
     ),
@@ -51,6 +56,11 @@ PROBLEMS = {
         "The Idempotency-Key was used with another request.",
         "idempotency_key_used",
         "This Idempotency-Key was used for another request. Send a new key, or the same request again.",
+    ),
+    429: Refusal(
+        "It was called too often. `Retry-After` says in how many seconds it may be called again.",
+        "too_many_requests",
+        "Too many requests. Wait 7 seconds, then go on.",
     ),
 }
 

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 
 from apps.core.api.examples import PROBLEMS, answer_examples, problem_examples, request_examples
+from apps.core.scopes import KeyScope
 
 PROBLEM_TYPE = "application/problem+json"
 TEAM = OpenApiParameter(
@@ -20,6 +21,9 @@ KEY = OpenApiParameter(
     location=OpenApiParameter.HEADER,
     description="The same key, team, path and body get the same answer again for 24 hours; another body gets 422.",
 )
+# What closes an operation to API keys.
+PERSONS_ONLY: Any = [{"accessToken": []}, {"cookieAuth": []}]
+BY_METHOD: Any = object()
 CURSOR = (
     OpenApiParameter("cursor", description="As in `next` and `previous` of a page."),
     OpenApiParameter("limit", OpenApiTypes.INT, description="Rows of a page, 50 unless told, 200 at most."),
@@ -50,23 +54,48 @@ def documented(
     tag: str,
     media: str = "application/json",
     says: str = "",
+    scope: KeyScope | Sequence[KeyScope] | None = BY_METHOD,
+    repeatable: bool = True,
 ) -> Callable[[Any], Any]:
-    """Above `api_view`: how a method of a route is called and answers. `says`, or the view's docstring, is its text."""
-    write = method != "GET"
+    """Above `api_view`: how a method of a route is called and answers. `says`, or the view's docstring, is its text.
+
+    `scope` is what an API key needs, one of several being enough: unless told, `read` for a GET and `write` for all
+    else. None closes it to keys. `repeatable` says whether a write takes an `Idempotency-Key` (apps.core.api.once).
+    """
+    keyed = method != "GET" and repeatable
+    scopes = _scopes(scope, method)
     # A caller with several teams who names none is answered 400 wherever the path names no object.
-    codes = {400, 403, *refusals, *((422,) if write else ())}
+    codes = {400, 401, 403, 429, *refusals, *((422,) if keyed else ())}
     shape = _page_of(operation, answer) if paged else answer
     answers = {status: None} if answer is None else {(status, media): shape}
-    return extend_schema(
+    described = extend_schema(
         methods=[method],
         operation_id=operation,
         description=says or None,
         tags=[tag],
         request=request,
-        parameters=[TEAM, *([KEY] if write else []), *(CURSOR if paged else ()), *parameters],
+        auth=None if scopes else PERSONS_ONLY,
+        extensions={"x-api-key-scopes": list(scopes)},
+        parameters=[TEAM, *([KEY] if keyed else []), *(CURSOR if paged else ()), *parameters],
         responses={**answers, **{(code, PROBLEM_TYPE): _problem(code) for code in sorted(codes)}},
         examples=[*request_examples(operation), *answer_examples(operation, status)],
     )
+
+    def decorate(view: Any) -> Any:
+        # Read by apps.core.api.permissions. What `api_view` made has its class as `cls`; else this is a class's method.
+        holder = getattr(view, "cls", view)
+        holder.key_scopes = {**getattr(holder, "key_scopes", {}), method: scopes}
+        return described(view)
+
+    return decorate
+
+
+def _scopes(scope: Any, method: str) -> tuple[str, ...]:
+    if scope is BY_METHOD:
+        return (KeyScope.READ.value,) if method == "GET" else (KeyScope.WRITE.value,)
+    if scope is None:
+        return ()
+    return (scope.value,) if isinstance(scope, KeyScope) else tuple(each.value for each in scope)
 
 
 def _problem(code: int) -> OpenApiResponse:

@@ -16,6 +16,7 @@ from apps.core.api.once import once
 from apps.core.api.paging import neighbours, page, place
 from apps.core.api.schema import CURSOR, documented
 from apps.core.formats import NANO
+from apps.core.scopes import KeyScope
 from apps.evaluation.api.serializers import (
     CandidateSerializer,
     ExperimentRowSerializer,
@@ -195,7 +196,14 @@ def clone(request: Request, uid: UUID) -> Response:
     return _created(request, copy(actor=request.user, experiment=found))
 
 
-@documented("models", method="GET", answer=ModelSerializer, paged=True, tag="models")
+@documented(
+    "models",
+    method="GET",
+    answer=ModelSerializer,
+    paged=True,
+    tag="models",
+    scope=(KeyScope.READ, KeyScope.GENERATE),
+)
 @api_view(["GET"])
 def models(request: Request) -> Response:
     """What this team can call, newest first."""
