@@ -1,5 +1,7 @@
 """A real embedded installation in a folder of its own, for tests that start and kill processes."""
 
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -12,10 +14,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from apps.core.processes.tree import process_key
 
 ROOT = Path(__file__).resolve().parents[3]
 T = TypeVar("T")
+# Runs each line of its input, a program in JSON, in names of its own, and answers with what that printed and raised.
+SHELL = """
+import contextlib, io, json, sys, traceback
+import django
+django.setup()
+from django.db import connections
+for line in sys.stdin:
+    printed, raised = io.StringIO(), ""
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(json.loads(line), {"__name__": "__main__"})
+    except BaseException:
+        raised = traceback.format_exc()
+    connections.close_all()
+    print(json.dumps([printed.getvalue(), raised]), flush=True)
+"""
 
 
 @dataclass
@@ -25,6 +45,7 @@ class Installation:
     var_dir: Path
     variables: dict[str, str] = field(default_factory=dict)
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
+    _shell: "subprocess.Popen[str] | None" = None
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LLMOPT_", "Q_CLUSTER"))}
@@ -45,13 +66,23 @@ class Installation:
         )  # fmt: skip
 
     def run_python(self, code: str) -> str:
-        """What `code` prints, with Django set up."""
-        result = subprocess.run(
-            [sys.executable, "-c", f"import django; django.setup()\n{code}"],
-            cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+        """What `code` prints, with Django set up as it is for the processes of this installation.
+
+        One process runs them all, with the variables of the first; it takes a second or more to start.
+        """
+        if self._shell is None:
+            self._shell = subprocess.Popen(
+                [sys.executable, "-c", SHELL],
+                cwd=ROOT, env=self.environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            self.started.append(self._shell)
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        print(json.dumps(code), file=self._shell.stdin, flush=True)
+        printed, raised = json.loads(self._shell.stdout.readline())
+        assert not raised, raised
+        assert isinstance(printed, str)
+        return printed
 
     def enqueue(self, *calls: tuple[Any, ...], cluster: str = "worker") -> None:
         lines = [
@@ -73,8 +104,9 @@ class Installation:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def pid_in(self, name: str) -> int:
         """The pid that a task wrote to the file `name`."""
@@ -103,6 +135,22 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 15.0, what: str) ->
             return answer
         time.sleep(0.05)
     raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+def migrated(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A `var` folder of its own with a migrated database; every worker of a test run copies the same one."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "migrated").exists():
+            made = Installation(shared / "migrating")
+            made.var_dir.mkdir()
+            result = made.manage("migrate", "--verbosity", "0")
+            assert result.returncode == 0, result.stderr
+            made.var_dir.rename(shared / "migrated")
+    return shutil.copytree(shared / "migrated", factory.mktemp(name) / "var")
 
 
 def alive(pid: int) -> bool:

@@ -27,6 +27,7 @@ from apps.core.tests.installation import (
     copied_installation,
     descendants,
     kill,
+    migrated,
     wait_for,
 )
 
@@ -34,11 +35,7 @@ from apps.core.tests.installation import (
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A var directory with a migrated database, copied for each test."""
-    installation = Installation(tmp_path_factory.mktemp("template") / "var")
-    installation.var_dir.mkdir()
-    result = installation.manage("migrate", "--verbosity", "0")
-    assert result.returncode == 0, result.stderr
-    return installation.var_dir
+    return migrated(tmp_path_factory, "template")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.test import Client
 from apps.accounts.models import Team, User
 from apps.core.tests.pseudo import data_in_database, pseudo, untranslated
 from apps.core.tests.routes import make_world
-from apps.workspace.tests.look_world import STATES, make_look, pages_of
+from apps.workspace.tests.look_world import FEW, STATES, make_look, pages_of
 
 # Proper names, and symbols that stand for themselves in every language.
 NAMES = frozenset(
@@ -54,7 +54,7 @@ def test_a_page_speaks_only_through_gettext(
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", STATES)
 def test_pages_speak_only_through_gettext_in_every_state(state: str, client: Client, pseudo_language: None) -> None:
-    look = make_look(state)
+    look = make_look(state, addresses=FEW)
     client.force_login(look.owner)
     data = data_in_database()
 

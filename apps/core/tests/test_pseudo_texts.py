@@ -31,7 +31,7 @@ from apps.training.events import failure_text
 from apps.workspace.quickstart.progress import StepProgress
 from apps.workspace.terminal.following import PHASES, state_text
 from apps.workspace.terminal.report import print_report
-from apps.workspace.tests.look_world import make_look
+from apps.workspace.tests.look_world import FEW, make_look
 
 
 def refuse_busy() -> None:
@@ -102,7 +102,7 @@ def test_health_details_pass_through_gettext(
 
 @pytest.mark.django_db
 def test_the_report_in_a_terminal_passes_through_gettext(pseudo_language: None) -> None:
-    experiment = make_look("full").experiment
+    experiment = make_look("full", addresses=FEW).experiment
     assert experiment is not None
     experiment.refresh_from_db()
     report, shown = report_document(experiment), io.StringIO()
@@ -135,7 +135,7 @@ def test_commands_speak_through_gettext(pseudo_language: None) -> None:
 
 @pytest.mark.django_db
 def test_why_a_row_was_left_out_is_said_in_the_readers_language(client: Client, pseudo_language: None) -> None:
-    look = make_look("full")
+    look = make_look("full", addresses=FEW)
     assert look.version is not None
     client.force_login(look.owner)
     dataset = look.version.dataset

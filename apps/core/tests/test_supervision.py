@@ -12,18 +12,14 @@ from pathlib import Path
 import pytest
 
 from apps.core.processes import tree
-from apps.core.tests.installation import Installation, alive, copied_installation, free_port, kill, wait_for
+from apps.core.tests.installation import Installation, alive, copied_installation, free_port, kill, migrated, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    installation = Installation(tmp_path_factory.mktemp("template") / "var")
-    installation.var_dir.mkdir()
-    result = installation.manage("migrate", "--verbosity", "0")
-    assert result.returncode == 0, result.stderr
-    return installation.var_dir
+    return migrated(tmp_path_factory, "template")
 
 
 @pytest.fixture

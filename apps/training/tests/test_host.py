@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.core.tests.installation import Installation, alive, wait_for
+from apps.core.tests.installation import Installation, alive, migrated, wait_for
 from apps.training import launch
 from apps.training.models import TrainingRun
 from scripts.kill_lib.small import write_small
@@ -65,12 +65,9 @@ assert DeviceLease.objects.update(run=other, expires_at=later) == 1
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    installation = Installation(tmp_path_factory.mktemp("host") / "var")
-    installation.var_dir.mkdir()
-    result = installation.manage("migrate", "--verbosity", "0")
-    assert result.returncode == 0, result.stderr
-    write_small(installation.var_dir)
-    return installation.var_dir
+    var_dir = migrated(tmp_path_factory, "host")
+    write_small(var_dir)
+    return var_dir
 
 
 class Machine:

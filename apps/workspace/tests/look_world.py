@@ -41,6 +41,8 @@ from apps.workspace.tests.look_training import look_training, training_pages
 from apps.workspace.tests.look_uploads import look_uploads, upload_pages
 
 STATES = ("empty", "running", "full", "failed")
+# So many addresses are enough where nobody looks at the figures.
+FEW = 80
 TUNED = "Fine-tuned model"
 # How often each candidate's field is right in this fiction.
 SKILL = {"Base model, plain prompt": 0.05, "Base model, few-shot prompt": 0.45, TUNED: 0.9}
@@ -60,8 +62,8 @@ class Look:
     drafts: list[Experiment] = field(default_factory=list)
 
 
-def make_look(state: str) -> Look:
-    """A new team in `state`, with an owner of its own."""
+def make_look(state: str, *, addresses: int = 420) -> Look:
+    """A new team in `state`, with an owner of its own, and a dataset of so many addresses."""
     number = Team.objects.count() + 1
     owner = user_create(actor=None, email=f"look-{state}-{number}@example.com", name="Alice Example")
     team = team_create(actor=owner, name=f"Fictional team, {state}", slug=f"look-{state}-{number}")
@@ -70,7 +72,7 @@ def make_look(state: str) -> Look:
         return look
     member_add(actor=owner, team=team, email=f"bob-{state}-{number}@example.com", role="editor", name="Bob Example")
     prices_ensure_local(actor=owner, team=team)
-    look.version = _version(look)
+    look.version = _version(look, addresses)
     look.experiment = _experiment(look)
     look.run = TrainingRun.objects.get(team=team)
     look_prompts(look.version, look.owner)
@@ -134,7 +136,7 @@ def _has_route(url: str) -> bool:
     return True
 
 
-def _version(look: Look) -> DatasetVersion:
+def _version(look: Look, addresses: int) -> DatasetVersion:
     dataset = dataset_create(
         actor=look.owner,
         team=look.team,
@@ -144,7 +146,7 @@ def _version(look: Look) -> DatasetVersion:
         source="apps/workspace/tests/look_world.py",
         licence="Apache-2.0",
     )
-    pairs = [address(n) for n in range(420)]
+    pairs = [address(n) for n in range(addresses)]
     # Two problems for the page to show: a duplicate and an empty row.
     return dataset_version_create(
         actor=look.owner,

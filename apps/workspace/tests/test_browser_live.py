@@ -14,7 +14,7 @@ from apps.experiments.models import Experiment
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
 from apps.workspace.tests.browser import Server, Visit, beside, clean, server, visits, web_process
-from apps.workspace.tests.look_world import Look, make_look
+from apps.workspace.tests.look_world import FEW, Look, make_look
 
 __all__ = ["server", "visits", "web_process"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -25,7 +25,7 @@ Visits = Callable[..., Visit]
 @pytest.fixture
 def running(server: Server) -> Look:
     """A team whose training and evaluation are under way."""
-    return make_look("running")
+    return make_look("running", addresses=FEW)
 
 
 def address(look: Look, name: str) -> str:

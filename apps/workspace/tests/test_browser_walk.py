@@ -17,7 +17,7 @@ from apps.core.tests.factories import PASSWORD, MembershipFactory, TeamFactory, 
 from apps.evaluation.models import Evaluation
 from apps.training.models import TrainingRun
 from apps.workspace.tests.browser import Server, Visit, beside, clean, server, visits, web_process
-from apps.workspace.tests.look_world import TUNED, Look, make_look
+from apps.workspace.tests.look_world import FEW, TUNED, Look, make_look
 
 __all__ = ["server", "visits", "web_process"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -58,13 +58,13 @@ def places_of(look: Look) -> Places:
 @pytest.fixture
 def full(server: Server) -> Look:
     """A team whose main job has ended."""
-    return make_look("full")
+    return make_look("full", addresses=FEW)
 
 
 @pytest.fixture
 def running(server: Server) -> Look:
     """A team whose training and evaluation are under way."""
-    return make_look("running")
+    return make_look("running", addresses=FEW)
 
 
 @pytest.fixture

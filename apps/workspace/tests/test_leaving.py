@@ -18,7 +18,7 @@ from apps.evaluation.models import Evaluation
 from apps.experiments.models import DatasetImport, Upload
 from apps.training.models import Preflight
 from apps.workspace.models import ExperimentRun
-from apps.workspace.tests.look_world import Look, make_look
+from apps.workspace.tests.look_world import FEW, Look, make_look
 
 TEMPLATES = Path(django_settings.BASE_DIR) / "templates"
 # It lists work; the page of each piece of it says where its result will be.
@@ -38,7 +38,7 @@ def test_every_page_that_shows_work_under_way_says_that_one_may_leave_it() -> No
 @pytest.fixture
 def running(settings: Any) -> Look:
     settings.EMBEDDED = True
-    return make_look("running")
+    return make_look("running", addresses=FEW)
 
 
 def address_of(row: Any, name: str, look: Look) -> str:
