@@ -3,7 +3,6 @@
 A key covers everything that decides the answer, the repeat index included, so that repeats stay independent draws.
 """
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -35,11 +34,10 @@ _lock = Lock()
 
 def cache_key(call: MeteredCall) -> str:
     """SHA-256 over team, model and revision, messages, parameters and the repeat index."""
-    request = dataclasses.asdict(call.request)
     content = {
         "team": call.team_id,
         "model": [call.language_model.served_name, call.language_model.revision],
-        "request": request,
+        "request": call.request.identity(),
         "repeat": call.repeat,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -34,6 +34,7 @@ from apps.core.errors import translated
 from apps.core.faults import fault_point
 from apps.core.storable import storable_text
 from apps.providers.engine.clients.base import (
+    BadAnswer,
     BadRequest,
     Client,
     ConnectionFailed,
@@ -44,6 +45,7 @@ from apps.providers.engine.clients.base import (
     ProviderError,
     RateLimited,
     Timeout,
+    Usage,
 )
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
@@ -97,7 +99,7 @@ class _Attempt:
     def bound_nanousd(self) -> int:
         request = self.call.request
         return local_call_bound_nanousd(
-            prompt_bytes=sum(len(message.content.encode()) for message in request.messages),
+            prompt_bytes=request.prompt_bytes(),
             max_tokens=request.max_tokens,
             timeout_seconds=self.timeout_seconds,
             nanousd_per_hour=self.hourly,
@@ -274,7 +276,8 @@ def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
 
 def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResult:
     """Book the answer and store it, in one transaction."""
-    spent = _spent(attempt, answer)
+    usage = _usage(answer)
+    spent = _spent(attempt, answer, usage)
     # Waiting behind other calls of the same run says nothing about the model.
     latency_ms = answer.latency_ms - 1000 * (answer.queue_seconds or 0.0)
     result = MeteredResult(
@@ -284,8 +287,8 @@ def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResul
         original_latency_ms=latency_ms,
         cost_nanousd=spent.amount_nanousd,
         original_cost_nanousd=spent.amount_nanousd,
-        prompt_tokens=answer.usage.prompt_tokens,
-        completion_tokens=answer.usage.completion_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
         compute_seconds=answer.compute_seconds,
         reservation_id=attempt.reservation_id,
         attempts=attempt.number,
@@ -317,15 +320,21 @@ def _book(attempt: _Attempt, spent: Spent, keep: Callable[[], None]) -> None:
         raise
 
 
-def _spent(attempt: _Attempt, answer: GenerateResult) -> Spent:
+def _usage(answer: GenerateResult) -> Usage:
+    if answer.usage is None:
+        raise BadAnswer(gettext_noop("The provider's answer does not say how many tokens it took."))
+    return answer.usage
+
+
+def _spent(attempt: _Attempt, answer: GenerateResult, usage: Usage) -> Spent:
     seconds, evidence = answer.compute_seconds, ""
     if seconds is None:
         # The model's share of its batch cannot be longer than the caller waited.
         seconds, evidence = answer.latency_ms / 1000, "No compute time was reported; the wall time is booked."
     return Spent(
         amount_nanousd=compute_cost_nanousd(seconds, attempt.hourly),
-        prompt_tokens=answer.usage.prompt_tokens,
-        completion_tokens=answer.usage.completion_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
         compute_seconds=seconds,
         evidence=evidence,
     )

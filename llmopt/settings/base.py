@@ -310,7 +310,7 @@ LOGGING = {
     "formatters": {"line": {"()": "apps.core.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LLMOPT_LOG_LEVEL", default="INFO")},
-    "loggers": {name: {"level": "WARNING"} for name in ("django.server", "django-q", "axes", "psycopg.pool")},
+    "loggers": {name: {"level": "WARNING"} for name in ("django.server", "django-q", "axes", "psycopg.pool", "httpx2")},
 }
 
 UNFOLD = {

@@ -22,7 +22,7 @@ from apps.evaluation.selectors import report_document
 from apps.experiments.engine.prompts import PromptSpec, render_messages, spec_from_json
 from apps.experiments.engine.rows import DUPLICATE, NO_INPUT
 from apps.providers.engine.chat import ChatTokenizer
-from apps.providers.engine.clients.openai_errors import classify
+from apps.providers.engine.clients.errors import classify
 from apps.providers.engine.messages import Message
 from apps.training.engine.data import read_rows
 from apps.training.engine.errors import TrainingError

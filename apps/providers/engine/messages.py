@@ -1,9 +1,9 @@
-"""The one type of a chat message, shared by rendering, clients, training and evaluation."""
+"""What a conversation is made of: the message that rendering, clients, training and evaluation share, and tools."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from apps.core.engine.messages import EngineError, gettext_noop
 
@@ -29,3 +29,34 @@ class Message:
                 roles=", ".join(ROLES),
                 role=repr(self.role),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool that a model asks for. ``arguments`` is the text it wrote: meant to be JSON, and not always."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """A turn of the assistant that asks for tools, beside what it says."""
+
+    tool_calls: tuple[ToolCall, ...]
+    content: str = ""
+    role: ClassVar[Literal["assistant"]] = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool gave back for the call with this id."""
+
+    tool_call_id: str
+    content: str
+    role: ClassVar[Literal["tool"]] = "tool"
+
+
+#: A turn of a conversation that may use tools. Prompts, training and rendering know `Message` alone.
+Turn = Message | ToolRequest | ToolResult

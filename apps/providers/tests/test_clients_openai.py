@@ -26,6 +26,7 @@ from apps.providers.engine.clients.base import (
     Timeout,
     Usage,
 )
+from apps.providers.engine.clients.connections import Limits
 from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
 from apps.providers.engine.messages import Message
 
@@ -200,7 +201,6 @@ def error(code: str, message: str = "because") -> dict[str, Any]:
         (http(200, b"<html>hello</html>"), BadAnswer, True),
         (http(200, b"[]"), BadAnswer, True),
         (http(200, {**GOOD, "choices": []}), BadAnswer, True),
-        (http(200, {**GOOD, "usage": None}), BadAnswer, True),
         (http(200, {**GOOD, "usage": {"prompt_tokens": -1, "completion_tokens": 1}}), BadAnswer, True),
         (http(200, {**GOOD, "choices": [{"message": {"content": "x"}, "finish_reason": None}]}), BadAnswer, True),
         (http(200, {**GOOD, "choices": [{"message": {"content": None}, "finish_reason": "stop"}]}), BadAnswer, True),
@@ -240,6 +240,12 @@ async def test_the_providers_sentence_is_quoted_short_and_the_key_never(provider
     assert caught.request_id == "req-9"
 
 
+async def test_an_answer_without_usage_is_marked_as_such(provider: Provider) -> None:
+    provider.reply = http(200, {**GOOD, "usage": None})
+    result = await call(provider.url)
+    assert (result.text, result.usage) == ("héllo", None)
+
+
 async def test_a_refusal_is_an_answer(provider: Provider) -> None:
     message = {"content": None, "refusal": "I will not."}
     provider.reply = http(200, {**GOOD, "choices": [{"message": message, "finish_reason": "stop"}]})
@@ -273,7 +279,7 @@ async def test_half_an_answer_in_time_is_a_timeout(provider: Provider) -> None:
 
 async def test_a_huge_answer_is_dropped(provider: Provider) -> None:
     provider.reply = http(200, {**GOOD, "padding": "x" * 100_000})
-    caught = await failure(provider, max_answer_bytes=50_000)
+    caught = await failure(provider, limits=Limits(answer_bytes=50_000))
     assert (type(caught), caught.sent) == (BadAnswer, True)
     assert "50000 bytes" in caught.message
 

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 
 from apps.core.engine.messages import gettext_noop
 from apps.providers.engine import baselines
-from apps.providers.engine.clients.base import BadRequest, GenerateRequest, GenerateResult, Usage
+from apps.providers.engine.clients.base import (
+    BadRequest,
+    Finished,
+    GenerateRequest,
+    GenerateResult,
+    StreamEvent,
+    TextDelta,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 
 class BaselineClient:
@@ -48,6 +56,13 @@ class BaselineClient:
             model_reported=self._name,
             request_id=f"baseline-{uuid.uuid4().hex}",
         )
+
+    async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
+        """The whole answer in one piece."""
+        result = await self.generate(request)
+        if result.text:
+            yield TextDelta(result.text)
+        yield Finished(result)
 
     async def aclose(self) -> None:
         """Nothing to give back."""
