@@ -27,6 +27,9 @@ MODELS: dict[Provider, str] = {
 }
 #: After how many events of a stream its first word has come.
 BEGUN: dict[Provider, int] = {"compatible": 2, "openai": 5, "anthropic": 4}
+#: After how many the reason why "One two" ends has come, and after how many all has come.
+COMPLETE: dict[Provider, int] = {"compatible": 4, "openai": 10, "anthropic": 7}
+WHOLE: dict[Provider, int] = {"compatible": 6, "openai": 10, "anthropic": 8}
 
 
 @dataclasses.dataclass(frozen=True)

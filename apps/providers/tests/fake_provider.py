@@ -61,6 +61,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: Any
+    connection: Any = None
 
 
 class RefusedRequest(Exception):
@@ -141,6 +142,7 @@ class FakeProvider:
             request.path,
             {name.lower(): value for name, value in request.headers.items()},
             json.loads(await request.read() or b"null"),
+            request.get_extra_info("peername"),
         )
         self.requests.append(seen)
         reply = self._script.popleft() if self._script else self.reply
@@ -185,15 +187,18 @@ class FakeProvider:
     async def _stream(self, request: web.Request, seen: Seen, reply: Reply) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **reply.headers})
         await response.prepare(request)
-        for number, event in enumerate(self.events(seen, reply)):
+        number = 0
+        for event in self.events(seen, reply):
             if number == reply.after:
-                if reply.error is not None:
-                    await response.write(self.error_event(*reply.error))
-                await self._then(request, reply)
-                return response
+                break
             if reply.between:
                 await asyncio.sleep(reply.between)
             await response.write(event)
+            number += 1
+        if number == reply.after:
+            if reply.error is not None:
+                await response.write(self.error_event(*reply.error))
+            await self._then(request, reply)
         return response
 
     async def _huge(self, request: web.Request, seen: Seen, reply: Reply) -> web.StreamResponse:

@@ -76,6 +76,14 @@ async def test_pieces_come_while_the_answer_is_written(world: World) -> None:
     assert first.text == "One"
 
 
+async def test_a_connection_is_used_again(world: World) -> None:
+    async with world.client() as client:
+        for _ in range(2):
+            await client.generate(world.request())
+            assert [event async for event in client.stream(world.request())]
+    assert len({seen.connection for seen in world.server.requests}) == 1
+
+
 async def test_an_answer_that_is_cut_off_says_so(world: World) -> None:
     world.server.reply = Reply("word " * 20)
     result = await world.generate()

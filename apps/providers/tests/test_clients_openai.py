@@ -323,3 +323,63 @@ def test_a_key_with_a_line_break_is_refused_unquoted() -> None:
     with pytest.raises(ValueError, match="copy it again") as caught:
         OpenAICompatibleClient("http://x/v1", api_key="abc\r\nX-Evil: 1")
     assert "abc" not in str(caught.value)
+
+
+def stream_of(*chunks: object, done: bool = True) -> bytes:
+    lines = b"".join(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n" for chunk in chunks)
+    return http(200, lines + (b"data: [DONE]\r\n\r\n" if done else b""), content_type="text/event-stream")
+
+
+def piece(delta: object, reason: str | None = None) -> dict[str, Any]:
+    return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+async def streamed(provider: Provider, *chunks: object, done: bool = True) -> list[Any]:
+    provider.reply = stream_of(*chunks, done=done)
+    client = OpenAICompatibleClient(provider.url)
+    try:
+        return [event async for event in client.stream(REQUEST)]
+    finally:
+        await client.aclose()
+
+
+async def test_a_stream_asks_for_its_usage(provider: Provider) -> None:
+    *_rest, last = await streamed(provider, piece({"content": "x"}, "stop"), {"choices": [], "usage": GOOD["usage"]})
+    assert last.result.usage == Usage(7, 3, cached_prompt_tokens=4, reasoning_tokens=1)
+    assert (last.result.compute_seconds, last.result.queue_seconds) == (0.25, 0.5)
+    _line, headers, body = provider.requests[0]
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+    assert headers["accept"] == "text/event-stream"
+
+
+async def test_a_stream_may_end_without_its_mark(provider: Provider) -> None:
+    *_rest, last = await streamed(provider, piece({"content": "x"}), piece({}, "eos_token"), done=False)
+    assert (last.result.text, last.result.finish_reason, last.result.usage) == ("x", "stop", None)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        # Numbered as OpenAI does; all with 0, as some servers do; not numbered at all, in whole calls.
+        [{"index": 0, "id": "a"}, {"index": 1, "id": "b"}],
+        [{"index": 0, "id": "a"}, {"index": 0, "id": "b"}],
+        [{"id": "a"}, {"id": "b"}],
+    ],
+)
+async def test_tool_calls_are_told_apart_however_they_are_numbered(provider: Provider, calls: list[Any]) -> None:
+    pieces = [piece({"tool_calls": [call | {"function": {"name": "f", "arguments": "{}"}}]}) for call in calls]
+    *_rest, last = await streamed(provider, *pieces, piece({}, "tool_calls"))
+    assert [(call.id, call.arguments) for call in last.result.tool_calls] == [("a", "{}"), ("b", "{}")]
+
+
+async def test_pieces_of_a_tool_call_that_are_not_numbered_add_up(provider: Provider) -> None:
+    parts = [{"id": "a", "function": {"name": "f", "arguments": "{"}}, {"function": {"arguments": "}"}}]
+    *_rest, last = await streamed(provider, *[piece({"tool_calls": [part]}) for part in parts], piece({}, "tool_calls"))
+    assert [(call.id, call.name, call.arguments) for call in last.result.tool_calls] == [("a", "f", "{}")]
+
+
+async def test_an_error_in_an_answer_that_began_well_is_quoted(provider: Provider) -> None:
+    provider.reply = http(200, error("rate_limit_exceeded", "Slow down, k-very-secret"))
+    caught = await failure(provider, api_key="k-very-secret")
+    assert (type(caught), caught.status, caught.retryable) == (RateLimited, 200, True)
+    assert "Slow down, [key]" in caught.message

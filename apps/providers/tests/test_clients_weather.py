@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import socket
+import ssl
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +34,7 @@ from apps.providers.engine.clients.base import (
     Timeout,
 )
 from apps.providers.engine.clients.factory import Provider
-from apps.providers.tests.client_worlds import BEGUN, World
+from apps.providers.tests.client_worlds import BEGUN, COMPLETE, WHOLE, World, pieces
 from apps.providers.tests.fake_anthropic import fake_anthropic
 from apps.providers.tests.fake_openai import fake_openai
 from apps.providers.tests.fake_provider import KEY, FakeProvider, Reply
@@ -59,6 +65,30 @@ async def failure(world: World, *, stream: bool = False, **changes: Any) -> Any:
 
 async def both(world: World, **changes: Any) -> list[Any]:
     return [await failure(world, **changes), await failure(world, stream=True, **changes)]
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """A server's context whose certificate nobody has signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    pem.write_bytes(private + certificate.public_bytes(encoding))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
 
 
 @pytest.mark.parametrize(
@@ -163,6 +193,22 @@ async def test_an_error_inside_a_stream(world: World, error: tuple[str, str], ki
     assert error[1] in caught.message
 
 
+@pytest.mark.parametrize("then", ["close", "reset"])
+async def test_a_stream_that_breaks_after_its_answer_was_complete_is_an_answer(world: World, then: Any) -> None:
+    world.server.reply = Reply("One two", after=COMPLETE[world.provider], then=then)
+    texts, _calls, result = pieces(await world.stream())
+    assert (texts, result.text, result.finish_reason) == (["One", " two"], "One two", "stop")
+    # In chat completions the counts come last.
+    assert (result.usage is None) == (world.provider == "compatible")
+
+
+async def test_a_server_that_does_not_hang_up_keeps_nobody_waiting(world: World) -> None:
+    world.server.reply = Reply("One two", after=WHOLE[world.provider], then="hang")
+    async with asyncio.timeout(2):
+        result = pieces(await world.stream())[2]
+    assert (result.text, result.usage is None) == ("One two", False)
+
+
 async def test_silence_before_an_answer(world: World) -> None:
     world.server.reply = Reply(delay=5)
     for caught in await both(world, limits={"total_seconds": 0.2}):
@@ -221,6 +267,21 @@ async def test_nobody_listens(world: World) -> None:
 async def test_a_name_that_nobody_knows(world: World) -> None:
     for caught in await both(world, base_url="https://nowhere.invalid/v1", allowed_hosts=()):
         assert (type(caught), caught.sent) == (ConnectionFailed, False)
+        assert "not known" in caught.message
+
+
+async def test_a_server_without_tls_or_with_a_certificate_of_its_own(world: World, tmp_path: Path) -> None:
+    plain = f"https://127.0.0.1:{world.server.port}/v1"
+    for caught in await both(world, base_url=plain):
+        assert (type(caught), caught.sent) == (ConnectionFailed, False)
+        assert "TLS" in caught.message
+    tls = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=own_certificate(tmp_path))
+    async with tls:
+        port = tls.sockets[0].getsockname()[1]
+        own = {"base_url": f"https://127.0.0.1:{port}/v1", "allowed_hosts": ("127.0.0.1",)}
+        for caught in await both(world, **own):
+            assert (type(caught), caught.sent) == (ConnectionFailed, False)
+            assert "certificate" in caught.message
 
 
 async def test_a_name_that_points_into_the_network(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

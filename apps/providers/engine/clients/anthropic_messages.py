@@ -13,6 +13,7 @@ from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.clients.base import (
     BadAnswer,
     BadRequest,
+    ConnectionFailed,
     Finished,
     FinishReason,
     GenerateRequest,
@@ -29,7 +30,14 @@ from apps.providers.engine.clients.chat_wire import encode
 from apps.providers.engine.clients.connections import Connections, Limits, too_large
 from apps.providers.engine.clients.errors import classify, classify_in_answer, refusal_of
 from apps.providers.engine.clients.refusing import check_parameters, refuse
-from apps.providers.engine.clients.sdk_transport import SHAPE_ERRORS, http_client, own_error, refusal_parts, unreadable
+from apps.providers.engine.clients.sdk_transport import (
+    SHAPE_ERRORS,
+    http_client,
+    let_end,
+    own_error,
+    refusal_parts,
+    unreadable,
+)
 from apps.providers.engine.clients.usage import checked_usage, count
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, ToolResult, Turn
 from apps.providers.engine.outbound import Gate
@@ -69,6 +77,7 @@ class AnthropicMessagesClient:
         """One attempt; raises a ``ProviderError``."""
         body = request_body(request)
         answer = _Streamed()
+        failure: ProviderError
         try:
             answer.whole(await self._sdk.messages.create(**body, timeout=None))
             return answer.result()
@@ -81,6 +90,7 @@ class AnthropicMessagesClient:
         """One attempt, in pieces; raises a ``ProviderError``."""
         body = request_body(request)
         answer = _Streamed()
+        failure: ProviderError | None = None
         try:
             events = await self._sdk.messages.create(**body, stream=True, timeout=self._limits.silence_seconds)
             async with events:
@@ -91,19 +101,23 @@ class AnthropicMessagesClient:
                         yield piece
                     if answer.characters > self._limits.answer_bytes:
                         raise too_large(self._limits.answer_bytes, 200)
-            if not answer.ended:
+                    if answer.ended:
+                        await let_end(events)
+                        break
+            if not answer.complete:
                 template = gettext_noop("The provider's stream ended before its answer was complete.")
                 raise BadAnswer(template, status=200, request_id=answer.request_id)
-            result = answer.result()
+        except ConnectionFailed as error:
+            # After the stop reason comes nothing but the end mark.
+            failure = None if answer.complete else error
         except ProviderError as error:
             failure = error
         except _FAILURES as error:
             failure = self._failure(error)
-        else:
-            yield Finished(result)
-            return
-        failure.partial = answer.partial()
-        raise failure
+        if failure is not None:
+            failure.partial = answer.partial()
+            raise failure
+        yield Finished(answer.result())
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -134,15 +148,21 @@ class _Streamed:
         self.started = time.perf_counter()
         self.first: float | None = None
         self._model = ""
-        self._reason: str | None = None
+        self._reason: FinishReason | None = None
         self._texts: list[str] = []
         self._calls: dict[int, list[str]] = {}
-        self._counts: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the provider has said why the answer ends, which it does with the last counts."""
+        return self._reason is not None
 
     def whole(self, message: Any) -> None:
         """Read a message that did not come as a stream."""
         self._begin(message)
-        self._reason = message.stop_reason
+        self._reason = _FINISH_REASONS[message.stop_reason]
         for index, block in enumerate(message.content):
             if block.type == "text":
                 self._texts.append(block.text)
@@ -163,7 +183,8 @@ class _Streamed:
         elif kind == "content_block_start" and event.content_block.type == "text":
             return self._text(event.content_block.text)
         elif kind == "message_delta":
-            self._reason = event.delta.stop_reason or self._reason
+            if event.delta.stop_reason is not None:
+                self._reason = _FINISH_REASONS[event.delta.stop_reason]
             self._count(event.usage)
         elif kind == "message_stop":
             self.ended = True
@@ -176,13 +197,13 @@ class _Streamed:
         return Partial(text="".join(self._texts), tool_calls=self._tool_calls())
 
     def result(self) -> GenerateResult:
-        """The answer; raises ``KeyError`` or ``ValueError`` when something of it is missing."""
+        """The answer; raises ``ValueError`` when its end is missing."""
         if self._reason is None:
             raise ValueError("no stop reason")
         return GenerateResult(
             text="".join(self._texts),
-            finish_reason=_FINISH_REASONS[self._reason],
-            usage=self._usage(),
+            finish_reason=self._reason,
+            usage=self._usage,
             latency_ms=(time.perf_counter() - self.started) * 1000,
             compute_seconds=None,
             model_reported=self._model,
@@ -209,12 +230,10 @@ class _Streamed:
         ):
             if value is not None:
                 self._counts[name] = count(value)
-
-    def _usage(self) -> Usage | None:
-        if "input" not in self._counts or "output" not in self._counts:
-            return None
+        if "input" not in self._counts:
+            return
         read, written = self._counts.get("read", 0), self._counts.get("written", 0)
-        return checked_usage(
+        self._usage = checked_usage(
             prompt=self._counts["input"] + read + written,
             completion=self._counts["output"],
             cached=read,

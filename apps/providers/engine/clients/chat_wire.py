@@ -31,6 +31,8 @@ from apps.providers.engine.clients.usage import own_seconds, read_chat_usage
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, Turn
 
 MOST_TOOL_CALLS = 128
+#: What servers call them that do not use OpenAI's words.
+_OTHER_REASONS = {"function_call": "tool_calls", "eos_token": "stop", "eos": "stop", "stop_sequence": "stop"}
 #: What reading foreign JSON of another shape raises.
 SHAPE_ERRORS = (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError)
 
@@ -106,13 +108,18 @@ def _format(wanted: AnswerFormat) -> dict[str, object]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def read_completion(body: bytes, *, latency_ms: float, request_id: str) -> GenerateResult:
-    """The result in a 200 answer; raises ``BadAnswer`` when it is not a complete chat completion."""
+def read_completion(body: bytes, *, latency_ms: float, request_id: str, secret: str = "") -> GenerateResult:
+    """The result in a 200 answer; raises ``BadAnswer`` when it is not a complete chat completion.
+
+    Some gateways answer 200 with an error inside: that raises what it says. It never repeats ``secret``, the key.
+    """
     try:
         content = orjson.loads(body)
+        if content.get("error") and not content.get("choices"):
+            raise classify_in_answer(refusal_of(content["error"]), request_id=request_id, secret=secret)
         choice = content["choices"][0]
         message = choice["message"]
-        calls = tuple(_call(call) for call in message.get("tool_calls") or ())
+        calls = tuple(_call(call, index) for index, call in enumerate(message.get("tool_calls") or ()))
         text, finish_reason = _text_and_reason(message, choice["finish_reason"], calls)
         usage = content.get("usage")
         return GenerateResult(
@@ -131,9 +138,14 @@ def read_completion(body: bytes, *, latency_ms: float, request_id: str) -> Gener
         raise BadAnswer(template, status=200, request_id=request_id) from error
 
 
-def _call(call: dict[str, Any]) -> ToolCall:
+def _call(call: dict[str, Any], index: int) -> ToolCall:
     function = call["function"]
-    return ToolCall(id=_text(call["id"]), name=_text(function["name"]), arguments=_text(function["arguments"]))
+    return ToolCall(_call_id(call, index), _text(function["name"]), _text(function.get("arguments") or ""))
+
+
+def _call_id(call: dict[str, Any], index: int) -> str:
+    """The call's id. Some servers give none; its result then only has to name the same one again."""
+    return _text(call.get("id") or f"call_{index}")
 
 
 def _text_and_reason(message: dict[str, Any], reason: object, calls: tuple[ToolCall, ...]) -> tuple[str, FinishReason]:
@@ -148,8 +160,7 @@ def _text_and_reason(message: dict[str, Any], reason: object, calls: tuple[ToolC
 
 
 def _finish_reason(reason: object) -> FinishReason:
-    if reason == "function_call":
-        reason = "tool_calls"
+    reason = _OTHER_REASONS.get(reason, reason) if isinstance(reason, str) else reason
     for known in FINISH_REASONS:
         if reason == known:
             return known
@@ -230,7 +241,7 @@ class StreamedChat:
         )
 
     def _read(self, chunk: dict[str, Any], found: list[StreamEvent]) -> None:
-        if "error" in chunk:
+        if chunk.get("error"):
             refusal = refusal_of(chunk["error"])
             raise classify_in_answer(refusal, request_id=self.request_id, secret=self._secret)
         usage = chunk.get("usage")
@@ -241,7 +252,7 @@ class StreamedChat:
         if not self._model:
             self._model = _string(chunk.get("model"))
             self.request_id = self.request_id or _string(chunk.get("id"))
-        choices = chunk["choices"]
+        choices = chunk.get("choices")
         if not choices:
             return
         choice = choices[0]
@@ -259,19 +270,28 @@ class StreamedChat:
             self._reason = _finish_reason(choice["finish_reason"])
 
     def _call_piece(self, piece: dict[str, Any]) -> ToolCallDelta:
-        index = piece.get("index", len(self._calls))
-        if not isinstance(index, int) or not 0 <= index <= min(len(self._calls), MOST_TOOL_CALLS):
-            raise ValueError("tool calls do not come one after the other")
         function = piece.get("function") or {}
+        index = self._index_of(piece, function)
         arguments = _text(function.get("arguments") or "")
         self._characters += len(arguments)
         if index == len(self._calls):
-            call = _CallPieces(_text(piece["id"]), _text(function["name"]))
+            call = _CallPieces(_call_id(piece, index), _text(function["name"]))
             self._calls.append(call)
             call.arguments.append(arguments)
             return ToolCallDelta(index, call.id, call.name, arguments)
         self._calls[index].arguments.append(arguments)
         return ToolCallDelta(index, arguments=arguments)
+
+    def _index_of(self, piece: dict[str, Any], function: dict[str, Any]) -> int:
+        """Which call a piece belongs to: also where a server leaves the index out, or writes 0 for every call."""
+        count = len(self._calls)
+        index = piece.get("index")
+        new = bool(function.get("name")) and (not count or piece.get("id") not in (None, "", self._calls[-1].id))
+        if index is None or (new and index == 0):
+            index = count if new or not count else count - 1
+        if not isinstance(index, int) or not 0 <= index <= min(count, MOST_TOOL_CALLS):
+            raise ValueError("tool calls do not come one after the other")
+        return index
 
 
 class _CallPieces:

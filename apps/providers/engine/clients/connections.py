@@ -7,6 +7,7 @@ environment (no proxy, no ``.netrc``), no redirect is followed, no cookie is kep
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from apps.providers.engine.outbound import Gate, HostRefused
 #: Below the 60 s and more after which servers close idle connections: a request written into a closing connection
 #: cannot be told from one that was served.
 KEEP_ALIVE_SECONDS = 15.0
+DRAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,7 @@ class Connections:
         if isinstance(error, TimeoutError):
             return self._timed_out(error, attempt)
         if not attempt.sent:
-            template = gettext_noop("The provider cannot be reached; the request was not sent.")
-            return ConnectionFailed(template, sent=False)
+            return ConnectionFailed(_why_unreachable(error), sent=False)
         if isinstance(error, aiohttp.ClientResponseError):
             return BadAnswer(gettext_noop("The server's answer is no HTTP that can be read. Check the base URL."))
         return ConnectionFailed(gettext_noop("The connection to the provider broke before the answer was complete."))
@@ -124,6 +125,30 @@ class Connections:
             auto_decompress=False,
         )
         return self._session
+
+
+async def drain(response: aiohttp.ClientResponse) -> None:
+    """Read the little that follows the end of a stream, so that its connection can be used again.
+
+    A server that goes on sending, or says nothing, loses the connection instead.
+    """
+    if response.content.at_eof():
+        return
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        response.close()
+
+
+def _why_unreachable(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return gettext_noop("The name of the provider's host is not known; the request was not sent.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return gettext_noop("The certificate of the provider's server is not trusted; the request was not sent.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return gettext_noop("The provider's server does not answer with TLS (https); the request was not sent.")
+    return gettext_noop("The provider cannot be reached; the request was not sent.")
 
 
 def too_large(most: int, status: int) -> BadAnswer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -20,14 +19,11 @@ from apps.providers.engine.clients.base import (
     StreamEvent,
 )
 from apps.providers.engine.clients.chat_wire import StreamedChat, encode, read_completion, request_body
-from apps.providers.engine.clients.connections import Attempt, Connections, Limits
+from apps.providers.engine.clients.connections import Attempt, Connections, Limits, drain
 from apps.providers.engine.clients.errors import classify
 from apps.providers.engine.clients.refusing import check_parameters
 from apps.providers.engine.clients.sse import EventReader
 from apps.providers.engine.outbound import Gate
-
-# What is left of a stream after its end mark is read, so that the connection can be used again, unless it takes longer.
-_DRAIN_SECONDS = 0.05
 
 
 class OpenAICompatibleClient:
@@ -58,6 +54,7 @@ class OpenAICompatibleClient:
             "Accept-Encoding": "identity",
             **bearer(api_key),
         }
+        self._stream_headers = self._headers | {"Accept": "text/event-stream"}
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self._key = api_key
         self._provider = provider
@@ -81,7 +78,7 @@ class OpenAICompatibleClient:
         request_id = headers.get("x-request-id", "")
         if status != 200:
             raise classify(status, headers, body, request_id=request_id, secret=self._key)
-        return read_completion(body, latency_ms=latency_ms, request_id=request_id)
+        return read_completion(body, latency_ms=latency_ms, request_id=request_id, secret=self._key)
 
     async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
         """One attempt, in pieces; raises a ``ProviderError``."""
@@ -92,7 +89,7 @@ class OpenAICompatibleClient:
         attempt = Attempt()
         answer = StreamedChat(most_characters=self._limits.answer_bytes, secret=self._key)
         try:
-            async with self._connections.post(self._url, data, self._headers, attempt, stream=True) as response:
+            async with self._connections.post(self._url, data, self._stream_headers, attempt, stream=True) as response:
                 await self._check_status(response)
                 answer.request_id = response.headers.get("x-request-id", "")
                 reader = EventReader(self._limits)
@@ -102,7 +99,7 @@ class OpenAICompatibleClient:
                     if answer.failure is not None:
                         raise answer.failure
                     if answer.ended:
-                        await _drain(response)
+                        await drain(response)
                         break
                 else:
                     for event in answer.read(reader.finish()):
@@ -149,14 +146,3 @@ def bearer(api_key: str) -> dict[str, str]:
     if not re.fullmatch(r"[!-~]*", api_key):
         raise ValueError("The key holds characters that no key has; copy it again.")
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read the little that follows the end mark; a server that goes on sending loses its connection."""
-    if response.content.at_eof():
-        return
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await response.content.readany()
-    except TimeoutError:
-        pass

@@ -29,7 +29,14 @@ from apps.providers.engine.clients.chat_wire import encode
 from apps.providers.engine.clients.connections import Connections, Limits, too_large
 from apps.providers.engine.clients.errors import Refusal, classify, classify_in_answer, refusal_of
 from apps.providers.engine.clients.refusing import check_parameters
-from apps.providers.engine.clients.sdk_transport import SHAPE_ERRORS, http_client, own_error, refusal_parts, unreadable
+from apps.providers.engine.clients.sdk_transport import (
+    SHAPE_ERRORS,
+    http_client,
+    let_end,
+    own_error,
+    refusal_parts,
+    unreadable,
+)
 from apps.providers.engine.clients.usage import checked_usage
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, Turn
 from apps.providers.engine.outbound import Gate
@@ -82,6 +89,9 @@ class OpenAIResponsesClient:
                         yield piece
                     if answer.characters > self._limits.answer_bytes:
                         raise too_large(self._limits.answer_bytes, 200)
+                    if answer.response is not None:
+                        await let_end(events)
+                        break
             if answer.response is None:
                 template = gettext_noop("The provider's stream ended before its answer was complete.")
                 raise BadAnswer(template, status=200)

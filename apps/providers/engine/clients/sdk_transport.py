@@ -5,6 +5,7 @@ Imported only together with an SDK: httpx2 takes a while to load.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,10 +14,17 @@ import httpx2
 
 from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.clients.base import BadAnswer, ProviderError
-from apps.providers.engine.clients.connections import Attempt, Connections, too_large
+from apps.providers.engine.clients.connections import DRAIN_SECONDS, Attempt, Connections, too_large
 
 #: What goes out of an SDK's headers. The rest describes the machine and its environment, which is nobody's business.
 _HEADERS = frozenset({"accept", "anthropic-beta", "anthropic-version", "authorization", "content-type", "user-agent"})
+
+
+#: What the SDKs raise, beside their own errors, on bytes that are no answer of their provider's. They validate nothing.
+SHAPE_ERRORS: tuple[type[Exception], ...] = (
+    AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError, httpx2.HTTPError, httpx2.InvalidURL,
+)  # fmt: skip
+_AFTER_THE_END: tuple[type[Exception], ...] = (TimeoutError, ProviderError, *SHAPE_ERRORS)
 
 
 def http_client(connections: Connections) -> httpx2.AsyncClient:
@@ -96,10 +104,14 @@ class _Body(httpx2.AsyncByteStream):
         await self._response.__aexit__(None, None, None)
 
 
-#: What the SDKs raise, beside their own errors, on bytes that are no answer of their provider's. They validate nothing.
-SHAPE_ERRORS: tuple[type[Exception], ...] = (
-    AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError, httpx2.HTTPError, httpx2.InvalidURL,
-)  # fmt: skip
+async def let_end(events: AsyncIterator[Any]) -> None:
+    """Read what follows the last event of a whole answer, so that its connection can be used again; not for long."""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _event in events:
+                pass
+    except _AFTER_THE_END:
+        return
 
 
 def refusal_parts(error: Any) -> tuple[int, Any, bytes]:
