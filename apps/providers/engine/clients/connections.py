@@ -95,7 +95,7 @@ class Connections:
         if isinstance(error, TimeoutError):
             return self._timed_out(error, attempt)
         if not attempt.sent:
-            return ConnectionFailed(_why_unreachable(error), sent=False)
+            return _unreachable(error)
         if isinstance(error, aiohttp.ClientResponseError):
             return BadAnswer(gettext_noop("The server's answer is no HTTP that can be read. Check the base URL."))
         return ConnectionFailed(gettext_noop("The connection to the provider broke before the answer was complete."))
@@ -141,14 +141,15 @@ async def drain(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-def _why_unreachable(error: Exception) -> str:
+def _unreachable(error: Exception) -> ConnectionFailed:
+    template = gettext_noop("The provider cannot be reached; the request was not sent.")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return gettext_noop("The name of the provider's host is not known; the request was not sent.")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return gettext_noop("The certificate of the provider's server is not trusted; the request was not sent.")
-    if isinstance(error, aiohttp.ClientSSLError):
-        return gettext_noop("The provider's server does not answer with TLS (https); the request was not sent.")
-    return gettext_noop("The provider cannot be reached; the request was not sent.")
+        template = gettext_noop("The name of the provider's host is not known; the request was not sent.")
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+        template = gettext_noop("The certificate of the provider's server is not trusted; the request was not sent.")
+    elif isinstance(error, aiohttp.ClientSSLError):
+        template = gettext_noop("The provider's server does not answer with TLS (https); the request was not sent.")
+    return ConnectionFailed(template, sent=False)
 
 
 def too_large(most: int, status: int) -> BadAnswer:
