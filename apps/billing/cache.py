@@ -3,32 +3,46 @@
 A key covers everything that decides the answer, the repeat index included, so that repeats stay independent draws.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
 from collections import OrderedDict
+from datetime import timedelta
 from threading import Lock
 from typing import Any
 
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
 from apps.billing.calls import MeteredCall, MeteredResult
 from apps.billing.models import CachedResponse
+from apps.providers.engine.messages import ToolCall
 
 MEMORY_ENTRIES = 2000
 # Longer answers are read from the table again, so that the memory cannot hold more than a few dozen megabytes.
 MEMORY_TEXT = 16_384
+# A purge or the end of an answer's time reaches every process within this.
+MEMORY_SECONDS = 30.0
 _KEPT_FIELDS = (
     "text",
     "finish_reason",
     "prompt_tokens",
     "completion_tokens",
+    "cached_prompt_tokens",
+    "reasoning_tokens",
     "compute_seconds",
     "original_latency_ms",
     "original_cost_nanousd",
     "model_reported",
     "request_id",
 )
+_KEPT = frozenset({*_KEPT_FIELDS, "tool_calls"})
+_NOT_KEPT_EARLIER: dict[str, Any] = {"cached_prompt_tokens": 0, "reasoning_tokens": 0, "tool_calls": []}
 
-_memory: OrderedDict[tuple[int, str], dict[str, Any]] = OrderedDict()
+# (team, key): when it was put here, and what is kept.
+_memory: OrderedDict[tuple[int, str], tuple[float, dict[str, Any]]] = OrderedDict()
 _lock = Lock()
 
 
@@ -44,54 +58,81 @@ def cache_key(call: MeteredCall) -> str:
 
 
 def find(team_id: int, key: str) -> MeteredResult | None:
-    """The stored answer, free of charge. Reads the table only when this process has not seen the answer yet."""
+    """The stored answer, free of charge. Reads the table when this process has not seen the answer lately."""
     started = time.perf_counter()
-    kept = _remembered((team_id, key)) or _stored(team_id, key)
+    place = (team_id, key)
+    kept = _remembered(place)
     if kept is None:
-        return None
-    return MeteredResult(**kept, cached=True, latency_ms=(time.perf_counter() - started) * 1000)
+        kept = _stored(team_id, key)
+        if kept is None:
+            return None
+        _remember(place, kept)
+    calls = tuple(ToolCall(**call) for call in kept["tool_calls"])
+    return MeteredResult(
+        **{**kept, "tool_calls": calls}, cached=True, latency_ms=(time.perf_counter() - started) * 1000
+    )
 
 
 def store(team_id: int, key: str, result: MeteredResult) -> None:
     """Keep an answer, inside the transaction that books it."""
-    row = CachedResponse(team_id=team_id, key=key, result=_kept(result), cost_nanousd=result.cost_nanousd)
+    days = settings.RESPONSE_CACHE_DAYS
+    row = CachedResponse(
+        team_id=team_id,
+        key=key,
+        result=_kept(result),
+        cost_nanousd=result.cost_nanousd,
+        language_model_id=result.language_model_id,
+        expires_at=timezone.now() + timedelta(days=days) if days else None,
+    )
     CachedResponse.objects.bulk_create(
         [row],
         update_conflicts=True,
         unique_fields=["team", "key"],
-        update_fields=["result", "cost_nanousd"],
+        update_fields=["result", "cost_nanousd", "expires_at", "language_model"],
     )
 
 
 def remember(team_id: int, key: str, result: MeteredResult) -> None:
     """Keep an answer in this process, after the transaction that booked it."""
-    if len(result.text) > MEMORY_TEXT:
+    _remember((team_id, key), _kept(result))
+
+
+def forget_memory(team_id: int | None = None) -> None:
+    """Empty this process's memory, of one team or of all; the table stays."""
+    with _lock:
+        for place in [place for place in _memory if team_id in (None, place[0])]:
+            del _memory[place]
+
+
+def _kept(result: MeteredResult) -> dict[str, Any]:
+    kept = {name: getattr(result, name) for name in _KEPT_FIELDS}
+    return {**kept, "tool_calls": [dataclasses.asdict(call) for call in result.tool_calls]}
+
+
+def _remember(place: tuple[int, str], kept: dict[str, Any]) -> None:
+    if len(kept["text"]) > MEMORY_TEXT or kept["tool_calls"]:
         return
     with _lock:
-        _memory[(team_id, key)] = _kept(result)
-        _memory.move_to_end((team_id, key))
+        _memory[place] = (time.monotonic(), kept)
+        _memory.move_to_end(place)
         while len(_memory) > MEMORY_ENTRIES:
             _memory.popitem(last=False)
 
 
-def forget_memory() -> None:
-    """Empty this process's memory; the table stays."""
-    with _lock:
-        _memory.clear()
-
-
-def _kept(result: MeteredResult) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in _KEPT_FIELDS}
-
-
 def _remembered(place: tuple[int, str]) -> dict[str, Any] | None:
     with _lock:
-        if place not in _memory:
+        since, kept = _memory.get(place, (0.0, None))
+        if kept is None:
+            return None
+        if time.monotonic() - since > MEMORY_SECONDS:
+            del _memory[place]
             return None
         _memory.move_to_end(place)
-        return _memory[place]
+        return kept
 
 
 def _stored(team_id: int, key: str) -> dict[str, Any] | None:
-    row = CachedResponse.objects.filter(team_id=team_id, key=key).values_list("result", flat=True).first()
-    return None if row is None else {name: row[name] for name in _KEPT_FIELDS}
+    alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    row = CachedResponse.objects.filter(alive, team_id=team_id, key=key).values_list("result", flat=True).first()
+    # Rows of an earlier version lack what came later.
+    return None if row is None else {**_NOT_KEPT_EARLIER, **{name: row[name] for name in row if name in _KEPT}}

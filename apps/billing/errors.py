@@ -27,3 +27,17 @@ class CallPostponed(ApplicationError):
 
     code = "call_postponed"
     status = 503
+
+
+class TextMayNotLeave(ApplicationError):
+    """The team forbids models that send its text to another company."""
+
+    code = "text_may_not_leave"
+    status = 403
+
+
+class ProviderKeyMissing(ApplicationError):
+    """A model that runs elsewhere has no key that its provider could be asked with."""
+
+    code = "provider_key_missing"
+    status = 409

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from apps.billing.engine import ledger
-from apps.billing.engine.ledger import Closed, Hold, Moment, Refused, Reserved, Row, Spent, Steps
+from apps.billing.engine.ledger import Closed, Hold, Moment, Refused, Reserved, Row, Spent, Steps, Wait
 from apps.billing.ledger_runner import alert_if_overrun, budget_exceeded
 from apps.core.db import in_database
 from apps.core.models.base import new_uid
@@ -50,8 +50,8 @@ class AsyncLedger:
     ) -> None:
         await self._pool.close()
 
-    async def reserve(self, hold: Hold) -> Reserved:
-        """Hold money for one attempt. BudgetExceeded if a budget has no room."""
+    async def reserve(self, hold: Hold) -> Reserved | Wait:
+        """Hold money for one attempt. BudgetExceeded if a budget has no room; Wait if the provider's key has none."""
         outcome = await self._run(ledger.reserve(_moment(), hold))
         if isinstance(outcome, Refused):
             raise budget_exceeded(outcome)

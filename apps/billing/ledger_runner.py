@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.billing.engine import ledger
-from apps.billing.engine.ledger import Closed, Hold, Moment, Refused, Reserved, Row, Spent, Steps
+from apps.billing.engine.ledger import Closed, Hit, Hold, Moment, Refused, Reserved, Row, Spent, Steps, Wait
 from apps.billing.errors import BudgetExceeded
 from apps.billing.models import Budget, Reservation
 from apps.core import audit
@@ -20,7 +20,8 @@ from apps.core.models.base import new_uid
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-AndThen = Callable[[], None]
+# Runs in the transaction that closes a reservation, with how it was closed: None if somebody else was faster.
+AndThen = Callable[[Closed | None], None]
 
 
 def moment() -> Moment:
@@ -58,8 +59,8 @@ def _adapted(value: object) -> object:
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
-def reserve(hold: Hold) -> Reserved:
-    """Hold money for one attempt. BudgetExceeded if a budget has no room."""
+def reserve(hold: Hold) -> Reserved | Wait:
+    """Hold money for one attempt. BudgetExceeded if a budget has no room; Wait if the provider's key has none."""
     outcome = run(ledger.reserve(moment(), hold))
     if isinstance(outcome, Refused):
         raise budget_exceeded(outcome)
@@ -70,9 +71,24 @@ def mark_sent(reservation_id: int) -> bool:
     return run(ledger.mark_sent(moment(), reservation_id))
 
 
-def settle(reservation_id: int, spent: Spent, *, and_then: AndThen | None = None) -> Closed | None:
+def settle(
+    reservation_id: int, spent: Spent, *, answered: bool = True, and_then: AndThen | None = None
+) -> Closed | None:
     """Book an answered attempt; `and_then` runs in the same transaction, whether or not a sweep was faster."""
-    return run(ledger.settle(moment(), reservation_id, spent), and_then=_afterwards(and_then))
+    return run(ledger.settle(moment(), reservation_id, spent, answered=answered), and_then=_afterwards(and_then))
+
+
+def book_hit(hit: Hit) -> str:
+    """Record an answer from the cache; the public id of its entry. May be a part of the caller's transaction: nothing
+    is held or spent.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        return _drive(ledger.book_hit(moment(), hit), cursor)
+
+
+def note_failure(provider_key_id: int, *, counts: bool, retry_after: float | None) -> None:
+    """What a provider's failure means for the next calls through its key."""
+    run(ledger.note_failure(moment(), provider_key_id, counts=counts, retry_after=retry_after))
 
 
 def release(reservation_id: int, *, and_then: AndThen | None = None) -> Closed | None:
@@ -102,7 +118,7 @@ def _afterwards(and_then: AndThen | None) -> Callable[[Closed | None], None]:
         if outcome is not None:
             alert_if_overrun(outcome)
         if and_then is not None:
-            and_then()
+            and_then(outcome)
 
     return after
 
@@ -120,7 +136,7 @@ def alert_if_overrun(outcome: Closed) -> None:
 def budget_exceeded(refused: Refused) -> BudgetExceeded:
     """The refusal as a sentence: which budget, what is spent and held in it, and what the call would have needed."""
     period = Budget.Period(refused.period).label
-    whose = _("the experiment") if refused.experiment_id is not None else _("the team")
+    whose = _whose(refused)
     message = _(
         "The budget of %(whose)s (%(period)s, %(limit)s) has no room for this call: %(spent)s is spent, %(held)s is "
         "held, and the call may cost up to %(needed)s. Raise the budget, or wait until held money comes back."
@@ -133,3 +149,11 @@ def budget_exceeded(refused: Refused) -> BudgetExceeded:
         "needed": money_text(refused.needed_nanousd),
     }
     return BudgetExceeded(message, refused=refused)
+
+
+def _whose(refused: Refused) -> str:
+    if refused.experiment_id is not None:
+        return _("the experiment")
+    if refused.person_id is not None:
+        return _("the person")
+    return _("the API key") if refused.api_key_id is not None else _("the team")

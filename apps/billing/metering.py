@@ -1,4 +1,4 @@
-"""The one way to call a model: hold money, call, settle; retries and cached answers included.
+"""The one way to call a model: hold money, call, settle; retries, limits of a provider and cached answers included.
 
 Each attempt has a reservation of its own. It is released when the request provably never left, settled when an answer
 came (a refusal costs nothing), and booked at its bound when nobody knows. What the caller wants to keep is stored in
@@ -6,49 +6,41 @@ the transaction that books the answer, so that neither can exist without the oth
 """
 
 import asyncio
-import dataclasses
-import json
 import logging
 import random
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from apps.billing import cache, holders, ledger_runner, selectors
+from apps.billing import cache, ledger_runner, selectors
+from apps.billing.attempts import Attempt, NoRoom
 from apps.billing.calls import INFRASTRUCTURE, MeteredCall, MeteredResult, ModelFacts
-from apps.billing.engine.ledger import Hold, Spent
-from apps.billing.engine.money import compute_cost_nanousd, local_call_bound_nanousd
+from apps.billing.connections import Connection, Connections
+from apps.billing.engine.ledger import Hit, WaitReason
 from apps.billing.engine.retry import delay_seconds
 from apps.billing.errors import BudgetExceeded, CallPostponed, UnknownPrice
 from apps.billing.models import Price
-from apps.core import artifacts
+from apps.billing.streaming import Pump, leave, too_late
 from apps.core.db import in_database
-from apps.core.errors import translated
 from apps.core.faults import fault_point
-from apps.core.storable import storable_text
 from apps.providers.engine.clients.base import (
-    BadAnswer,
-    BadRequest,
     Client,
-    ConnectionFailed,
-    ContentFilter,
-    ContextTooLong,
     GenerateRequest,
     GenerateResult,
     ProviderError,
     RateLimited,
-    Timeout,
-    Usage,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
 )
 from apps.providers.engine.messages import Message
-from apps.providers.models import LanguageModel
 
 __all__ = [
     "INFRASTRUCTURE",
@@ -60,6 +52,8 @@ __all__ = [
     "MeteredResult",
     "Metering",
     "ModelFacts",
+    "StreamEvent",
+    "TextDelta",
     "UnknownPrice",
 ]
 
@@ -68,56 +62,17 @@ log = logging.getLogger(__name__)
 CALL_TIMEOUT_SECONDS = 120.0
 # Longer than a killed inference process needs to come back and load its model.
 DEADLINE_SECONDS = 300.0
-# How long after its own timeout a silent attempt may still be settling before a sweep may close it.
-GRACE_SECONDS = 30.0
 STOP_LOOK_SECONDS = 0.5
 
-CANDIDATE_FAILURES = (ContextTooLong, ContentFilter, BadRequest)
-# Answers that say "not now" or "no": nothing was generated, so nothing is owed.
-REFUSAL_STATUSES = frozenset({400, 401, 403, 404, 413, 422, 429, 503, 529})
+NO_ROOM: dict[WaitReason, str] = {
+    "concurrency": gettext_noop("As many calls are under way with this provider's key as it may have at once."),
+    "requests_per_minute": gettext_noop("As many calls were made with this provider's key as a minute may have."),
+    "asked_to_wait": gettext_noop("The provider has asked for no further calls for a while."),
+    "provider_failing": gettext_noop("The provider failed several times in a row and is left alone for a while."),
+}
 
-
-@dataclasses.dataclass(slots=True)
-class _Attempt:
-    """One attempt, filled in from the database thread so that even a cancelled task knows what is open."""
-
-    call: MeteredCall
-    price: Price
-    number: int
-    timeout_seconds: float
-    reservation_id: int | None = None
-    left: bool = False
-
-    @property
-    def hourly(self) -> int:
-        if self.price.nanousd_per_hour is None:
-            raise UnknownPrice(
-                _("The price of %(model)s has no amount.") % {"model": self.call.language_model.served_name}
-            )
-        return self.price.nanousd_per_hour
-
-    def bound_nanousd(self) -> int:
-        request = self.call.request
-        return local_call_bound_nanousd(
-            prompt_bytes=request.prompt_bytes(),
-            max_tokens=request.max_tokens,
-            timeout_seconds=self.timeout_seconds,
-            nanousd_per_hour=self.hourly,
-        )
-
-    def reserve(self) -> None:
-        hold = Hold(
-            team_id=self.call.team_id,
-            experiment_id=self.call.experiment_id,
-            language_model_id=self.call.language_model.id,
-            price_id=self.price.pk,
-            purpose=self.call.purpose,
-            attempt=self.number,
-            amount_nanousd=self.bound_nanousd(),
-            expires_at=timezone.now() + timedelta(seconds=self.timeout_seconds + GRACE_SECONDS),
-            holder=holders.this_process(),
-        )
-        self.reservation_id = ledger_runner.reserve(hold).reservation_id
+# How an attempt gets its answer, once money is held for it.
+Read = Callable[[Attempt], Awaitable[GenerateResult]]
 
 
 class Metering:
@@ -136,11 +91,12 @@ class Metering:
         should_stop: Callable[[], bool] = lambda: False,
         rng: random.Random | None = None,
     ) -> None:
-        self._clients: dict[str, Client] = dict(clients or {})
-        self._prices: dict[tuple[int, int], Price] = {}
+        self._connections = Connections(ready=clients or {}, timeout_seconds=call_timeout_seconds)
         self._call_timeout_seconds = call_timeout_seconds
         self._deadline_seconds = deadline_seconds
         self._should_stop = should_stop
+        self._under_way: dict[tuple[int, str], asyncio.Future[None]] = {}
+        self._streams: set[asyncio.Task[None]] = set()
         # Only spreads retries over time; no result depends on it.
         self._rng = rng or random.Random()  # noqa: S311 - not used for secrets
 
@@ -150,32 +106,165 @@ class Metering:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in set(self._clients.values()):
-            await client.aclose()
-        self._clients.clear()
+        # What nobody listens to any more still has to be booked.
+        if self._streams:
+            await asyncio.wait(self._streams)
+        await self._connections.aclose()
 
     async def generate(self, call: MeteredCall) -> MeteredResult:
         """Make one call, retrying what another attempt can mend, and store its result.
 
-        Raises BudgetExceeded when a budget has no room, UnknownPrice for a model without a price, and CallPostponed;
-        then nothing is stored. Every other failure comes back as a result with `error`.
+        Raises BudgetExceeded when a budget has no room, UnknownPrice for a model without a price, TextMayNotLeave, and
+        CallPostponed; then nothing is stored. Every other failure comes back as a result with `error`.
         """
         key = cache.cache_key(call)
-        if call.use_cache:
-            hit = await in_database(_from_cache, call, key)
+        async with self._alone(call, key):
+            hit = await self._hit(call, key)
             if hit is not None:
                 return hit
-        price = await self._price(call)
-        client = await self._client(call.language_model)
-        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        number = 0
+            result = await self._answered(call, key)
+        if call.fallback is not None and result.error == INFRASTRUCTURE:
+            return replace(await self.generate(_stand_in(call, call.fallback)), stands_in=True)
+        return result
+
+    async def stream(self, call: MeteredCall) -> AsyncGenerator[StreamEvent | MeteredResult, None]:
+        """Make one call and hand on its pieces as they come; the last thing handed on is the whole result.
+
+        Retries what can be mended until the first piece has been handed on. A caller that leaves early is not waited
+        for: the answer is read on for a short while, so that what it cost is known, and booked. Raises what `generate`
+        raises. Close it when you leave: `async with aclosing(metering.stream(call)) as pieces`.
+        """
+        key = cache.cache_key(call)
+        hit = await self._hit(call, key)
+        if hit is not None:
+            for piece in _pieces_of(hit):
+                yield piece
+            return
+        began, stands_in = False, call.fallback is not None
+        async with aclosing(self._streamed(call, key)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, MeteredResult):
+                    stands_in = stands_in and not began and piece.error == INFRASTRUCTURE
+                    if stands_in:
+                        break
+                began = True
+                yield piece
+        if stands_in and call.fallback is not None:
+            async with aclosing(self.stream(_stand_in(call, call.fallback))) as pieces:
+                async for piece in pieces:
+                    yield replace(piece, stands_in=True) if isinstance(piece, MeteredResult) else piece
+
+    # --- before a call
+
+    async def _hit(self, call: MeteredCall, key: str) -> MeteredResult | None:
+        return await in_database(_from_cache, call, key) if call.use_cache else None
+
+    @asynccontextmanager
+    async def _alone(self, call: MeteredCall, key: str) -> AsyncIterator[None]:
+        """Of equal calls at once the first is made, and the others wait to find its answer in the cache.
+
+        If that one fails, each of the others is made on its own.
+        """
+        place = (call.team_id, key)
+        before = self._under_way.get(place)
+        if not call.use_cache or before is not None:
+            if before is not None:
+                await asyncio.wait([before])
+            yield
+            return
+        done = self._under_way[place] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._under_way[place]
+            done.set_result(None)
+
+    # --- attempts
+
+    async def _answered(self, call: MeteredCall, key: str) -> MeteredResult:
+        tries = await self._tries(call)
         while True:
-            number += 1
-            attempt = _Attempt(call, price, number, self._call_timeout_seconds)
-            outcome = await self._attempt(attempt, client, key, deadline)
+            outcome = await self._attempt(tries, key, partial(self._send, tries.connection.client))
             if isinstance(outcome, MeteredResult):
                 return outcome
             await self._wait(outcome)
+
+    async def _streamed(self, call: MeteredCall, key: str) -> AsyncGenerator[StreamEvent | MeteredResult, None]:
+        tries = await self._tries(call)
+        while True:
+            pump = Pump(tries.connection.client)
+            # A task of its own: it goes on when the caller's is cancelled.
+            work = asyncio.create_task(pump.run(self._attempt(tries, key, pump.read, pump)))
+            self._streams.add(work)
+            work.add_done_callback(self._streams.discard)
+            try:
+                async for piece in pump.pieces():
+                    yield piece
+            finally:
+                pump.leave()
+            if pump.wait_seconds is None:
+                return
+            await self._wait(pump.wait_seconds)
+
+    async def _tries(self, call: MeteredCall) -> "_Tries":
+        price = await in_database(_price, call)
+        connection = await self._connections.of(call)
+        return _Tries(call, price, connection, asyncio.get_running_loop().time() + self._deadline_seconds)
+
+    async def _attempt(self, tries: "_Tries", key: str, read: Read, pump: Pump | None = None) -> MeteredResult | float:
+        """The result, or the seconds to wait before the next attempt."""
+        attempt = Attempt(
+            tries.call, tries.price, tries.number + 1, self._call_timeout_seconds, tries.connection.limits
+        )
+        async with tries.connection.slots:
+            try:
+                await in_database(attempt.reserve)
+                tries.number += 1
+                fault_point("reserve")
+                answer = await read(attempt)
+                return await in_database(attempt.settle, answer, key, pump.evidence() if pump else "")
+            except NoRoom as error:
+                return self._no_room(tries, attempt, error)
+            except ProviderError as error:
+                final = pump is not None and pump.handed_on
+                return await self._failed(tries, attempt, error, final=final)
+            except BaseException:
+                # Cancelled, or a fault of ours: the money must not stay held for a call that nobody waits for.
+                await in_database(attempt.abandon)
+                raise
+
+    async def _send(self, client: Client, attempt: Attempt) -> GenerateResult:
+        await leave(attempt)
+        answering = asyncio.ensure_future(client.generate(attempt.call.request))
+        try:
+            await asyncio.sleep(0)  # the request is on its way
+            fault_point("call")
+            # The client's own timeout comes first: it knows whether the request had left.
+            async with asyncio.timeout(attempt.timeout_seconds + 1):
+                return await answering
+        except TimeoutError as error:
+            raise too_late(attempt) from error
+        finally:
+            answering.cancel()
+
+    async def _failed(
+        self, tries: "_Tries", attempt: Attempt, error: ProviderError, *, final: bool
+    ) -> MeteredResult | float:
+        wait = delay_seconds(attempt.number, self._rng, getattr(error, "retry_after", None))
+        again = error.retryable and not final and tries.has_time_for(wait)
+        log.warning(
+            "a model call failed",
+            extra={"code": error.code, "purpose": attempt.call.purpose, "attempt": attempt.number, "again": again},
+        )
+        result = await in_database(partial(attempt.fail, error, last=not again))
+        return wait if result is None else result
+
+    def _no_room(self, tries: "_Tries", attempt: Attempt, found: NoRoom) -> MeteredResult | float:
+        # Those who wait must not all look again at once.
+        wait = found.wait.seconds * self._rng.uniform(1.0, 1.5)
+        if tries.has_time_for(wait):
+            return wait
+        return attempt.failure(RateLimited(NO_ROOM[found.wait.reason], sent=False, retry_after=found.wait.seconds))
 
     async def _wait(self, seconds: float) -> None:
         """Between two attempts, when nothing is held."""
@@ -189,205 +278,68 @@ class Metering:
                 return
             await asyncio.sleep(min(left, STOP_LOOK_SECONDS))
 
-    async def _attempt(self, attempt: _Attempt, client: Client, key: str, deadline: float) -> MeteredResult | float:
-        """The result, or the seconds to wait before the next attempt."""
-        try:
-            await in_database(attempt.reserve)
-            fault_point("reserve")
-            answer = await self._send(attempt, client)
-            return await in_database(_settle, attempt, answer, key)
-        except ProviderError as error:
-            return await self._failed(attempt, error, deadline)
-        except BaseException:
-            # Cancelled, or a fault of ours: the money must not stay held for a call that nobody waits for.
-            await in_database(_abandon, attempt)
-            raise
 
-    async def _send(self, attempt: _Attempt, client: Client) -> GenerateResult:
-        if attempt.reservation_id is None or not await in_database(ledger_runner.mark_sent, attempt.reservation_id):
-            raise ConnectionFailed(gettext_noop("The attempt was given up before it was sent."), sent=False)
-        attempt.left = True
-        answering = asyncio.ensure_future(client.generate(attempt.call.request))
-        try:
-            await asyncio.sleep(0)  # the request is on its way
-            fault_point("call")
-            # The client's own timeout comes first: it knows whether the request had left.
-            async with asyncio.timeout(attempt.timeout_seconds + 1):
-                return await answering
-        except TimeoutError as error:
-            raise Timeout(
-                gettext_noop("No complete answer within %(seconds)s s."), seconds=f"{attempt.timeout_seconds:g}"
-            ) from error
-        finally:
-            answering.cancel()
+@dataclass(slots=True)
+class _Tries:
+    """What every attempt at one call has in common."""
 
-    async def _failed(self, attempt: _Attempt, error: ProviderError, deadline: float) -> MeteredResult | float:
-        wait = delay_seconds(attempt.number, self._rng, getattr(error, "retry_after", None))
-        again = error.retryable and asyncio.get_running_loop().time() + wait < deadline
-        log.warning(
-            "a model call failed",
-            extra={"code": error.code, "purpose": attempt.call.purpose, "attempt": attempt.number, "again": again},
-        )
-        result = None if again else _failure(attempt, error)
-        closed = await in_database(_close_failed, attempt, error, result)
-        return wait if closed is None else closed
+    call: MeteredCall
+    price: Price
+    connection: Connection
+    deadline: float
+    number: int = 0
 
-    async def _price(self, call: MeteredCall) -> Price:
-        place = (call.team_id, call.language_model.id)
-        if place not in self._prices:
-            self._prices[place] = await in_database(_price, call)
-        return self._prices[place]
+    def has_time_for(self, seconds: float) -> bool:
+        return asyncio.get_running_loop().time() + seconds < self.deadline
 
-    async def _client(self, model: ModelFacts) -> Client:
-        name = model.served_name
-        if name not in self._clients:
-            made = await in_database(_make_client, model, self._call_timeout_seconds)
-            self._clients.setdefault(name, made)
-        return self._clients[name]
+
+def _stand_in(call: MeteredCall, fallback: ModelFacts) -> MeteredCall:
+    """The call as the fallback gets it."""
+    request = replace(call.request, model=fallback.call_name)
+    return replace(call, language_model=fallback, request=request, fallback=None)
+
+
+def _pieces_of(hit: MeteredResult) -> Iterator[StreamEvent | MeteredResult]:
+    if hit.text:
+        yield TextDelta(hit.text)
+    for index, tool_call in enumerate(hit.tool_calls):
+        yield ToolCallDelta(index, tool_call.id, tool_call.name, tool_call.arguments)
+    yield hit
 
 
 def _price(call: MeteredCall) -> Price:
     model = call.language_model
-    return selectors.price_for(call.team_id, kind=model.kind, served_name=model.served_name)
-
-
-def _make_client(model: ModelFacts, timeout_seconds: float) -> Client:
-    """A client for the model's kind. Connections open with its first call."""
-    if model.kind == LanguageModel.Kind.BASELINE:
-        from apps.providers.engine.clients.baseline import BaselineClient
-
-        return BaselineClient(json.loads(artifacts.get_bytes(model.artifact)), name=model.served_name)
-    from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
-
-    token_file = settings.INFERENCE_TOKEN_FILE
-    token = token_file.read_text().strip() if token_file.exists() else ""
-    return OpenAICompatibleClient(settings.INFERENCE_URL, api_key=token, total_seconds=timeout_seconds)
+    return selectors.price_for(
+        call.team_id,
+        kind=model.kind,
+        served_name=model.served_name,
+        provider=model.provider,
+        provider_model=model.provider_model,
+    )
 
 
 def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
     hit = cache.find(call.team_id, key)
-    if hit is not None and call.store is not None:
-        # Nothing is booked for it, and what is stored still exists as a whole or not at all.
-        with transaction.atomic():
+    if hit is None:
+        return None
+    # The entry that explains the answer and what is stored of it exist both or not at all.
+    with transaction.atomic():
+        uid = ledger_runner.book_hit(
+            Hit(
+                team_id=call.team_id,
+                experiment_id=call.experiment_id,
+                language_model_id=call.language_model.id,
+                purpose=call.purpose,
+                saved_nanousd=hit.original_cost_nanousd,
+                prompt_tokens=hit.prompt_tokens,
+                completion_tokens=hit.completion_tokens,
+                latency_ms=hit.latency_ms,
+                person_id=call.person_id,
+                api_key_id=call.api_key_id,
+            )
+        )
+        hit = replace(hit, generation_uid=uid, language_model_id=call.language_model.id)
+        if call.store is not None:
             call.store(hit)
             fault_point("hit")
     return hit
-
-
-def _settle(attempt: _Attempt, answer: GenerateResult, key: str) -> MeteredResult:
-    """Book the answer and store it, in one transaction."""
-    usage = _usage(answer)
-    spent = _spent(attempt, answer, usage)
-    # Waiting behind other calls of the same run says nothing about the model.
-    latency_ms = answer.latency_ms - 1000 * (answer.queue_seconds or 0.0)
-    result = MeteredResult(
-        text=storable_text(answer.text),
-        finish_reason=storable_text(answer.finish_reason),
-        latency_ms=latency_ms,
-        original_latency_ms=latency_ms,
-        cost_nanousd=spent.amount_nanousd,
-        original_cost_nanousd=spent.amount_nanousd,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        compute_seconds=answer.compute_seconds,
-        reservation_id=attempt.reservation_id,
-        attempts=attempt.number,
-        model_reported=storable_text(answer.model_reported),
-        request_id=storable_text(answer.request_id),
-    )
-    call = attempt.call
-
-    def keep() -> None:
-        if call.use_cache:
-            cache.store(call.team_id, key, result)
-        _store(call, result)
-        fault_point("settle")
-
-    _book(attempt, spent, keep)
-    if call.use_cache:
-        cache.remember(call.team_id, key, result)
-    return result
-
-
-def _book(attempt: _Attempt, spent: Spent, keep: Callable[[], None]) -> None:
-    """Settle and keep. If the caller's `store` fails, its error is raised, but the money that was spent is booked."""
-    if attempt.reservation_id is None:
-        raise RuntimeError("an attempt without a reservation cannot be settled")
-    try:
-        ledger_runner.settle(attempt.reservation_id, spent, and_then=keep)
-    except Exception:
-        ledger_runner.settle(attempt.reservation_id, spent)
-        raise
-
-
-def _usage(answer: GenerateResult) -> Usage:
-    if answer.usage is None:
-        raise BadAnswer(gettext_noop("The provider's answer does not say how many tokens it took."))
-    return answer.usage
-
-
-def _spent(attempt: _Attempt, answer: GenerateResult, usage: Usage) -> Spent:
-    seconds, evidence = answer.compute_seconds, ""
-    if seconds is None:
-        # The model's share of its batch cannot be longer than the caller waited.
-        seconds, evidence = answer.latency_ms / 1000, "No compute time was reported; the wall time is booked."
-    return Spent(
-        amount_nanousd=compute_cost_nanousd(seconds, attempt.hourly),
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        compute_seconds=seconds,
-        evidence=evidence,
-    )
-
-
-def _failure(attempt: _Attempt, error: ProviderError) -> MeteredResult:
-    # A model that is not being served (404) is no failure of the candidate.
-    own = isinstance(error, CANDIDATE_FAILURES) and error.status != 404
-    return MeteredResult(
-        error=error.code if own else INFRASTRUCTURE,
-        error_text=storable_text(f"{error.code}: {translated(error)}"),
-        reservation_id=attempt.reservation_id,
-        attempts=attempt.number,
-        request_id=error.request_id,
-    )
-
-
-def _close_failed(attempt: _Attempt, error: ProviderError, result: MeteredResult | None) -> MeteredResult | None:
-    """Close the attempt by what is known of it; `result` is stored with that when it is the last one."""
-    if attempt.reservation_id is None:
-        raise RuntimeError("a failed attempt has no reservation") from error
-    # English like everything in the books, whatever language the worker speaks.
-    said = storable_text(f"{error.code}: {error.message}")
-    refused = isinstance(error, (*CANDIDATE_FAILURES, RateLimited)) or error.code == "auth"
-    nothing_owed = refused and (error.status is None or error.status in REFUSAL_STATUSES)
-    if result is not None and error.sent and not nothing_owed:
-        bound = attempt.bound_nanousd()
-        result = dataclasses.replace(result, cost_nanousd=bound, original_cost_nanousd=bound)
-
-    def keep() -> None:
-        if result is not None:
-            _store(attempt.call, result)
-
-    if not error.sent:
-        ledger_runner.release(attempt.reservation_id, and_then=keep)
-    elif nothing_owed:
-        ledger_runner.settle(
-            attempt.reservation_id, Spent(0, evidence=f"Refused, nothing generated. {said}"), and_then=keep
-        )
-    else:
-        ledger_runner.mark_unknown(attempt.reservation_id, said, and_then=keep)
-    return result
-
-
-def _abandon(attempt: _Attempt) -> None:
-    if attempt.reservation_id is None:
-        return
-    if attempt.left:
-        ledger_runner.mark_unknown(attempt.reservation_id, "Cancelled while the answer was awaited.")
-    else:
-        ledger_runner.release(attempt.reservation_id)
-
-
-def _store(call: MeteredCall, result: MeteredResult) -> None:
-    if call.store is not None:
-        call.store(result)

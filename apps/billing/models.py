@@ -1,5 +1,6 @@
 """Prices, budgets, held and spent money. Money is an integer of nano-dollars (10⁻⁹ USD)."""
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -14,13 +15,25 @@ class Price(ScopedModel):
     served_name = models.CharField(max_length=160)
     unit = models.CharField(max_length=20, choices=[("compute_hour", _("hour of computing")), ("token", _("token"))])
     nanousd_per_hour = models.PositiveBigIntegerField(null=True)
+    # Of tokens: `TokenRates.to_json`, in nano-dollars per million.
+    rates = models.JSONField(null=True)
+    rates_hash = models.CharField(max_length=64, blank=True)
     assumed = models.BooleanField(default=False)
     source = models.CharField(max_length=120)
+    # The version of the data that it was read from; empty for what a person set.
+    data_version = models.CharField(max_length=60, blank=True)
     valid_from = models.DateTimeField()
 
     class Meta:
         verbose_name = _("price")
         ordering = ["-valid_from", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["served_name", "data_version", "rates_hash"],
+                condition=models.Q(team=None) & ~models.Q(rates_hash=""),
+                name="price_published_once",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.served_name} from {self.valid_from:%Y-%m-%d}"
@@ -37,13 +50,30 @@ class Budget(ScopedModel):
     experiment = models.ForeignKey(
         "experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="budgets"
     )
+    # At most one of the three is named; with none, the budget is the whole team's.
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="budgets")
+    api_key = models.ForeignKey("accounts.APIKey", on_delete=models.PROTECT, null=True, related_name="budgets")
     period = models.CharField(max_length=10, choices=Period.choices, default=Period.TOTAL)
     limit_nanousd = models.PositiveBigIntegerField()
+    # A soft budget counts and tells, and refuses nothing.
+    hard = models.BooleanField(default=True)
 
     class Meta:
         verbose_name = _("budget")
         constraints = [
-            models.UniqueConstraint(fields=["team", "experiment", "period"], name="budget_unique", nulls_distinct=False)
+            models.UniqueConstraint(
+                fields=["team", "experiment", "person", "api_key", "period", "hard"],
+                name="budget_unique",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=(
+                    models.Q(experiment=None, person=None)
+                    | models.Q(experiment=None, api_key=None)
+                    | models.Q(person=None, api_key=None)
+                ),
+                name="budget_of_one_thing",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,6 +115,9 @@ class Reservation(ScopedModel):
     )
     language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="reservations")
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="reservations")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    api_key = models.ForeignKey("accounts.APIKey", on_delete=models.PROTECT, null=True, related_name="+")
+    provider_key = models.ForeignKey("providers.ProviderKey", on_delete=models.PROTECT, null=True, related_name="+")
     # What the call is for: equal for every attempt at the same output.
     purpose = models.CharField(max_length=200)
     attempt = models.PositiveIntegerField(default=1)
@@ -100,7 +133,11 @@ class Reservation(ScopedModel):
     class Meta:
         verbose_name = _("reservation")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "expires_at"], name="reservation_open")]
+        indexes = [
+            models.Index(fields=["state", "expires_at"], name="reservation_open"),
+            models.Index(fields=["provider_key"], condition=models.Q(state="held"), name="reservation_under_way"),
+            models.Index(fields=["provider_key", "created_at"], name="reservation_of_provider_key"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.purpose} ({self.state})"
@@ -120,20 +157,37 @@ class ReservationHold(models.Model):
 
 
 class LedgerEntry(ScopedModel):
-    """Money spent. Rows are only ever added; a correction is a second row."""
+    """What one call cost: money spent, or saved by an answer that was paid for before.
+
+    Rows are only ever added; a correction is a second row. An entry says by itself whose it is and by which price, so
+    that what was spent can be summed without reading anything else. Its uid is the id of the answer that a caller gets.
+    """
 
     class Kind(models.TextChoices):
         SETTLED = "settled", _("Settled")
         UNKNOWN = "unknown", _("Unknown, booked at its bound")
         CORRECTION = "correction", _("Correction")
+        CACHED = "cached", _("Answered from the cache")
 
     team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="ledger_entries")
-    reservation = models.ForeignKey(Reservation, on_delete=models.PROTECT, related_name="entries")
+    # Null for an answer from the cache, for which nothing was held.
+    reservation = models.ForeignKey(Reservation, on_delete=models.PROTECT, null=True, related_name="entries")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     amount_nanousd = models.BigIntegerField()
+    saved_nanousd = models.PositiveBigIntegerField(default=0)
+    experiment = models.ForeignKey("experiments.Experiment", on_delete=models.PROTECT, null=True, related_name="+")
+    language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, related_name="+")
+    # The price that the amount was computed with, and through it the version of the data; null for a cached answer.
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    api_key = models.ForeignKey("accounts.APIKey", on_delete=models.PROTECT, null=True, related_name="+")
+    purpose = models.CharField(max_length=200)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_prompt_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0)
     compute_seconds = models.FloatField(null=True)
+    latency_ms = models.FloatField(null=True)
     evidence = models.TextField(blank=True)
 
     class Meta:
@@ -143,11 +197,31 @@ class LedgerEntry(ScopedModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["reservation"], condition=~models.Q(kind="correction"), name="ledger_one_entry_per_reservation"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="cached", reservation=None, amount_nanousd=0)
+                | ~models.Q(kind="cached") & models.Q(reservation__isnull=False, price__isnull=False),
+                name="ledger_entry_of_a_call",
+            ),
         ]
+        indexes = [models.Index(fields=["team", "created_at"], name="ledger_entry_of_day")]
 
     def __str__(self) -> str:
         return f"{self.amount_nanousd} n$ {self.kind}"
+
+
+class ProviderState(models.Model):
+    """What a provider said or did last on one key: whether, and until when, it is left alone."""
+
+    provider_key = models.OneToOneField("providers.ProviderKey", on_delete=models.CASCADE, related_name="state_row")
+    failures = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("state of a provider")
+
+    def __str__(self) -> str:
+        return f"{self.provider_key_id}: {self.failures} failures"
 
 
 class CachedResponse(ScopedModel):
@@ -155,11 +229,15 @@ class CachedResponse(ScopedModel):
 
     team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="cached_responses")
     key = models.CharField(max_length=64)
+    language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.CASCADE, null=True, related_name="+")
     result = models.JSONField()
     cost_nanousd = models.PositiveBigIntegerField()
+    # Null: kept until somebody purges it.
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("cached response")
+        indexes = [models.Index(fields=["expires_at"], name="cached_response_end")]
         constraints = [models.UniqueConstraint(fields=["team", "key"], name="cached_response_key")]
 
     def __str__(self) -> str:

@@ -8,14 +8,15 @@ from django.db.models.functions import Coalesce, Substr
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.billing import pricing
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation, ReservationHold
+from apps.billing.pricing import PER_HOUR, PER_TOKEN
 from apps.core import audit
 from apps.experiments.models import PromptVersion
 from apps.providers.models import LanguageModel
 
 ANY_LOCAL_MODEL = "*"
-PER_HOUR = "compute_hour"
 _PURPOSE_LENGTH = len("output:") + 36
 LOCAL_KINDS = frozenset({LanguageModel.Kind.BASELINE, LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED})
 
@@ -41,16 +42,19 @@ class BudgetCounters:
     periods: tuple[BudgetPeriod, ...]
 
 
-def price_for(team_id: int, *, kind: str, served_name: str) -> Price:
-    """The price that holds now: for this very model before any local one, the team's own first, then the latest.
+def price_for(team_id: int, *, kind: str, served_name: str, provider: str = "", provider_model: str = "") -> Price:
+    """The price that holds now: for this very model before any local one, the team's own first, then the latest; for a
+    provider's model without one, what the provider publishes, which may be a row that is not stored yet.
 
     UnknownPrice when there is none: such a model must not be called.
     """
     names = [served_name, ANY_LOCAL_MODEL] if kind in LOCAL_KINDS else [served_name]
     now = timezone.now()
+    of_team = Q(team_id=team_id) if provider else Q(team_id=team_id) | Q(team__isnull=True)
     found = (
-        Price.objects.filter(Q(team_id=team_id) | Q(team__isnull=True), served_name__in=names, valid_from__lte=now)
+        Price.objects.filter(of_team, served_name__in=names, valid_from__lte=now)
         .exclude(unit=PER_HOUR, nanousd_per_hour__isnull=True)
+        .exclude(unit=PER_TOKEN, rates__isnull=True)
         .annotate(
             own_name=Case(When(served_name=served_name, then=0), default=1, output_field=IntegerField()),
             own_team=Case(When(team__isnull=False, then=0), default=1, output_field=IntegerField()),
@@ -58,12 +62,25 @@ def price_for(team_id: int, *, kind: str, served_name: str) -> Price:
         .order_by("own_name", "own_team", "-valid_from", "-id")
         .first()
     )
-    if found is None or found.unit != PER_HOUR:
+    price: Price | None = found
+    if price is None and provider:
+        price = pricing.published(served_name=served_name, provider=provider, provider_model=provider_model)
+    if price is None:
         raise UnknownPrice(
             _("The model %(name)s has no price, so it is not called. Add a price for it first.") % {"name": served_name}
         )
-    price: Price = found
     return price
+
+
+def price_of(model: LanguageModel) -> Price:
+    """The price that holds now for a model. UnknownPrice when it has none."""
+    return price_for(
+        model.team_id,
+        kind=model.kind,
+        served_name=model.served_name,
+        provider=model.provider,
+        provider_model=model.provider_model,
+    )
 
 
 def spent_and_held(team: Any) -> SpentAndHeld:
@@ -73,7 +90,7 @@ def spent_and_held(team: Any) -> SpentAndHeld:
 
 def experiment_cost(experiment: Any) -> SpentAndHeld:
     """What one experiment has spent and holds."""
-    entries = LedgerEntry.objects.filter(reservation__experiment=experiment)
+    entries = LedgerEntry.objects.filter(experiment=experiment)
     corrected = LedgerEntry.objects.filter(reservation=OuterRef("reservation"), kind=LedgerEntry.Kind.CORRECTION)
     uncorrected = entries.filter(kind=LedgerEntry.Kind.UNKNOWN).exclude(Exists(corrected))
     money = _spent_and_held(Reservation.objects.filter(experiment=experiment), entries)
@@ -82,8 +99,8 @@ def experiment_cost(experiment: Any) -> SpentAndHeld:
 
 def spent_by_experiment(experiment_ids: list[int]) -> dict[int, int]:
     """Nano-dollars spent, by experiment id, in one query; an experiment without an entry is left out."""
-    entries = LedgerEntry.objects.filter(reservation__experiment__in=experiment_ids).order_by()
-    sums = entries.values_list("reservation__experiment").annotate(total=Sum("amount_nanousd"))
+    entries = LedgerEntry.objects.filter(experiment__in=experiment_ids).order_by()
+    sums = entries.values_list("experiment").annotate(total=Sum("amount_nanousd"))
     return {experiment: int(total) for experiment, total in sums}
 
 
@@ -96,16 +113,16 @@ def spent_by_purpose(experiment: Any) -> dict[str, tuple[int, int, int]]:
         row["kind"]: (0, int(row["held"]), int(row["calls"]))
         for row in grouped.annotate(held=Coalesce(Sum("held_nanousd", filter=open_holds), Value(0)), calls=Count("id"))
     }
-    entries = LedgerEntry.objects.filter(reservation__experiment=experiment).order_by()
-    paid = entries.annotate(purpose=Substr("reservation__purpose", 1, _PURPOSE_LENGTH)).values("purpose")
+    entries = LedgerEntry.objects.filter(experiment=experiment, reservation__isnull=False).order_by()
+    paid = entries.annotate(kind_of=Substr("purpose", 1, _PURPOSE_LENGTH)).values("kind_of")
     for row in paid.annotate(total=Sum("amount_nanousd")):
-        found[row["purpose"]] = (int(row["total"]), *found[row["purpose"]][1:])
+        found[row["kind_of"]] = (int(row["total"]), *found[row["kind_of"]][1:])
     return found
 
 
 def price_is_assumed(model: LanguageModel) -> bool:
     """Whether somebody assumed the price that holds now for a model; UnknownPrice when it has none."""
-    return price_for(model.team_id, kind=model.kind, served_name=model.served_name).assumed
+    return price_of(model).assumed
 
 
 def trained_prompt(model: LanguageModel) -> PromptVersion | None:
@@ -131,7 +148,7 @@ def speeds_by_model(team: Any) -> dict[int, MeasuredSpeed]:
     booked = LedgerEntry.objects.filter(
         team=team, kind=LedgerEntry.Kind.SETTLED, compute_seconds__gt=0, completion_tokens__gt=0
     ).order_by()
-    sums = booked.values_list("reservation__language_model").annotate(
+    sums = booked.values_list("language_model").annotate(
         tokens=Sum("completion_tokens"), seconds=Sum("compute_seconds"), calls=Count("id")
     )
     return {model: MeasuredSpeed(tokens / seconds, calls) for model, tokens, seconds, calls in sums}

@@ -9,13 +9,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
-from apps.billing import holders, ledger_runner, selectors
+from apps.billing import cache, holders, ledger_runner, selectors
 from apps.billing.engine.ledger import Closed
-from apps.billing.models import Budget, BudgetPeriod, Price, Reservation
+from apps.billing.engine.rates import TokenRates
+from apps.billing.models import Budget, BudgetPeriod, CachedResponse, Price, Reservation
+from apps.billing.pricing import PER_HOUR, PER_TOKEN, rates_hash
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
 from apps.core.unique import taken_first
+from apps.providers.models import LanguageModel
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +30,50 @@ def budget_create(
     limit_nanousd: int,
     period: str = Budget.Period.TOTAL,
     experiment: Any | None = None,
+    person: Any | None = None,
+    api_key: Any | None = None,
+    hard: bool = True,
 ) -> Budget:
-    """Limit what the team, or one experiment of it, may spend in a period. Money spent earlier does not count."""
+    """Limit what the team, or one experiment, person or API key of it, may spend in a period; a soft budget only tells.
+
+    Money spent earlier does not count.
+    """
     with transaction.atomic():
         require(team, actor, "manage")
         if limit_nanousd <= 0:
             raise ApplicationError(_("A budget's limit must be above zero."), field="limit_nanousd")
-        if experiment is not None and experiment.team_id != team.pk:
-            raise ApplicationError(_("This experiment belongs to another team."), field="experiment")
+        if sum(thing is not None for thing in (experiment, person, api_key)) > 1:
+            raise ApplicationError(_("A budget is for one experiment, one person or one API key, not for several."))
+        _must_be_of(team, experiment=experiment, person=person, api_key=api_key)
+        of = {"experiment": experiment, "person": person, "api_key": api_key, "period": period, "hard": hard}
         taken = Conflict(_("There is already a budget for this period; change its limit instead."))
-        if Budget.objects.filter(team=team, experiment=experiment, period=period).exists():
+        if Budget.objects.filter(team=team, **of).exists():
             raise taken
         with taken_first(taken):
-            budget = Budget.objects.create(team=team, experiment=experiment, period=period, limit_nanousd=limit_nanousd)
-        audit.record(actor=actor, verb="budget.created", target=budget, period=str(period), limit_nanousd=limit_nanousd)
+            budget = Budget.objects.create(team=team, limit_nanousd=limit_nanousd, **of)
+        audit.record(
+            actor=actor,
+            verb="budget.created",
+            target=budget,
+            period=str(period),
+            limit_nanousd=limit_nanousd,
+            hard=hard,
+            of=_named(experiment=experiment, person=person, api_key=api_key),
+        )
     return budget
+
+
+def _must_be_of(team: Team, *, experiment: Any | None, person: Any | None, api_key: Any | None) -> None:
+    if experiment is not None and experiment.team_id != team.pk:
+        raise ApplicationError(_("This experiment belongs to another team."), field="experiment")
+    if api_key is not None and api_key.team_id != team.pk:
+        raise ApplicationError(_("This API key belongs to another team."), field="api_key")
+    if person is not None and not team.memberships.filter(user=person).exists():
+        raise ApplicationError(_("This person is not in the team."), field="person")
+
+
+def _named(**things: Any) -> str:
+    return next((f"{name}:{thing.uid}" for name, thing in things.items() if thing is not None), "team")
 
 
 def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Budget:
@@ -71,7 +103,7 @@ def price_create(
         price = Price.objects.create(
             team=team,
             served_name=served_name,
-            unit=selectors.PER_HOUR,
+            unit=PER_HOUR,
             nanousd_per_hour=nanousd_per_hour,
             assumed=assumed,
             source=source,
@@ -88,14 +120,72 @@ def price_create(
     return price
 
 
+def token_price_create(*, actor: Any, team: Team, model: LanguageModel, rates: TokenRates, source: str) -> Price:
+    """Set what a provider takes from this team for a model's tokens from now on, before what it publishes."""
+    with transaction.atomic():
+        require(team, actor, "manage")
+        if model.team_id != team.pk or not model.provider:
+            raise ApplicationError(_("Tokens have a price only for a model that runs elsewhere."), field="model")
+        column = rates.to_json()
+        price = Price.objects.create(
+            team=team,
+            served_name=model.served_name,
+            unit=PER_TOKEN,
+            rates=column,
+            rates_hash=rates_hash(column),
+            source=source,
+            valid_from=timezone.now(),
+        )
+        audit.record(actor=actor, verb="price.created", target=price, served_name=model.served_name, rates=column)
+    return price
+
+
+def reservation_correct(*, actor: Any, reservation: Reservation, amount_nanousd: int, evidence: str) -> Closed:
+    """Book what an attempt really cost, by a second entry. What was booked before stays."""
+    require(reservation, actor, "manage")
+    if amount_nanousd < 0:
+        raise ApplicationError(_("A call cannot have cost less than nothing."), field="amount_nanousd")
+    if not evidence.strip():
+        raise ApplicationError(_("Write where this figure comes from, such as an invoice."), field="evidence")
+    if reservation.state not in (Reservation.State.UNKNOWN, Reservation.State.SETTLED):
+        raise Conflict(_("Only a call that was booked can be corrected."))
+
+    def tell(closed: Closed | None) -> None:
+        audit.record(
+            actor=actor, verb="reservation.corrected", target=reservation, amount_nanousd=amount_nanousd,
+            evidence=evidence.strip(),
+        )  # fmt: skip
+
+    return ledger_runner.correct(reservation.pk, amount_nanousd, evidence.strip(), and_then=tell)
+
+
+def cache_purge(*, actor: Any, team: Team, model: LanguageModel | None = None) -> int:
+    """Delete the team's stored answers, of one model or of all; how many. Other processes forget theirs within half a
+    minute.
+    """
+    with transaction.atomic():
+        require(team, actor, "manage")
+        if model is not None and model.team_id != team.pk:
+            raise ApplicationError(_("This model belongs to another team."), field="model")
+        rows = CachedResponse.objects.filter(team=team, **({} if model is None else {"language_model": model}))
+        deleted, _by_kind = rows.delete()
+        audit.record(actor=actor, verb="cache.purged", target=team, answers=deleted, model=str(model or ""))
+    cache.forget_memory(team.pk)
+    return int(deleted)
+
+
+def cache_expire() -> int:
+    """Delete stored answers whose time is over; housekeeping's work."""
+    deleted, _by_kind = CachedResponse.objects.filter(expires_at__lte=timezone.now()).delete()
+    return int(deleted)
+
+
 def prices_ensure_local(*, actor: Any, team: Team) -> Price:
     """The team's price for computing on its own machine; made from the settings, and marked as assumed, if missing."""
     with transaction.atomic():
         # The team's row serialises two first starts, so that only one of them makes the price.
         Team.objects.select_for_update().get(pk=team.pk)
-        existing = Price.objects.filter(
-            team=team, served_name=selectors.ANY_LOCAL_MODEL, unit=selectors.PER_HOUR
-        ).first()
+        existing = Price.objects.filter(team=team, served_name=selectors.ANY_LOCAL_MODEL, unit=PER_HOUR).first()
         if existing is not None:
             found: Price = existing
             return found

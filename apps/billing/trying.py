@@ -43,13 +43,14 @@ def model_answer(
         experiment_id=None,
         language_model=ModelFacts.of(model),
         request=GenerateRequest(
-            model=model.served_name,
+            model=ModelFacts.of(model).call_name,
             messages=_messages(prompt, text, columns),
             max_tokens=min(max(max_tokens, 1), MOST_TOKENS),
         ),
         purpose=f"try:{model.uid}",
         # A person who tries a model wants to see how long it takes.
         use_cache=False,
+        person_id=actor.pk,
     )
     # The team's machine costs what it is assumed to, until somebody sets another price.
     prices_ensure_local(actor=None, team=model.team)

@@ -25,6 +25,8 @@ class Evaluation(JobModel):
     repeats = models.PositiveIntegerField(default=1)
     # Seconds of work in all slices; wall time would count waiting.
     work_seconds = models.FloatField(default=0)
+    # Whose budgets its calls count in, beside the team's and the experiment's; null: nobody's.
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         verbose_name = _("evaluation")

@@ -147,7 +147,7 @@ class Slice:
             experiment_id=evaluation.experiment_id,
             language_model=model,
             request=GenerateRequest(
-                model=model.served_name,
+                model=model.call_name,
                 messages=messages,
                 max_tokens=parameters["max_tokens"],
                 temperature=parameters["temperature"],
@@ -155,6 +155,7 @@ class Slice:
             purpose=f"output:{evaluation.uid}:{example.id}:{repeat}",
             repeat=repeat,
             store=store,
+            person_id=evaluation.started_by_id,
         )
 
     async def _beat(self) -> None:

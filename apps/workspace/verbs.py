@@ -82,6 +82,8 @@ VERBS: dict[str, Promise] = {
     "budget.created": gettext_lazy("set a budget"),
     "budget.limit_changed": gettext_lazy("changed a budget's limit"),
     "price.created": gettext_lazy("set a price"),
+    "reservation.corrected": gettext_lazy("corrected what a call cost"),
+    "cache.purged": gettext_lazy("deleted %(answers)s stored answers"),
     "reservation.overrun": gettext_lazy("booked a call that cost more than was held for it"),
     "evaluation.cancelled": gettext_lazy("cancelled an evaluation"),
     "evaluation.paused": gettext_lazy("paused an evaluation"),

@@ -288,6 +288,8 @@ TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
 TRAINING_MEMORY_MIB: int = env.int("LLMOPT_TRAINING_MEMORY_MIB", default=0)
 # What one hour of this machine is assumed to cost until the team says otherwise, in nano-dollars (0.10 USD).
 LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
+# For how many days an answer may be given again to an equal question; 0 for as long as nobody deletes it.
+RESPONSE_CACHE_DAYS: int = env.int("LLMOPT_RESPONSE_CACHE_DAYS", default=0)
 
 # Files that people send. A scanner that is required and gives no verdict means that nothing is accepted.
 UPLOAD_MAX_BYTES: int = env.int("LLMOPT_UPLOAD_MAX_BYTES", default=50_000_000)

@@ -12,9 +12,9 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.models import Team
-from apps.billing.models import LedgerEntry, Reservation
+from apps.billing.models import Reservation
 from apps.core.processes.tree import process_key
-from apps.core.tests.factories import LanguageModelFactory, PriceFactory
+from apps.core.tests.factories import LanguageModelFactory, PriceFactory, entry_of
 from apps.core.tests.installation import free_port, wait_for
 from scripts import kill_test
 from scripts.kill_lib.books import unknown_problems
@@ -216,7 +216,7 @@ def test_a_run_that_takes_too_long_is_stopped_in_order_and_waited_for(
 def test_unknown_entries_are_counted_against_what_was_interrupted(team: Team) -> None:
     death = timezone.now()
     attempt = reservation(team, sent_at=death - timedelta(seconds=2), closed_at=death + timedelta(seconds=30))
-    LedgerEntry.objects.create(team=team, reservation=attempt, kind="unknown", amount_nanousd=1)
+    entry_of(attempt, kind="unknown")
     assert unknown_problems([death.timestamp()]) == []
     assert unknown_problems([death.timestamp() - 3600, death.timestamp()]) == []
     loose = ["1 unknown entries for attempts that nothing interrupted"]

@@ -10,120 +10,85 @@ processes that try to close a reservation exactly one does. Budget periods are l
 ids, and missing ones are added before any is locked, so two operations cannot wait for each other.
 """
 
-import zoneinfo
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-Row = Sequence[Any]
-Statement = tuple[str, tuple[object, ...]]
-T = TypeVar("T")
-Steps = Generator[Statement, list[Row], T]
+from apps.billing.engine.ledger_facts import (
+    Closed,
+    Hit,
+    Hold,
+    LedgerError,
+    Moment,
+    Refused,
+    Reserved,
+    Row,
+    Spent,
+    Steps,
+    Wait,
+    WaitReason,
+    as_moment,
+    period_key,
+)
+from apps.billing.engine.provider_room import note_failure, note_success, room_for
 
-
-class LedgerError(Exception):
-    """An operation that would make the books wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What an operation may not find out for itself: the time (aware UTC), row locking, and new public ids."""
-
-    now: datetime
-    new_uid: Callable[[], str]
-    # " FOR UPDATE" on PostgreSQL; empty on SQLite, whose immediate transactions lock the database.
-    lock: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """One attempt at one call, and the most it can cost."""
-
-    team_id: int
-    experiment_id: int | None
-    language_model_id: int
-    price_id: int
-    purpose: str
-    attempt: int
-    amount_nanousd: int
-    expires_at: datetime
-    # Which process makes the attempt; lets a sweep know that it is dead before `expires_at`.
-    holder: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    reservation_id: int
-    amount_nanousd: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The first budget that has no room. Nothing is held."""
-
-    budget_id: int
-    period: str
-    period_key: str
-    experiment_id: int | None
-    limit_nanousd: int
-    spent_nanousd: int
-    held_nanousd: int
-    needed_nanousd: int
+__all__ = [
+    "Closed",
+    "Hit",
+    "Hold",
+    "LedgerError",
+    "Moment",
+    "Refused",
+    "Reserved",
+    "Row",
+    "Spent",
+    "Steps",
+    "Wait",
+    "WaitReason",
+    "as_moment",
+    "book_hit",
+    "close_abandoned",
+    "correct",
+    "find_abandoned",
+    "mark_sent",
+    "mark_unknown",
+    "note_failure",
+    "period_key",
+    "release",
+    "reserve",
+    "settle",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an answered attempt really cost, and how that was counted."""
-
-    amount_nanousd: int
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    compute_seconds: float | None = None
-    evidence: str = ""
-
-
-Outcome = Literal["settled", "released", "unknown", "corrected"]
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """How a reservation ended. `amount_nanousd` is what the books now show for it."""
-
-    reservation_id: int
-    team_id: int
-    outcome: Outcome
-    held_nanousd: int
-    amount_nanousd: int
-
-    @property
-    def overrun_nanousd(self) -> int:
-        """How much more was spent than was held."""
-        return max(0, self.amount_nanousd - self.held_nanousd)
-
-
-def period_key(period: str, now: datetime, time_zone: str) -> str:
-    """The name of the period that `now` falls into: "total", "2026-11" or "2026-11-24" in the team's time zone."""
-    local = now.astimezone(zoneinfo.ZoneInfo(time_zone))
-    formats = {"total": "total", "monthly": "%Y-%m", "daily": "%Y-%m-%d"}
-    return local.strftime(formats[period])
-
-
-def reserve(at: Moment, hold: Hold) -> Steps[Reserved | Refused]:
+def reserve(at: Moment, hold: Hold) -> Steps[Reserved | Refused | Wait]:
     """Hold `hold.amount_nanousd` in every budget that covers the call, or in none.
 
-    With no budget the reservation is only recorded.
+    With no budget the reservation is only recorded. A soft budget counts like any other and refuses nothing. A call
+    through a provider's key waits first for room there.
     """
     if hold.amount_nanousd < 0:
         raise LedgerError(f"cannot hold {hold.amount_nanousd} nano-dollars")
+    if hold.provider_key_id is not None:
+        wait = yield from room_for(at, hold)
+        if wait is not None:
+            return wait
     budgets = yield from _budgets(at, hold)
     yield from _add_missing_periods(at, budgets)
     periods = yield from _lock_periods(at, budgets)
+    by_id = {budget.id: budget for budget in budgets}
     for _, budget_id, limit, spent, held in periods:
-        if spent + held + hold.amount_nanousd > limit:
-            budget = next(budget for budget in budgets if budget.id == budget_id)
+        budget = by_id[budget_id]
+        if budget.hard and spent + held + hold.amount_nanousd > limit:
             return Refused(
-                budget_id, budget.period, budget.key, budget.experiment_id, limit, spent, held, hold.amount_nanousd
+                budget_id=budget_id,
+                period=budget.period,
+                period_key=budget.key,
+                experiment_id=budget.experiment_id,
+                person_id=budget.person_id,
+                api_key_id=budget.api_key_id,
+                limit_nanousd=limit,
+                spent_nanousd=spent,
+                held_nanousd=held,
+                needed_nanousd=hold.amount_nanousd,
             )
     reservation_id = yield from _add_reservation(at, hold)
     for period_id, *_ in periods:
@@ -147,23 +112,53 @@ def mark_sent(at: Moment, reservation_id: int) -> Steps[bool]:
     return bool(rows)
 
 
-def settle(at: Moment, reservation_id: int, spent: Spent) -> Steps[Closed | None]:
-    """Book what the answered attempt cost and give the rest back. Books the whole amount even when it exceeds the hold.
+def settle(at: Moment, reservation_id: int, spent: Spent, *, answered: bool = True) -> Steps[Closed | None]:
+    """Book what the attempt cost and give the rest back. Books the whole amount even when it exceeds the hold.
+
+    `answered`: the provider did its work, so its failures before are over; False for a refusal that costs nothing.
 
     If a sweep was faster and booked the bound, a correction brings the books to the real amount. None: the reservation
     was already settled or released, and nothing changed.
     """
     rows = yield (
         "UPDATE billing_reservation SET state = 'settled', closed_at = %s WHERE id = %s AND state = 'held' "
-        "RETURNING team_id, held_nanousd",
+        "RETURNING team_id, held_nanousd, provider_key_id",
         (at.now, reservation_id),
     )
     if not rows:
         return (yield from _settle_late(at, reservation_id, spent))
-    team_id, held = rows[0]
-    yield from _add_entry(at, team_id, reservation_id, "settled", spent)
+    team_id, held, provider_key_id = rows[0]
+    if provider_key_id is not None and answered:
+        yield from note_success(provider_key_id)
+    uid = yield from _add_entry(at, reservation_id, "settled", spent)
     yield from _move(reservation_id, held=-held, spent=spent.amount_nanousd)
-    return Closed(reservation_id, team_id, "settled", held, spent.amount_nanousd)
+    return Closed(reservation_id, team_id, "settled", held, spent.amount_nanousd, uid)
+
+
+def book_hit(at: Moment, hit: Hit) -> Steps[str]:
+    """Record an answer from the cache. No budget is touched. The public id of its entry."""
+    uid = at.new_uid()
+    yield (
+        "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
+        "saved_nanousd, experiment_id, language_model_id, person_id, api_key_id, purpose, prompt_tokens, "
+        "completion_tokens, cached_prompt_tokens, reasoning_tokens, latency_ms, evidence) "
+        "VALUES (%s, %s, %s, NULL, 'cached', 0, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, %s, '')",
+        (
+            uid,
+            at.now,
+            hit.team_id,
+            hit.saved_nanousd,
+            hit.experiment_id,
+            hit.language_model_id,
+            hit.person_id,
+            hit.api_key_id,
+            hit.purpose,
+            hit.prompt_tokens,
+            hit.completion_tokens,
+            hit.latency_ms,
+        ),
+    )
+    return uid
 
 
 def release(at: Moment, reservation_id: int) -> Steps[Closed | None]:
@@ -241,20 +236,24 @@ class _BudgetAtMoment:
     id: int
     period: str
     key: str
+    hard: bool
     experiment_id: int | None
+    person_id: int | None
+    api_key_id: int | None
 
 
 def _budgets(at: Moment, hold: Hold) -> Steps[list[_BudgetAtMoment]]:
-    """Budgets of the team, and of the experiment if there is one, in the order of their ids."""
+    """Budgets of the team, and of what the call is for and from, in the order of their ids."""
     rows = yield (
-        "SELECT b.id, b.period, b.experiment_id, t.time_zone "
-        "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id "
-        "WHERE b.team_id = %s AND (b.experiment_id IS NULL OR b.experiment_id = %s) ORDER BY b.id",
-        (hold.team_id, hold.experiment_id),
+        "SELECT b.id, b.period, b.hard, b.experiment_id, b.person_id, b.api_key_id, t.time_zone "
+        "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id WHERE b.team_id = %s "
+        "AND (b.experiment_id IS NULL OR b.experiment_id = %s) AND (b.person_id IS NULL OR b.person_id = %s) "
+        "AND (b.api_key_id IS NULL OR b.api_key_id = %s) ORDER BY b.id",
+        (hold.team_id, hold.experiment_id, hold.person_id, hold.api_key_id),
     )
     return [
-        _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), experiment_id)
-        for budget_id, period, experiment_id, time_zone in rows
+        _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), bool(hard), experiment, person, key)
+        for budget_id, period, hard, experiment, person, key, time_zone in rows
     ]
 
 
@@ -299,8 +298,8 @@ def _lock_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Steps[list[
 def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
     rows = yield (
         "INSERT INTO billing_reservation (uid, created_at, team_id, experiment_id, language_model_id, price_id, "
-        "purpose, attempt, state, held_nanousd, expires_at, holder) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'held', %s, %s, %s) RETURNING id",
+        "person_id, api_key_id, provider_key_id, purpose, attempt, state, held_nanousd, expires_at, holder) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'held', %s, %s, %s) RETURNING id",
         (
             at.new_uid(),
             at.now,
@@ -308,6 +307,9 @@ def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
             hold.experiment_id,
             hold.language_model_id,
             hold.price_id,
+            hold.person_id,
+            hold.api_key_id,
+            hold.provider_key_id,
             hold.purpose,
             hold.attempt,
             hold.amount_nanousd,
@@ -318,23 +320,31 @@ def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
     return int(rows[0][0])
 
 
-def _add_entry(at: Moment, team_id: int, reservation_id: int, kind: str, spent: Spent) -> Steps[None]:
+def _add_entry(at: Moment, reservation_id: int, kind: str, spent: Spent) -> Steps[str]:
+    """An entry with all that its reservation says of the call, and its public id."""
+    uid = at.new_uid()
     yield (
         "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
-        "prompt_tokens, completion_tokens, compute_seconds, evidence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "saved_nanousd, experiment_id, language_model_id, price_id, person_id, api_key_id, purpose, prompt_tokens, "
+        "completion_tokens, cached_prompt_tokens, reasoning_tokens, compute_seconds, latency_ms, evidence) "
+        "SELECT %s, %s, team_id, id, %s, %s, 0, experiment_id, language_model_id, price_id, person_id, api_key_id, "
+        "purpose, %s, %s, %s, %s, %s, %s, %s FROM billing_reservation WHERE id = %s",
         (
-            at.new_uid(),
+            uid,
             at.now,
-            team_id,
-            reservation_id,
             kind,
             spent.amount_nanousd,
             spent.prompt_tokens,
             spent.completion_tokens,
+            spent.cached_prompt_tokens,
+            spent.reasoning_tokens,
             spent.compute_seconds,
+            spent.latency_ms,
             spent.evidence,
+            reservation_id,
         ),
     )
+    return uid
 
 
 def _move(reservation_id: int, *, held: int, spent: int) -> Steps[None]:
@@ -352,9 +362,9 @@ def _move(reservation_id: int, *, held: int, spent: int) -> Steps[None]:
 
 
 def _book_bound(at: Moment, reservation_id: int, team_id: int, held: int, evidence: str) -> Steps[Closed]:
-    yield from _add_entry(at, team_id, reservation_id, "unknown", Spent(held, evidence=evidence))
+    uid = yield from _add_entry(at, reservation_id, "unknown", Spent(held, evidence=evidence))
     yield from _move(reservation_id, held=-held, spent=held)
-    return Closed(reservation_id, team_id, "unknown", held, held)
+    return Closed(reservation_id, team_id, "unknown", held, held, uid)
 
 
 def _settle_late(at: Moment, reservation_id: int, spent: Spent) -> Steps[Closed | None]:
@@ -374,16 +384,11 @@ def _correct(at: Moment, reservation_id: int, team_id: int, held: int, spent: Sp
         (reservation_id,),
     )
     difference = spent.amount_nanousd - sum(row[0] for row in rows)
-    entry = Spent(
-        difference,
-        spent.prompt_tokens,
-        spent.completion_tokens,
-        spent.compute_seconds,
-        spent.evidence or "The answer arrived after the attempt had been given up and its bound booked.",
-    )
-    yield from _add_entry(at, team_id, reservation_id, "correction", entry)
+    late = "The answer arrived after the attempt had been given up and its bound booked."
+    entry = replace(spent, amount_nanousd=difference, evidence=spent.evidence or late)
+    uid = yield from _add_entry(at, reservation_id, "correction", entry)
     yield from _move(reservation_id, held=0, spent=difference)
-    return Closed(reservation_id, team_id, "corrected", held, spent.amount_nanousd)
+    return Closed(reservation_id, team_id, "corrected", held, spent.amount_nanousd, uid)
 
 
 def _abandoned(at: Moment, dead_holders: Sequence[str]) -> tuple[str, tuple[object, ...]]:

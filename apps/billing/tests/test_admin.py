@@ -8,7 +8,7 @@ from django.urls import reverse
 from apps.accounts.models import Team, User
 from apps.billing import models
 from apps.billing.models import Reservation
-from apps.core.tests.factories import BudgetFactory, LanguageModelFactory, PriceFactory
+from apps.core.tests.factories import BudgetFactory, LanguageModelFactory, PriceFactory, entry_of
 
 pytestmark = pytest.mark.django_db
 ALL = [
@@ -41,7 +41,7 @@ def rows(team: Team) -> None:
         team=team, language_model=model, price=price, purpose="p", held_nanousd=2, expires_at=price.valid_from
     )
     reservation.holds.create(budget_period=period)
-    reservation.entries.create(team=team, kind="settled", amount_nanousd=1)
+    entry_of(reservation)
     team.cached_responses.create(key="k", result={}, cost_nanousd=1)
 
 

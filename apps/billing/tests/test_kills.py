@@ -108,4 +108,4 @@ def test_a_kill_while_an_answer_from_the_cache_is_stored_leaves_nothing_of_it(
 
     assert run(model, "hit", tmp_path) == 0
     assert outputs() == 2
-    assert LedgerEntry.objects.count() == 1
+    assert list(LedgerEntry.objects.order_by("id").values_list("kind", flat=True)) == ["settled", "cached"]

@@ -10,10 +10,10 @@ from django.utils import timezone
 from apps.accounts.models import Team
 from apps.billing import ledger_runner, selectors, services
 from apps.billing.engine import ledger
-from apps.billing.engine.ledger import Hold, LedgerError, Moment, Refused, Reserved, Spent, Steps
+from apps.billing.engine.ledger import Closed, Hold, LedgerError, Moment, Refused, Reserved, Spent, Steps
 from apps.billing.errors import BudgetExceeded
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Reservation
-from apps.core.tests.factories import BudgetFactory, ExperimentFactory, LanguageModelFactory, PriceFactory
+from apps.core.tests.factories import BudgetFactory, ExperimentFactory, LanguageModelFactory, PriceFactory, entry_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -162,7 +162,7 @@ def test_the_ledger_refuses_to_work_inside_another_transaction(hold: Hold, budge
 
 
 def test_what_is_to_be_stored_with_a_settlement_can_undo_it(hold: Hold, budget: Budget) -> None:
-    def fails() -> None:
+    def fails(closed: Closed | None) -> None:
         raise ValueError("cannot be stored")
 
     reservation = reserve(hold)
@@ -176,7 +176,7 @@ def test_the_database_refuses_a_second_entry_that_is_no_correction(hold: Hold, b
     reservation = reserve(hold)
     ledger_runner.settle(reservation, Spent(30))
     with pytest.raises(IntegrityError):
-        LedgerEntry.objects.create(team_id=hold.team_id, reservation_id=reservation, kind="unknown", amount_nanousd=1)
+        entry_of(Reservation.objects.get(pk=reservation), kind="unknown")
 
 
 def test_books_that_do_not_add_up_are_found(hold: Hold, budget: Budget) -> None:

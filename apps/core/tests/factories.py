@@ -9,7 +9,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from apps.accounts.models import Membership, Team, User
-from apps.billing.models import Budget, Price
+from apps.billing.models import Budget, LedgerEntry, Price, Reservation
 from apps.core.roles import Role
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.models import (
@@ -189,6 +189,23 @@ class PriceFactory(DjangoModelFactory[Price]):
     assumed = True
     source = "tests"
     valid_from = factory.LazyFunction(lambda: timezone.now() - datetime.timedelta(days=1))
+
+
+def entry_of(reservation: Reservation, *, kind: str = "settled", amount_nanousd: int = 1, **more: Any) -> LedgerEntry:
+    """What the ledger writes of a reservation when it is closed."""
+    return LedgerEntry.objects.create(
+        team=reservation.team,
+        reservation=reservation,
+        experiment=reservation.experiment,
+        language_model=reservation.language_model,
+        price=reservation.price,
+        person=reservation.person,
+        api_key=reservation.api_key,
+        purpose=reservation.purpose,
+        kind=kind,
+        amount_nanousd=amount_nanousd,
+        **more,
+    )
 
 
 class BudgetFactory(DjangoModelFactory[Budget]):

@@ -26,6 +26,7 @@ NO_SERVICE = {
     "apps/accounts/services/keys.py:api_key_uses_forget": "housekeeping deletes what is of no use",
     "apps/accounts/services/people.py:sign_in_links_forget": "housekeeping deletes what is of no use",
     "apps/accounts/services/tokens.py:token_families_forget": "housekeeping deletes what is of no use",
+    "apps/billing/services.py:cache_expire": "housekeeping deletes what is of no use",
     "apps/billing/services.py:reservations_sweep": "housekeeping closes what dead processes held; nobody asks for it",
     "apps/evaluation/services/leaderboards.py:ended_count": "reads a number that the refresh compares",
     "apps/evaluation/services/leaderboards.py:leaderboard_is_behind": "reads whether a refresh is due",

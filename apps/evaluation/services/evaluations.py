@@ -95,6 +95,8 @@ def evaluation_start(*, actor: Any, evaluation: Evaluation) -> bool:
         prices_ensure_local(actor=None, team=evaluation.experiment.team)
         queued = jobs.enqueue(evaluation)
         if queued:
+            evaluation.started_by = actor
+            evaluation.save(update_fields=["started_by"])
             audit.record(actor=actor, verb="evaluation.started", target=evaluation)
             live.publish(evaluation.experiment, "candidates")
     return queued

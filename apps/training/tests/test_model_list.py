@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Team, User
-from apps.billing.models import LedgerEntry, Reservation
+from apps.billing.models import Reservation
 from apps.core.artifacts import local_folder
-from apps.core.tests.factories import LanguageModelFactory, PriceFactory
+from apps.core.tests.factories import LanguageModelFactory, PriceFactory, entry_of
 from apps.providers.engine.catalogue import KNOWN_MODELS
 from apps.providers.entries import model_choices
 from apps.providers.models import LanguageModel, ModelFetch
@@ -74,9 +74,7 @@ def test_speed_is_what_was_booked(client: Client, bob: User, team: Team) -> None
         team=team, language_model=model, price=PriceFactory.create(), purpose="x", held_nanousd=1,
         expires_at=model.created_at, state="settled",
     )  # fmt: skip
-    LedgerEntry.objects.create(
-        team=team, reservation=reservation, kind="settled", amount_nanousd=1, completion_tokens=146, compute_seconds=2.0
-    )
+    entry_of(reservation, completion_tokens=146, compute_seconds=2.0)
     assert ">73<" in page(client, bob, team).replace("\n", "")
 
 

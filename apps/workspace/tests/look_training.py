@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from apps.core.artifacts import local_folder
 from apps.core.models import JobStatus
+from apps.experiments import rows
 from apps.providers.tests.tiny_tokenizer import chatml_tokenizer
 from apps.training.engine.estimate import StepSize, TimedStep
 from apps.training.models import Preflight, TrainingRun
@@ -33,7 +34,8 @@ def look_training(run: TrainingRun, state: str) -> None:
     row = preflight_request(actor=run.created_by, team=run.team, plan=plan)
     if state == "running":
         return
-    refusals = [] if state == "full" else [{**_REFUSAL, "rows": [f"{n:032x}" for n in range(4)]}]
+    named = [example.id for example in rows.train_sample(run.dataset_version)[:4]]
+    refusals = [] if state == "full" else [{**_REFUSAL, "rows": named}]
     steps = [TimedStep(at, StepSize(cells, cells // 2), seconds, peak) for at, cells, seconds, peak in _PEAKS]
     result = {
         "examples": 276, "total_steps": 35, "trained_tokens": 13_480, "tokens": 31_206, "memory_mib": 2790,

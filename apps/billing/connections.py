@@ -1,0 +1,130 @@
+"""Connections to the models that one running piece of work calls, and how much may go through each at once."""
+
+import asyncio
+import json
+import time
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import cast
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from apps.billing.attempts import Limits
+from apps.billing.calls import MeteredCall, ModelFacts
+from apps.billing.errors import ProviderKeyMissing, TextMayNotLeave
+from apps.core import artifacts
+from apps.core.db import in_database
+from apps.core.encryption import Sealed
+from apps.providers.engine.clients.base import Client
+from apps.providers.engine.clients.connections import Limits as ClientLimits
+from apps.providers.engine.clients.factory import ClientSpec, Provider, client_for
+from apps.providers.models import LanguageModel, ProviderKey
+
+# A key that is replaced or revoked, and a team that forbids what leaves the house, hold for every call after this.
+FRESH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """`slots` is entered for as long as a call is under way: those that wait in this process need not ask the books."""
+
+    client: Client
+    limits: Limits = Limits()
+    slots: AbstractAsyncContextManager[object] = nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    connection: Connection
+    spec: ClientSpec | None
+    until: float
+
+
+class Connections:
+    """Opens a connection with the first call that needs it; `ready` gives some by served name."""
+
+    def __init__(self, *, ready: dict[str, Client], timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._known = {name: _Known(Connection(client), None, float("inf")) for name, client in ready.items()}
+        self._opened: list[Client] = list(ready.values())
+
+    async def of(self, call: MeteredCall) -> Connection:
+        """The connection for a call's model. TextMayNotLeave; ProviderKeyMissing."""
+        model = call.language_model
+        if model.provider_key_id is None:
+            return await self._of_this_machine(model)
+        place = f"{call.team_id}:{model.provider_key_id}"
+        known = self._known.get(model.served_name) or self._known.get(place)
+        if known is None or known.until < time.monotonic():
+            facts = await in_database(_provider_facts, call.team_id, model.provider_key_id, self._timeout_seconds)
+            known = self._known[place] = self._renewed(self._known.get(place), *facts)
+        return known.connection
+
+    async def aclose(self) -> None:
+        """Close every connection, those of replaced keys too."""
+        for client in self._opened:
+            await client.aclose()
+        self._opened.clear()
+        self._known.clear()
+
+    async def _of_this_machine(self, model: ModelFacts) -> Connection:
+        known = self._known.get(model.served_name)
+        if known is None:
+            if model.provider:
+                raise _no_key()
+            made = await in_database(_local_client, model, self._timeout_seconds)
+            known = self._known.setdefault(model.served_name, _Known(Connection(made), None, float("inf")))
+            self._opened.append(made)
+        return known.connection
+
+    def _renewed(self, before: _Known | None, spec: ClientSpec, limits: Limits) -> _Known:
+        until = time.monotonic() + FRESH_SECONDS
+        if before is not None and before.spec == spec and before.connection.limits == limits:
+            return _Known(before.connection, spec, until)
+        client = client_for(spec)
+        self._opened.append(client)
+        slots = asyncio.Semaphore(limits.max_concurrency) if limits.max_concurrency else nullcontext()
+        return _Known(Connection(client, limits, slots), spec, until)
+
+
+def _local_client(model: ModelFacts, timeout_seconds: float) -> Client:
+    """A client for what runs here. Connections open with its first call."""
+    if model.kind == LanguageModel.Kind.BASELINE:
+        from apps.providers.engine.clients.baseline import BaselineClient
+
+        return BaselineClient(json.loads(artifacts.get_bytes(model.artifact)), name=model.served_name)
+    from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
+
+    token_file = settings.INFERENCE_TOKEN_FILE
+    token = token_file.read_text().strip() if token_file.exists() else ""
+    return OpenAICompatibleClient(settings.INFERENCE_URL, api_key=token, total_seconds=timeout_seconds)
+
+
+def _provider_facts(team_id: int, provider_key_id: int, timeout_seconds: float) -> tuple[ClientSpec, Limits]:
+    key = ProviderKey.objects.select_related("team").filter(team_id=team_id, pk=provider_key_id).first()
+    if key is None or key.state == ProviderKey.State.REVOKED:
+        raise _no_key()
+    if not key.team.text_may_leave:
+        raise TextMayNotLeave(
+            _("This team does not let text leave for %(provider)s. An owner can change that in the provider settings.")
+            % {"provider": key.get_provider_display()}
+        )
+    own = key.source == ProviderKey.Source.ENVIRONMENT
+    sealed = cast(Sealed, key.secret)
+    secret = settings.PROVIDER_API_KEYS[key.provider] if own else sealed.open(context=key.secret_context)
+    spec = ClientSpec(
+        provider=cast(Provider, key.provider),
+        base_url=settings.PROVIDER_BASE_URLS[key.provider] if own else key.base_url,
+        api_key=secret,
+        allowed_hosts=tuple(settings.PROVIDER_HOSTS),
+        own_address=own,
+        limits=ClientLimits(total_seconds=timeout_seconds),
+    )
+    return spec, Limits(key.max_concurrency, key.requests_per_minute)
+
+
+def _no_key() -> ProviderKeyMissing:
+    return ProviderKeyMissing(
+        _("The provider key of this model was revoked or is missing. Add one in the provider settings.")
+    )
