@@ -43,6 +43,10 @@ def _members(team: Team, owner: User) -> None:
     factories.MembershipFactory.create(team=team, role="viewer")
 
 
+def _provider_keys(team: Team, owner: User) -> None:
+    factories.CommercialModelFactory.create(team=team)
+
+
 def _home(team: Team, owner: User) -> None:
     _jobs(team, owner)
     factories.ExperimentFactory.create(
@@ -69,6 +73,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "models/": _models,
     "prompts/": _prompts,
     "settings/members/": _members,
+    "settings/providers/": _provider_keys,
     "training/": _training,
 }
 

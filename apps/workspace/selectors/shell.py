@@ -23,6 +23,11 @@ _SECTIONS = (
     ("jobs/", lambda: _("Jobs"), "list-checks"),
     ("settings/", lambda: _("Settings"), "settings"),
 )
+# Parts of the settings: (route, label). The section opens with the first.
+_SETTINGS = (
+    ("members", lambda: _("Members")),
+    ("provider_keys", lambda: _("Providers")),
+)
 # A page below one of these belongs to another section's entry.
 _BELONGS_TO = {
     "evaluations/": "experiments/",
@@ -56,6 +61,7 @@ def shell_facts(
     # For pages that offer what only some may do.
     shell["may_edit"] = role in roles_for("edit")
     shell["items"] = _items(home, path)
+    shell["settings"] = _settings_tabs(team, path)
     shell["jobs"] = running_facts(user=user, team=team, since=since() if since is not None else None)
     # Everything that happens in the team; a page about one thing names its own topic instead.
     shell["events_url"] = f"{home}events/?topic=team"
@@ -82,6 +88,12 @@ def _items(home: str, path: str) -> list[dict[str, Any]]:
         url = f"{home}settings/members/" if below == "settings/" else f"{home}{below}"
         items.append({"label": label(), "url": url, "icon": icon, "current": current})
     return items
+
+
+def _settings_tabs(team: Team, path: str) -> list[dict[str, Any]]:
+    """Tabs of the settings, for a page of them."""
+    tabs = [(label(), reverse(route, args=[team.slug])) for route, label in _SETTINGS]
+    return [{"label": label, "url": url, "current": path == url} for label, url in tabs]
 
 
 def _money(team: Team) -> dict[str, Any]:
