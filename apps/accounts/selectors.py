@@ -7,9 +7,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apps.accounts.models import Membership, SignInLink, Team, User
+from apps.accounts.models import APIKey, Membership, SignInLink, Team, User
 from apps.core.access import fetch_for_user
 from apps.core.roles import Role, roles_for
+from apps.core.scopes import NEEDS, KeyScope
 
 
 def teams_of(user: Any) -> QuerySet[Team]:
@@ -64,6 +65,26 @@ def assignable_roles(*, user: Any, team: Team) -> list[tuple[str, str]]:
     return [
         (str(value), str(label)) for value, label in Role.choices if value != Role.OWNER or role in roles_for("own")
     ]
+
+
+def api_keys_of(*, user: Any, team: Team) -> QuerySet[APIKey]:
+    """API keys of `team`, newest first: one's own, or everybody's for whoever manages the team."""
+    found = APIKey.objects.for_user(user, "view").filter(team=team).select_related("person")
+    return found if may(user=user, team=team, action="manage") else found.filter(person=user)
+
+
+def api_key_for(*, user: Any, uid: Any, **team: Any) -> APIKey:
+    """One key that `api_keys_of` lists for this person; with `team` one of this team."""
+    key = fetch_for_user(APIKey, user, "view", uid=uid, **team)
+    if key.person_id != user.pk:
+        key = fetch_for_user(APIKey, user, "manage", uid=uid, **team)
+    return key
+
+
+def scopes_for(*, user: Any, team: Team) -> list[str]:
+    """Scopes for which the role of `user` in `team` is enough."""
+    role = role_in(user=user, team=team)
+    return [scope for scope in KeyScope.values if role in roles_for(NEEDS[scope])]
 
 
 def user_by_email(email: str) -> User | None:

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 # After these a path goes on with a secret that signs somebody in. The access log leaves it out by itself; Django's own
 # lines about a refused or failed request would show it.
 _SECRET_IN_PATH = re.compile(r"/(sign-in|rate)/[A-Za-z0-9_=/-]+")
+# API keys and tokens, after the beginning that says which. They belong into a header, which nothing logs; whoever puts
+# one into an address would find it in Django's lines.
+_BEARER = re.compile(r"(llmopt_[0-9A-Za-z]{8}_|eyJ[\w-]{8,}\.)[\w.-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -22,4 +25,5 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _SECRET_IN_PATH.sub(r"/\1/…", json.dumps(line, default=str, ensure_ascii=False))
+        text = _SECRET_IN_PATH.sub(r"/\1/…", json.dumps(line, default=str, ensure_ascii=False))
+        return _BEARER.sub(r"\1…", text)

@@ -23,8 +23,10 @@ def seconds_to_wait(name: str, *, limit: int) -> int:
         return 0
     if now >= limit:
         # In the next minute what was counted in this one fades away.
-        return math.ceil(WINDOW_SECONDS - passed + WINDOW_SECONDS * (now - limit + 1) / now)
-    return max(1, math.ceil(WINDOW_SECONDS * (1 - (limit - now) / before) - passed))
+        wait = WINDOW_SECONDS - passed + WINDOW_SECONDS * (now - limit) / now
+    else:
+        wait = WINDOW_SECONDS * (1 - (limit - now) / before) - passed
+    return math.floor(wait) + 1
 
 
 def count(name: str) -> None:

@@ -240,6 +240,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # The document is for everybody, also for a program whose token has ended.
+    "SERVE_AUTHENTICATION": [],
     # Served by the product itself: the content security policy allows no other host.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

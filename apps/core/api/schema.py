@@ -56,16 +56,18 @@ def documented(
     says: str = "",
     scope: KeyScope | Sequence[KeyScope] | None = BY_METHOD,
     repeatable: bool = True,
+    signed_in: bool = True,
 ) -> Callable[[Any], Any]:
     """Above `api_view`: how a method of a route is called and answers. `says`, or the view's docstring, is its text.
 
     `scope` is what an API key needs, one of several being enough: unless told, `read` for a GET and `write` for all
-    else. None closes it to keys. `repeatable` says whether a write takes an `Idempotency-Key` (apps.core.api.once).
+    else. None closes it to keys. `repeatable` says whether a write takes an `Idempotency-Key` (apps.core.api.once),
+    `signed_in` whether the caller is somebody with a team.
     """
     keyed = method != "GET" and repeatable
-    scopes = _scopes(scope, method)
+    scopes = _scopes(scope, method) if signed_in else ()
     # A caller with several teams who names none is answered 400 wherever the path names no object.
-    codes = {400, 401, 403, 429, *refusals, *((422,) if keyed else ())}
+    codes = {400, 401, 429, *refusals, *((403,) if signed_in else ()), *((422,) if keyed else ())}
     shape = _page_of(operation, answer) if paged else answer
     answers = {status: None} if answer is None else {(status, media): shape}
     described = extend_schema(
@@ -74,9 +76,9 @@ def documented(
         description=says or None,
         tags=[tag],
         request=request,
-        auth=None if scopes else PERSONS_ONLY,
-        extensions={"x-api-key-scopes": list(scopes)},
-        parameters=[TEAM, *([KEY] if keyed else []), *(CURSOR if paged else ()), *parameters],
+        auth=None if scopes or not signed_in else PERSONS_ONLY,
+        extensions={"x-api-key-scopes": list(scopes)} if signed_in else None,
+        parameters=[*([TEAM] if signed_in else []), *([KEY] if keyed else []), *(CURSOR if paged else ()), *parameters],
         responses={**answers, **{(code, PROBLEM_TYPE): _problem(code) for code in sorted(codes)}},
         examples=[*request_examples(operation), *answer_examples(operation, status)],
     )

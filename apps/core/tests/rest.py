@@ -15,6 +15,8 @@ from apps.core.api.examples import FOLDER
 RECORDS = bool(os.environ.get("RECORD_API_EXAMPLES"))
 PUBLIC = "https://llmopt.example.org"
 LONGEST_TEXT = 300
+# Keys and tokens of a recording open nothing, and still no scanner should find them: their beginning is enough.
+SECRETS = re.compile(r"(llmopt_[0-9A-Za-z]{8}_|eyJ[\w-]{10})[\w.-]+…?")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -44,6 +46,8 @@ class Api:
         content = operation["responses"][status].get("content")
         if content is None:
             assert not answer.content
+            if body is not None:
+                self.recorded[name] = {"request": body}
             return None
         ((media, shape),) = content.items()
         assert answer.headers["Content-Type"].split(";")[0] == media
@@ -88,14 +92,15 @@ class Api:
             self.recorded[name] = {**({"request": body} if body is not None else {}), "answer": value}
 
     def write_examples(self) -> None:
-        """One file for each tag, with addresses and long lists as a reader needs them."""
+        """One file for each tag, with addresses, long lists and secrets as a reader needs them."""
         by_tag: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, (_method, _path, operation) in self.operations.items():
             if name in self.recorded:
                 by_tag[operation["tags"][0]][name] = self.recorded[name]
         for tag, found in by_tag.items():
             text = json.dumps(_short(found), ensure_ascii=False, indent=1)
-            Path(FOLDER, f"{tag}.json").write_text(text.replace(self.address, PUBLIC) + "\n", encoding="utf-8")
+            text = SECRETS.sub(r"\1…", text.replace(self.address, PUBLIC))
+            Path(FOLDER, f"{tag}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _short(value: Any) -> Any:

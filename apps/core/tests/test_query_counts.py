@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import Team, User
+from apps.accounts.services.keys import api_key_create
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests import factories
 from apps.experiments.models import PromptLabel
@@ -43,8 +44,8 @@ def _members(team: Team, owner: User) -> None:
     factories.MembershipFactory.create(team=team, role="viewer")
 
 
-def _provider_keys(team: Team, owner: User) -> None:
-    factories.CommercialModelFactory.create(team=team)
+def _api_keys(team: Team, owner: User) -> None:
+    api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"])
 
 
 def _home(team: Team, owner: User) -> None:
@@ -72,8 +73,8 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "jobs/": _jobs,
     "models/": _models,
     "prompts/": _prompts,
+    "settings/api-keys/": _api_keys,
     "settings/members/": _members,
-    "settings/providers/": _provider_keys,
     "training/": _training,
 }
 

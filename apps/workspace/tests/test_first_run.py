@@ -36,7 +36,6 @@ TEAM = "t/<slug:team>/"
 NEVER_EMPTY = {
     TEAM: "shows everything of a team; its one action is the page's own",
     f"{TEAM}settings/members/": "whoever looks is a member",
-    f"{TEAM}settings/providers/": "the form for the first key stands on it, and whether text may leave",
 }
 PAGES = sorted({row["route"] for row in ROWS if row["method"] == "GET" and row["route"].startswith(TEAM)})
 TOP_PAGES = [route for route in PAGES if "<" not in route.removeprefix(TEAM)]
@@ -170,6 +169,11 @@ def first_member(walker: Walker) -> None:
     assert "This link signs them in once" in walker.text
 
 
+def first_key(walker: Walker) -> None:
+    walker.press("Make key", name="Web shop")
+    assert "it is shown only this once" in walker.text
+
+
 @dataclasses.dataclass(frozen=True)
 class First:
     """A list, what makes the first of it, and what the list then says."""
@@ -187,6 +191,7 @@ FIRSTS = (
     First("models", first_model, ("Our model", "Ready")),
     First("jobs", first_job, ("mail.csv", "Waiting")),
     First("members", first_member, ("dora@example.com",)),
+    First("api_keys", first_key, ("Web shop", "Active")),
 )
 
 

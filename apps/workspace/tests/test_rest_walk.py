@@ -8,7 +8,7 @@ import requests
 from apps.accounts.models import Team, User
 from apps.core import jobs
 from apps.core.models import JobStatus
-from apps.core.tests.factories import LanguageModelFactory
+from apps.core.tests.factories import PASSWORD, LanguageModelFactory
 from apps.core.tests.rest import RECORDS, Api
 from apps.experiments.models import DatasetImport, DatasetVersion, Experiment, Upload
 from apps.experiments.tasks import dataset_import_stage, upload_inspect
@@ -38,13 +38,20 @@ def signed_in(address: str, email: str, password: str) -> requests.Session:
     return http
 
 
+def bearer(text: str) -> requests.Session:
+    """What a script does that has a key or a token."""
+    http = requests.Session()
+    http.headers["Authorization"] = f"Bearer {text}"
+    return http
+
+
 @pytest.fixture
 def api(live_server: Any, demo: tuple[Team, User], artifact_folder: Any, settings: Any) -> Api:
     settings.VAR_DIR = artifact_folder.parent
     user = demo[1]
-    user.set_password("correct horse battery")
+    user.set_password(PASSWORD)
     user.save()
-    return Api(live_server.url, signed_in(live_server.url, user.email, "correct horse battery"))
+    return Api(live_server.url, signed_in(live_server.url, user.email, PASSWORD))
 
 
 def imported(api: Api, rows: int = 120) -> Any:
@@ -79,7 +86,7 @@ def test_the_whole_path_is_walked_by_the_document_alone(api: Api, quick: None, d
     report = _experiment(api, version)
     _plan(api, version)
     _training(api, version, prompt, model)
-    _provider_keys(api)
+    _keys_and_tokens(api, demo[1].email)
     assert report["conclusion"]["text"]
     for name in ("health", "health_ready"):
         api.called.add(name)  # tried by their own tests: this machine may be no healthy installation
@@ -250,18 +257,30 @@ def _training(api: Api, version: Any, prompt: Any, model: Any) -> None:
     assert TrainingRun.objects.count() == 2
 
 
-def _provider_keys(api: Api) -> None:
-    """A key is sent, and nothing of it but its end comes back."""
-    secret = "sk-0123456789-example-wxyz"
-    key = api.do("provider_key_create", {"provider": "openai", "secret": secret, "name": "Ours", "max_concurrency": 8})
-    assert (key["last_four"], key["state"], "secret" in key) == ("wxyz", "untested", False)
-    uid = key["uid"]
-    assert api.do("provider_keys")["results"] == [api.do("provider_key", uid=uid)]
-    assert api.refused("provider_key_create", 409, {"provider": "openai", "secret": secret, "name": "Ours"})["code"]
-    assert api.do("provider_key_limits", {"requests_per_minute": 60}, uid=uid)["requests_per_minute"] == 60
-    assert api.do("provider_key_replace", {"secret": "sk-0123456789-example-vwxy"}, uid=uid)["last_four"] == "vwxy"
-    api.do("provider_key_revoke", uid=uid)
-    assert api.do("provider_key", uid=uid)["state"] == "revoked"
+def _keys_and_tokens(api: Api, email: str) -> None:
+    """A program gets a key or tokens, works with them, and loses them."""
+    made = api.do("api_key_create", {"name": "Nightly report", "scopes": ["read"]})
+    assert api.refused("api_key_create", 400, {"name": "Night", "scopes": ["all"]})["errors"]["scopes"]
+    listed = api.do("api_keys")["results"]
+    assert listed == [{name: value for name, value in made.items() if name != "key"}] == api.pages("api_keys")
+    with_key = Api(api.address, bearer(made["key"]))
+    assert with_key.do("datasets") == api.do("datasets")
+    assert with_key.refused("prompt_create", 403, {"name": "Mine", "messages": PROMPT})["code"] == "scope_missing"
+    assert with_key.refused("api_keys", 403)["code"] == "keys_refused"
+    place = {"uid": made["uid"]}
+    assert api.do("api_key", **place)["last_used_at"] is not None
+    changed = api.do("api_key_change", {"name": "Weekly report", "expires_at": "2999-01-01T00:00:00Z"}, **place)
+    assert (changed["name"], changed["state"]) == ("Weekly report", "active")
+    api.do("api_key_revoke", **place)
+    assert with_key.refused("datasets", 401)["code"] == "key_revoked"
+
+    assert api.refused("auth_token", 401, {"email": email, "password": "wrong"})["code"] == "wrong_credentials"
+    first = api.do("auth_token", {"email": email, "password": PASSWORD})
+    assert Api(api.address, bearer(first["access"])).do("datasets") == api.do("datasets")
+    second = api.do("auth_token_refresh", {"refresh": first["refresh"]})
+    api.do("auth_token_revoke", {"refresh": second["refresh"]})
+    ended = Api(api.address, bearer(second["access"]))
+    assert ended.refused("datasets", 401)["code"] == "token_invalid"
 
 
 def test_what_depends_on_a_dataset_keeps_it_and_one_that_nothing_uses_is_deleted(api: Api) -> None:
