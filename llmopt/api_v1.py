@@ -4,6 +4,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("apps.core.api.urls")),
+    path("", include("apps.providers.api.urls")),
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.experiments.api.urls")),
     path("", include("apps.evaluation.api.urls")),

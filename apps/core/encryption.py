@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.apps import apps
@@ -80,7 +80,13 @@ def is_readable(sealed: Sealed) -> bool:
     return True
 
 
-class SealedField(models.TextField):
+if TYPE_CHECKING:
+    _Text = models.TextField[Sealed | str, Sealed]
+else:
+    _Text = models.TextField
+
+
+class SealedField(_Text):
     """A column of a `Sealed`. A plain text is refused: it would be stored as it is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -111,15 +117,6 @@ def sealed_columns() -> Iterator[tuple[type[models.Model], str]]:
         for column in model._meta.concrete_fields:
             if isinstance(column, SealedField):
                 yield model, column.name
-
-
-def unreadable_rows(*, limit: int = 1000) -> int:
-    """How many of the newest `limit` secrets of each column no key of this process opens."""
-    found = 0
-    for model, name in sealed_columns():
-        rows = model._default_manager.exclude(**{name: Sealed()}).order_by("-pk").values_list(name, flat=True)
-        found += sum(not is_readable(sealed) for sealed in rows[:limit])
-    return found
 
 
 def keys_check(app_configs: Any, **kwargs: Any) -> list[Error]:

@@ -22,10 +22,12 @@ from apps.core.processes import busy
 from apps.core.processes.cluster import cluster_names, worker_count
 from apps.core.processes.supervisor import STARTED_VARIABLE
 from apps.core.processes.watchdog import seconds_since_answer
+from apps.core.sealed_rows import unreadable_count
 
 # The watchdog asks every 15 s and restarts after 60 s; beyond both, something is wrong that it did not mend.
 CLUSTER_SILENT_SECONDS = 120.0
 _STORAGE_EVERY_SECONDS = 30.0
+_SECRETS_EVERY_SECONDS = 30.0
 _INFERENCE_SECONDS = 2.0
 _CACHE_SECONDS = 60
 
@@ -51,6 +53,7 @@ def readiness() -> list[Check]:
         ("cache", check_cache),
         ("queue", check_queue),
         ("storage", check_storage),
+        ("secrets", check_secrets),
     ]
     if settings.EMBEDDED:
         checks.append(("inference", check_inference))
@@ -133,6 +136,26 @@ def check_storage() -> None:
     finally:
         storage.delete(name)
     _storage_seen = time.monotonic()
+
+
+_secrets_seen = float("-inf")
+
+
+def check_secrets() -> None:
+    """Whether this process holds the keys that stored secrets were encrypted with; not at every probe."""
+    global _secrets_seen
+    if time.monotonic() - _secrets_seen < _SECRETS_EVERY_SECONDS:
+        return
+    lost = unreadable_count()
+    if lost:
+        said = ngettext(
+            "%(n)d stored secret cannot be decrypted: put the key that encrypted it back into LLMOPT_ENCRYPTION_KEYS",
+            "%(n)d stored secrets cannot be decrypted: put the key that encrypted them back into "
+            "LLMOPT_ENCRYPTION_KEYS",
+            lost,
+        )
+        raise Unwell(said % {"n": lost})
+    _secrets_seen = time.monotonic()
 
 
 def check_inference() -> None:

@@ -9,11 +9,13 @@ class ProvidersConfig(AppConfig):
     label = "providers"
 
     def ready(self) -> None:
+        from apps.core.housekeeping import register_housekeeping
         from apps.core.jobs import JobKind, register
         from apps.providers.launch import host_may_resume
         from apps.providers.models import UNIT_BYTES
         from apps.providers.services.fetches import model_fetch_cancelled, model_fetch_failed
 
+        register_housekeeping("retired models", "apps.providers.tasks.models_retire", every_seconds=3600.0)
         register(
             JobKind(
                 model="providers.ModelFetch",

@@ -1,19 +1,22 @@
 """Reads of models."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
-from django.db.models import Case, IntegerField, QuerySet, When
+from django.db.models import Case, F, IntegerField, QuerySet, When
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core.access import fetch_for_user
 from apps.core.artifacts import local_folder
-from apps.providers.models import LanguageModel
+from apps.providers.availability import key_hindrance, sent_to, stays_inside
+from apps.providers.connections import VARIABLES, last_four, unreadable
+from apps.providers.models import LanguageModel, Provider, ProviderKey
 
 PHASES: dict[str, Promise] = {
     "download": gettext_lazy("Download"),
@@ -39,6 +42,88 @@ def language_model(*, user: Any, team: Any, uid: Any) -> LanguageModel:
     return fetch_for_user(LanguageModel, user, team=team, uid=uid)
 
 
+def provider_keys(*, user: Any, team: Any) -> QuerySet[ProviderKey]:
+    """Keys of a team, those that were revoked last."""
+    rows = ProviderKey.objects.for_user(user).filter(team=team)
+    return rows.order_by(F("revoked_at").desc(nulls_first=True), "provider", "name", "id")
+
+
+def provider_key(*, user: Any, team: Any, uid: Any, action: str = "view") -> ProviderKey:
+    return fetch_for_user(ProviderKey, user, action, team=team, uid=uid)
+
+
+def live_keys(*, user: Any, team: Any) -> QuerySet[ProviderKey]:
+    """Keys that were not revoked, by provider and name."""
+    return ProviderKey.objects.for_user(user).filter(team=team, revoked_at=None).order_by("provider", "name", "id")
+
+
+@dataclass(frozen=True)
+class ProviderKeyRow:
+    """A key as pages and the API show it: `shown` are its last four characters, `missing` says why it opens nothing."""
+
+    key: ProviderKey
+    shown: str
+    where: str
+    models: list[LanguageModel]
+    missing: str
+
+    @property
+    def state(self) -> str:
+        return "failed" if self.missing and self.key.revoked_at is None else str(self.key.state)
+
+
+def provider_key_rows(keys: Iterable[ProviderKey]) -> list[ProviderKeyRow]:
+    """The given keys with what is used with each, in one query more."""
+    keys = list(keys)
+    used: dict[int, list[LanguageModel]] = {}
+    for model in LanguageModel.objects.filter(provider_key__in=[key.pk for key in keys]).order_by("name", "id"):
+        used.setdefault(model.provider_key_id or 0, []).append(model)
+    return [_provider_key_row(key, used.get(key.pk, [])) for key in keys]
+
+
+def _provider_key_row(key: ProviderKey, models: list[LanguageModel]) -> ProviderKeyRow:
+    shown, address = key.last_four, key.base_url
+    if key.source == ProviderKey.Source.ENVIRONMENT:
+        shown = last_four(settings.PROVIDER_API_KEYS.get(key.provider, ""))
+        address = settings.PROVIDER_BASE_URLS.get(key.provider, "")
+    return ProviderKeyRow(key, shown, where_text_goes(key.provider, address), models, unreadable(key))
+
+
+def usable_keys(*, user: Any, team: Any) -> dict[str, int]:
+    """How many keys a team has for each provider that calls could be made with."""
+    live = ProviderKey.objects.for_user(user).filter(team=team, revoked_at=None)
+    found: dict[str, int] = {}
+    for key in live.only("provider", "source", "name", "revoked_at"):
+        if key_hindrance(key.provider, key) is None:
+            found[key.provider] = found.get(key.provider, 0) + 1
+    return found
+
+
+@dataclass(frozen=True)
+class EnvironmentOffer:
+    """A key that the operator offers in the environment and this team has not taken up, or has given back."""
+
+    provider: str
+    label: str
+    variable: str
+    last_four: str
+    given_back: bool
+
+
+def environment_offers(*, user: Any, team: Any) -> list[EnvironmentOffer]:
+    """Keys of the environment that a team could take up."""
+    rows = ProviderKey.objects.for_user(user).filter(team=team, source=ProviderKey.Source.ENVIRONMENT)
+    taken = dict(rows.order_by("id").values_list("provider", "revoked_at"))
+    live = set(rows.filter(revoked_at=None).values_list("provider", flat=True))
+    return [
+        EnvironmentOffer(
+            provider, str(Provider(provider).label), VARIABLES[provider], last_four(secret), provider in taken
+        )
+        for provider, secret in settings.PROVIDER_API_KEYS.items()
+        if secret and provider not in live
+    ]
+
+
 def base_choices(*, user: Any, team: Any) -> list[tuple[str, str]]:
     """Ready models that an adapter can be added to, as choices of a form."""
     ready = language_models(user=user, team=team).filter(state=LanguageModel.State.READY)
@@ -55,12 +140,18 @@ def where_it_runs(model: LanguageModel) -> str:
     """The process that answers for a model, in words."""
     if model.kind == LanguageModel.Kind.BASELINE:
         return _("Computed directly, without a model")
-    if model.kind == LanguageModel.Kind.COMMERCIAL:
-        provider = model.facts.get("provider")
-        return _("Sends text to %(provider)s") % {"provider": provider} if provider else _("Sends text to its provider")
+    if model.provider:
+        return where_text_goes(model.provider, model.provider_key.base_url if model.provider_key else "")
     if model.facts.get("backend") == "transformers":
         return _("Runs here, with transformers: CTranslate2 cannot serve it")
     return _("Runs here")
+
+
+def where_text_goes(provider: str, base_url: str = "") -> str:
+    """Who reads the text of a call to a provider or a compatible server."""
+    if stays_inside(base_url):
+        return _("Runs at %(host)s, inside your network") % {"host": sent_to(provider, base_url)}
+    return _("Sends text to %(provider)s") % {"provider": sent_to(provider, base_url)}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from factory.django import DjangoModelFactory
 
 from apps.accounts.models import Membership, Team, User
 from apps.billing.models import Budget, LedgerEntry, Price, Reservation
+from apps.core.encryption import seal
+from apps.core.models.base import new_uid
 from apps.core.roles import Role
 from apps.evaluation.models import Evaluation, Output, Score
 from apps.experiments.models import (
@@ -22,11 +24,16 @@ from apps.experiments.models import (
     PromptVersion,
     Upload,
 )
-from apps.providers.models import LanguageModel
+from apps.providers.models import LanguageModel, Provider, ProviderKey
 from apps.training.models import ModelVersion, Preflight, TrainingRun
 from apps.workspace.models import ExperimentRun
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - signs in people who exist in test databases alone
+# Keys that open nothing, planted to be looked for: stored with a team's key, in the environment, and sent by a form.
+PROVIDER_SECRET = "sk-planted-0123456789-wxyz"  # noqa: S105
+ENVIRONMENT_SECRET = "sk-environment-0123456789-vwxy"  # noqa: S105
+SENT_SECRET = "sk-sent-0123456789-uvwx"  # noqa: S105
+PLANTED = (PROVIDER_SECRET, ENVIRONMENT_SECRET, SENT_SECRET)
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -68,6 +75,31 @@ class LanguageModelFactory(DjangoModelFactory[LanguageModel]):
     served_name = factory.Sequence(lambda n: f"small-{n}")
     revision = "r1"
     context_length = 2048
+
+
+class ProviderKeyFactory(DjangoModelFactory[ProviderKey]):
+    """A key for OpenAI that was tested and works; its secret is `PROVIDER_SECRET`."""
+
+    class Meta:
+        model = ProviderKey
+
+    team = factory.SubFactory(TeamFactory)
+    provider = Provider.OPENAI
+    name = factory.Sequence(lambda n: f"Key {n}")
+    secret = factory.LazyAttribute(lambda key: seal(PROVIDER_SECRET, context=f"provider_key:{key.uid}"))
+    uid = factory.LazyFunction(new_uid)
+    last_four = PROVIDER_SECRET[-4:]
+    state = ProviderKey.State.WORKING
+
+
+class CommercialModelFactory(LanguageModelFactory):
+    kind = LanguageModel.Kind.COMMERCIAL
+    name = factory.Sequence(lambda n: f"GPT {n}")
+    served_name = factory.Sequence(lambda n: f"gpt-{n}")
+    revision = ""
+    provider = Provider.OPENAI
+    provider_model = factory.SelfAttribute("served_name")
+    provider_key = factory.SubFactory(ProviderKeyFactory, team=factory.SelfAttribute("..team"))
 
 
 class DatasetFactory(DjangoModelFactory[Dataset]):

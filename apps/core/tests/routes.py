@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -104,6 +105,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
     staged = put_bytes("imports/world/problems.csv", b"line\r\n").rpartition("/")[0]
     dataset_import = factories.DatasetImportFactory.create(upload=upload, staged=staged, status=JobStatus.QUEUED)
     preflight = factories.PreflightFactory.create(team=team, created_by=owner, dataset_version=version)
+    provider_key = factories.CommercialModelFactory.create(team=team).provider_key
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
     base = "t/<slug:team>/"
     prompt = _prompt(team, owner)
@@ -120,6 +122,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
                 _registered(run, team).uid,
             ),
             f"{base}jobs/": evaluation.uid,
+            f"{base}settings/providers/": provider_key.uid,
             f"{base}settings/api-keys/": key.uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
@@ -133,6 +136,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             "api/v1/uploads/": upload.uid,
             "api/v1/imports/": dataset_import.uid,
             "api/v1/prompts/": prompt.uid,
+            "api/v1/provider-keys/": provider_key.uid,
             "api/v1/evaluations/": evaluation.uid,
             "api/v1/fine-tune/": run.uid,
             "api/v1/fine-tune/preflights/": preflight.uid,
@@ -189,10 +193,24 @@ def _answer_a_test_example(experiment: Experiment, owner: User) -> str:
 
 
 def status_of(client: Client, method: str, path: str, data: dict[str, Any] | None) -> int:
+    """What a request is answered with; no answer of any kind may hold a planted secret."""
     send = getattr(client, method.lower())
-    if data is not None and path.startswith("/api/"):
-        return int(send(path, data, content_type="application/json").status_code)
-    return int((send(path, data) if data is not None else send(path)).status_code)
+    as_json = data is not None and path.startswith("/api/")
+    given = {} if data is None else {"data": data, **({"content_type": "application/json"} if as_json else {})}
+    answer = send(path, **given)
+    whole = f"{answer.headers}".encode() + _body_of(answer)
+    assert [secret for secret in factories.PLANTED if secret.encode() in whole] == []
+    return int(answer.status_code)
+
+
+def _body_of(answer: Any) -> bytes:
+    if not answer.streaming:
+        return bytes(answer.content)
+    return async_to_sync(_streamed)(answer) if answer.is_async else bytes(answer.getvalue())
+
+
+async def _streamed(answer: Any) -> bytes:
+    return b"".join([part async for part in answer.streaming_content])
 
 
 def pattern_to_sample(route: str) -> str:

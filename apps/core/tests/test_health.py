@@ -18,7 +18,7 @@ from apps.core.processes import busy, stopping
 from apps.core.processes.tree import RUN_VARIABLE
 
 # What every installation is asked, embedded or not.
-SHARED = {"database", "migrations", "cache", "queue", "storage"}
+SHARED = {"database", "migrations", "cache", "queue", "storage", "secrets"}
 
 
 @pytest.fixture

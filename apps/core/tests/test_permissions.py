@@ -11,7 +11,7 @@ from django.test import Client
 
 from apps.accounts.models import Team, User
 from apps.core.tests import routes
-from apps.core.tests.factories import UserFactory
+from apps.core.tests.factories import ENVIRONMENT_SECRET, PLANTED, SENT_SECRET, UserFactory
 from apps.core.tests.routes import World, admin_routes, make_world, pattern_to_sample, status_of
 
 FILE = Path(django_settings.BASE_DIR) / "permissions.csv"
@@ -36,6 +36,9 @@ DATA: dict[str, dict[str, str]] = {
     "t/<slug:team>/prompts/<uuid:uid>/labels/remove/": {"name": "production"},
     "t/<slug:team>/prompts/<uuid:uid>/settings/": {"name": "Renamed", "description": ""},
     "t/<slug:team>/settings/members/": {"email": "new@example.com", "role": "viewer"},
+    "t/<slug:team>/settings/providers/": {"provider": "openai", "secret": SENT_SECRET},
+    "t/<slug:team>/settings/providers/<uuid:uid>/replace/": {"secret": SENT_SECRET},
+    "t/<slug:team>/settings/providers/text/": {"allowed": "no"},
     "t/<slug:team>/settings/members/<uuid:uid>/role/": {"role": "viewer"},
 }
 # Served in front of Django; llmopt/edge/tests tries their cells.
@@ -67,13 +70,17 @@ def test_no_row_occurs_twice() -> None:
 @pytest.fixture
 def world(team: Team, alice: User, bob: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     settings.EMBEDDED = True  # sign-in links exist only there
+    settings.PROVIDER_API_KEYS = {"openai": ENVIRONMENT_SECRET, "anthropic": ""}
     # Whether queue and inference run on the testing machine is no question of permission.
     monkeypatch.setattr("apps.core.readiness.remembered", lambda _run: [])
     return make_world(team, alice, bob)
 
 
-def test_every_cell_of_every_row_holds(world: World, people: dict[str, User]) -> None:
-    """One world for all of them: it takes longer to make than all its cells take to try."""
+def test_every_cell_of_every_row_holds(world: World, people: dict[str, User], caplog: pytest.LogCaptureFixture) -> None:
+    """One world for all of them: it takes longer to make than all its cells take to try.
+
+    Neither an answer (routes.status_of) nor the log of one holds a provider key that was planted or sent.
+    """
     assert len(ROWS) > 100
     wrong = []
     for row in ROWS:
@@ -85,6 +92,7 @@ def test_every_cell_of_every_row_holds(world: World, people: dict[str, User]) ->
                 wrong.append(f"{row['method']} {row['route']}: {column} got {found}, not {row[column]}")
 
     assert wrong == []
+    assert [secret for secret in PLANTED if secret in caplog.text] == []
 
 
 def _status(method: str, path: str, data: dict[str, Any] | None, person: User | None) -> int:

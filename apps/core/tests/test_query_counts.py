@@ -44,6 +44,10 @@ def _members(team: Team, owner: User) -> None:
     factories.MembershipFactory.create(team=team, role="viewer")
 
 
+def _provider_keys(team: Team, owner: User) -> None:
+    factories.CommercialModelFactory.create(team=team)
+
+
 def _api_keys(team: Team, owner: User) -> None:
     api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"])
 
@@ -75,6 +79,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "prompts/": _prompts,
     "settings/api-keys/": _api_keys,
     "settings/members/": _members,
+    "settings/providers/": _provider_keys,
     "training/": _training,
 }
 

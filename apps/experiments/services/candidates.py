@@ -14,6 +14,7 @@ from apps.experiments.engine.prompts import known_variables, variables_of
 from apps.experiments.models import Candidate, DatasetVersion, Experiment, PromptVersion
 from apps.experiments.selectors import prompt_spec
 from apps.experiments.services.experiments import locked
+from apps.providers.availability import choosable
 
 
 def candidate_add(
@@ -36,6 +37,7 @@ def candidate_add(
         for part in filter(None, (language_model, prompt_version)):
             if part.owning_team_id != experiment.team_id:
                 raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
+        choosable(language_model)
         _check_demonstrations(experiment.dataset_version, prompt_version)
         _check_variables(experiment.dataset_version, prompt_version)
         if experiment.candidates.filter(name=name).exists():

@@ -22,8 +22,12 @@ def language_model_create(
     context_length: int = 0,
     note: str = "",
     facts: dict[str, Any] | None = None,
+    **of_provider: Any,
 ) -> LanguageModel:
-    """Make a model known to a team. The same served name gives the same model."""
+    """Make a model known to a team. The same served name gives the same model.
+
+    `of_provider`: the columns of a model that runs at a provider (`language_model_add_commercial`).
+    """
     with transaction.atomic():
         require(team, actor, "edit")
         model, created = LanguageModel.objects.get_or_create(
@@ -38,6 +42,7 @@ def language_model_create(
                 "context_length": context_length,
                 "note": note,
                 "facts": facts or {},
+                **of_provider,
             },
         )
         if created:

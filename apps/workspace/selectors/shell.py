@@ -26,6 +26,7 @@ _SECTIONS = (
 # Parts of the settings: (route, label). The section opens with the first.
 _SETTINGS = (
     ("members", lambda: _("Members")),
+    ("provider_keys", lambda: _("Providers")),
     ("api_keys", lambda: _("API keys")),
 )
 # A page below one of these belongs to another section's entry.

@@ -25,7 +25,7 @@ from apps.experiments.services.experiments import experiment_create, experiment_
 from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.engine.messages import Message
-from apps.providers.models import LanguageModel
+from apps.providers.models import LanguageModel, ProviderKey
 from apps.providers.services import language_model_create, language_model_ready
 from apps.training.models import Checkpoint, MetricPoint, ModelVersion, SampleOutput, TrainingRun
 from apps.training.services.aliases import model_alias_set
@@ -37,6 +37,7 @@ from apps.workspace.tests.look_choosing import choosing_experiment
 from apps.workspace.tests.look_drafts import draft_pages, look_drafts
 from apps.workspace.tests.look_keys import key_pages, look_keys
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
+from apps.workspace.tests.look_providers import look_providers
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 from apps.workspace.tests.look_training import look_training, training_pages
 from apps.workspace.tests.look_uploads import look_uploads, upload_pages
@@ -60,6 +61,7 @@ class Look:
     run: TrainingRun | None = None
     # One more, of which the demonstrations are still being chosen.
     choosing: Experiment | None = None
+    provider_key: ProviderKey | None = None
     drafts: list[Experiment] = field(default_factory=list)
 
 
@@ -82,6 +84,7 @@ def make_look(state: str, *, addresses: int = 420) -> Look:
     _quickstart(look, state)
     {"running": _running, "full": _full, "failed": _failed}[state](look)
     look_training(look.run, state)
+    look.provider_key = look_providers(look.team, look.owner, state)
     look.drafts = look_drafts(look.version, look.owner, look.experiment, late=state == "full")
     return look
 
@@ -92,7 +95,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     home = reverse("home", args=[slug])
     pages = [("home", home)]
     pages += [
-        (name, reverse(name, args=[slug])) for name in ("datasets", "prompts", "models", "model_add", "jobs", "members")
+        (name, reverse(name, args=[slug]))
+        for name in ("datasets", "prompts", "models", "model_add", "jobs", "members", "provider_keys")
     ]
     pages += [
         (f"training-{name}", reverse(f"training_{name}", args=[slug])) for name in ("new", "runs") if look.run is None
@@ -111,6 +115,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
         pages += _output_pages(look.experiment, home)
     if look.drafts:
         pages += draft_pages(look.drafts[0])
+    if look.provider_key is not None:
+        pages += [("provider-key", reverse("provider_key", args=[slug, look.provider_key.uid]))]
     if look.choosing is not None:
         pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:

@@ -36,6 +36,7 @@ TEAM = "t/<slug:team>/"
 NEVER_EMPTY = {
     TEAM: "shows everything of a team; its one action is the page's own",
     f"{TEAM}settings/members/": "whoever looks is a member",
+    f"{TEAM}settings/providers/": "the form for the first key stands on it, and whether text may leave",
 }
 PAGES = sorted({row["route"] for row in ROWS if row["method"] == "GET" and row["route"].startswith(TEAM)})
 TOP_PAGES = [route for route in PAGES if "<" not in route.removeprefix(TEAM)]

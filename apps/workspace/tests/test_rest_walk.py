@@ -86,6 +86,7 @@ def test_the_whole_path_is_walked_by_the_document_alone(api: Api, quick: None, d
     report = _experiment(api, version)
     _plan(api, version)
     _training(api, version, prompt, model)
+    _provider_keys(api)
     _keys_and_tokens(api, demo[1].email)
     assert report["conclusion"]["text"]
     for name in ("health", "health_ready"):
@@ -255,6 +256,20 @@ def _training(api: Api, version: Any, prompt: Any, model: Any) -> None:
     assert api.do("fine_tune_events", uid=run["uid"]) == {"events": [], "next": 0}
     assert api.do("fine_tune_checkpoints", uid=run["uid"])["results"] == []
     assert TrainingRun.objects.count() == 2
+
+
+def _provider_keys(api: Api) -> None:
+    """A key is sent, and nothing of it but its end comes back."""
+    secret = "sk-0123456789-example-wxyz"
+    key = api.do("provider_key_create", {"provider": "openai", "secret": secret, "name": "Ours", "max_concurrency": 8})
+    assert (key["last_four"], key["state"], "secret" in key) == ("wxyz", "untested", False)
+    uid = key["uid"]
+    assert api.do("provider_keys")["results"] == [api.do("provider_key", uid=uid)]
+    assert api.refused("provider_key_create", 409, {"provider": "openai", "secret": secret, "name": "Ours"})["code"]
+    assert api.do("provider_key_limits", {"requests_per_minute": 60}, uid=uid)["requests_per_minute"] == 60
+    assert api.do("provider_key_replace", {"secret": "sk-0123456789-example-vwxy"}, uid=uid)["last_four"] == "vwxy"
+    api.do("provider_key_revoke", uid=uid)
+    assert api.do("provider_key", uid=uid)["state"] == "revoked"
 
 
 def _keys_and_tokens(api: Api, email: str) -> None:
