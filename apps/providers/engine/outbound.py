@@ -1,8 +1,8 @@
 """Where a request that a user gave the address of may go: never into the operator's own network.
 
-A base URL is checked twice. As text, when it is written down, so that a form can say what is wrong with it; and when a
-connection is opened, on the very address that is connected to, so that a name which points elsewhere by then (DNS
-rebinding) gains nothing. An operator may allow hosts; what is written for one covers that host or network alone.
+A base URL is checked twice. As text, here, when it is written down, so that a form can say what is wrong with it; and
+by `Gate` when a connection is opened, on the very address that is connected to, so that a name which points elsewhere
+by then (DNS rebinding) gains nothing. An operator may allow hosts; what is written for one covers that host alone.
 
 Registries: IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates).
 """
@@ -14,10 +14,7 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from apps.core.engine.messages import EngineError, gettext_noop
@@ -60,10 +57,6 @@ _LOCAL_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
 
 class BaseUrlRefused(EngineError, ValueError):
     """A base URL that is none, or that points where no request may go."""
-
-
-class HostRefused(OSError):
-    """A connection would have gone to an address that is not allowed."""
 
 
 def is_public(address: Address) -> bool:
@@ -172,53 +165,6 @@ def literal_address(host: str) -> Address | None:
 def host_and_port(url: URL) -> tuple[str, int]:
     """Where a request to the URL would connect to, in one spelling."""
     return (url.raw_host or "").rstrip(".").lower(), url.port or (443 if url.scheme == "https" else 80)
-
-
-class Gate:
-    """Lets connections to one base URL through, or refuses them, by the address that they go to."""
-
-    def __init__(self, base_url: str, allowed_hosts: Iterable[str]) -> None:
-        self.url = check_base_url(base_url, allowed_hosts)
-        self._allowed = AllowedHosts.parse(allowed_hosts)
-        self._host, self._port = host_and_port(URL(self.url))
-        self._named = self._allowed.name(self._host, self._port)
-
-    def connector(self, **options: Any) -> aiohttp.TCPConnector:
-        """A connector for this base URL alone. It must be made inside the event loop that uses it."""
-        return aiohttp.TCPConnector(resolver=_CheckedResolver(self), socket_factory=self._socket, **options)
-
-    def check(self, host: str, port: int) -> None:
-        """Raise ``HostRefused`` when a connection to this address is not allowed."""
-        address = literal_address(host)
-        if self._named and port == self._port:
-            return
-        if address is None or not (is_public(address) or self._allowed.address(address, port)):
-            raise HostRefused(f"{host} is not allowed")
-
-    def _socket(self, info: Any) -> socket.socket:
-        """The last look, at what is connected to; nothing that resolves or is written otherwise comes past it."""
-        family, kind, protocol, _name, address = info
-        self.check(address[0], address[1])
-        return socket.socket(family=family, type=kind, proto=protocol)
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves as usual, and refuses a name of which any address is refused."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            self._gate.check(result["host"], port)
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 def _read(text: str) -> URL:

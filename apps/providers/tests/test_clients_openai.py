@@ -259,6 +259,16 @@ async def test_an_answer_that_breaks_off_was_sent(provider: Provider) -> None:
     assert (type(caught), caught.sent) == (ConnectionFailed, True)
 
 
+@pytest.mark.parametrize(
+    "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", http(200, GOOD, x="y" * 70_000)]
+)
+async def test_a_server_that_speaks_no_http(provider: Provider, reply: bytes) -> None:
+    provider.reply, provider.after = reply, "close"
+    caught = await failure(provider)
+    assert (type(caught), caught.sent) == (BadAnswer, True)
+    assert "no HTTP" in caught.message
+
+
 async def test_a_reset_after_the_request_was_sent(provider: Provider) -> None:
     provider.reply, provider.after = b"", "reset"
     caught = await failure(provider)

@@ -160,6 +160,17 @@ async def test_nothing_of_the_environment_goes_out(world: World, monkeypatch: py
     assert not [name for name in headers if name.startswith("x-")]
 
 
+async def test_without_a_key_or_an_address_nothing_is_sent(world: World) -> None:
+    if world.provider == "compatible":
+        caught = await both(world, base_url="")
+        assert {type(error) for error in caught} == {AddressRefused}
+    else:
+        caught = await both(world, api_key="")
+        assert {type(error) for error in caught} == {Auth}
+    assert {error.sent for error in caught} == {False}
+    assert world.server.requests == []
+
+
 @pytest.mark.parametrize("then", ["close", "reset"])
 async def test_half_an_answer(world: World, then: Any) -> None:
     world.server.reply = Reply(after=40, then=then)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from apps.providers.engine.clients.base import BadRequest, GenerateRequest, Tool
+from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
+from apps.providers.engine.messages import Message
 from apps.providers.tests.inference_support import (
     REPOSITORY,
     Server,
@@ -120,6 +124,21 @@ def test_a_stream_carries_the_same_text_and_usage(server: Server) -> None:
 
 def test_a_stream_without_the_option_has_no_usage(server: Server) -> None:
     assert all("usage" not in event for event in stream_events(server))
+
+
+async def test_our_own_client_streams_what_it_also_gets_whole(server: Server) -> None:
+    client = OpenAICompatibleClient(f"{server.url}/v1")
+    request = GenerateRequest("tiny", (Message("user", "Main"),), 40)
+    whole = await client.generate(request)
+    *pieces, last = [event async for event in client.stream(request)]
+    tools = dataclasses.replace(request, tools=(Tool("look_up"),))
+    with pytest.raises(BadRequest, match="tools is not supported for local models"):
+        await client.generate(tools)
+    await client.aclose()
+    assert len(pieces) > 1
+    assert "".join(piece.text for piece in pieces) == whole.text == last.result.text
+    assert (last.result.usage.completion_tokens, last.result.finish_reason) == (40, "length")
+    assert last.result.compute_seconds > 0
 
 
 def test_a_stop_string_ends_the_answer(server: Server) -> None:

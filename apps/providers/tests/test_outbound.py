@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from apps.providers.engine.clients.base import AddressRefused
 from apps.providers.engine.clients.factory import ClientSpec, client_for
-from apps.providers.engine.outbound import AllowedHosts, BaseUrlRefused, Gate, HostRefused, check_base_url, is_public
+from apps.providers.engine.gate import Gate, HostRefused
+from apps.providers.engine.outbound import AllowedHosts, BaseUrlRefused, check_base_url, is_public
 from apps.providers.tests.client_worlds import World
 from apps.providers.tests.fake_openai import fake_openai
 
@@ -174,6 +175,8 @@ async def test_an_allowed_host_is_called_and_another_port_of_it_is_not() -> None
     with fake_openai() as server:
         world = World("compatible", server)
         assert (await world.generate()).text
-        with pytest.raises(BaseUrlRefused):
-            await world.generate(allowed_hosts=("127.0.0.1:1",))
+        for call in (world.generate, world.stream):
+            with pytest.raises(AddressRefused, match="inside a network") as caught:
+                await call(allowed_hosts=("127.0.0.1:1",))
+            assert (caught.value.sent, caught.value.retryable) == (False, False)
         assert (await world.generate(allowed_hosts=(), own_address=True)).text

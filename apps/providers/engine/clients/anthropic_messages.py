@@ -39,10 +39,9 @@ from apps.providers.engine.clients.sdk_transport import (
     unreadable,
 )
 from apps.providers.engine.clients.usage import checked_usage, count
+from apps.providers.engine.gate import Gate
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, ToolResult, Turn
-from apps.providers.engine.outbound import Gate
 
-BASE_URL = "https://api.anthropic.com"
 _FAILURES: tuple[type[Exception], ...] = (anthropic.AnthropicError, *SHAPE_ERRORS)
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _FINISH_REASONS: dict[str, FinishReason] = {
@@ -58,9 +57,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 class AnthropicMessagesClient:
     """One attempt per call; the SDK's retries are off."""
 
-    def __init__(
-        self, *, api_key: str, base_url: str = BASE_URL, limits: Limits | None = None, gate: Gate | None = None
-    ) -> None:
+    def __init__(self, *, api_key: str, base_url: str, limits: Limits | None = None, gate: Gate | None = None) -> None:
         self._limits = limits or Limits()
         self._key = api_key
         self._sdk = anthropic.AsyncAnthropic(

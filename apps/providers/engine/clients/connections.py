@@ -16,7 +16,7 @@ from yarl import URL
 
 from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.clients.base import AddressRefused, BadAnswer, ConnectionFailed, ProviderError, Timeout
-from apps.providers.engine.outbound import Gate, HostRefused
+from apps.providers.engine.gate import Gate, HostRefused
 
 #: Below the 60 s and more after which servers close idle connections: a request written into a closing connection
 #: cannot be told from one that was served.
@@ -36,7 +36,7 @@ class Limits:
     total_seconds: float = 120.0
     connect_seconds: float = 5.0
     silence_seconds: float = 60.0
-    connections: int = 100
+    connections: int = 500
     answer_bytes: int = 8 * 1024 * 1024
     stream_bytes: int = 64 * 1024 * 1024
     line_bytes: int = 1024 * 1024

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from apps.core.engine.messages import gettext_noop
-from apps.providers.engine.clients.base import Auth, Client
+from apps.core.engine.messages import Sentence, gettext_noop
+from apps.providers.engine.clients.base import (
+    AddressRefused,
+    Auth,
+    Client,
+    GenerateRequest,
+    GenerateResult,
+    ProviderError,
+    StreamEvent,
+)
 from apps.providers.engine.clients.connections import Limits
-from apps.providers.engine.outbound import BaseUrlRefused, Gate
+from apps.providers.engine.gate import Gate
+from apps.providers.engine.outbound import BaseUrlRefused
 
 Provider = Literal["openai", "anthropic", "compatible"]
+#: Each provider's own address.
+BASE_URLS: dict[Provider, str] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "compatible": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +50,55 @@ class ClientSpec:
 def client_for(spec: ClientSpec) -> Client:
     """A client that connects with its first call.
 
-    Raises ``BaseUrlRefused`` for an address that requests may not go to, and ``Auth`` where a key is missing.
+    Never fails itself: where the address is one that requests may not go to (by now), or the key is missing, every call
+    raises that, ``AddressRefused`` or ``Auth``, as it raises any other failure of a provider.
     """
-    gate = Gate(spec.base_url, spec.allowed_hosts) if spec.base_url and not spec.own_address else None
-    address = gate.url if gate else spec.base_url
-    if spec.provider == "compatible":
-        if not address:
-            raise BaseUrlRefused(gettext_noop("An OpenAI-compatible server needs its base URL."))
-        return _wire(spec, address, gate)
-    if not spec.api_key:
-        raise Auth(gettext_noop("There is no key for this provider; nothing was sent."), sent=False)
+    try:
+        gate = Gate(spec.base_url, spec.allowed_hosts) if spec.base_url and not spec.own_address else None
+    except BaseUrlRefused as refused:
+        return _Unusable(refused.sentence)
+    address = gate.url if gate else spec.base_url or BASE_URLS[spec.provider]
+    if not address:
+        return _Unusable(Sentence(gettext_noop("This OpenAI-compatible server has no base URL; nothing was sent.")))
+    if spec.provider != "compatible" and not spec.api_key:
+        return _Unusable(Sentence(gettext_noop("There is no key for this provider; nothing was sent.")), kind=Auth)
+    return _made(spec, address, gate)
+
+
+def _made(spec: ClientSpec, address: str, gate: Gate | None) -> Client:
     if spec.provider == "anthropic":
         from apps.providers.engine.clients import anthropic_messages
 
         return anthropic_messages.AnthropicMessagesClient(
-            api_key=spec.api_key, base_url=address or anthropic_messages.BASE_URL, limits=spec.limits, gate=gate
+            api_key=spec.api_key, base_url=address, limits=spec.limits, gate=gate
         )
-    if spec.api == "chat_completions":
-        return _wire(spec, address or "https://api.openai.com/v1", gate)
-    from apps.providers.engine.clients import openai_responses
+    if spec.provider == "openai" and spec.api != "chat_completions":
+        from apps.providers.engine.clients import openai_responses
 
-    return openai_responses.OpenAIResponsesClient(
-        api_key=spec.api_key, base_url=address or openai_responses.BASE_URL, limits=spec.limits, gate=gate
-    )
-
-
-def _wire(spec: ClientSpec, address: str, gate: Gate | None) -> Client:
+        return openai_responses.OpenAIResponsesClient(
+            api_key=spec.api_key, base_url=address, limits=spec.limits, gate=gate
+        )
     from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
 
     return OpenAICompatibleClient(address, api_key=spec.api_key, limits=spec.limits, gate=gate, provider=spec.provider)
+
+
+class _Unusable:
+    """In the place of a client that cannot be made: its calls say why."""
+
+    def __init__(self, why: Sentence, *, kind: type[ProviderError] = AddressRefused) -> None:
+        self._why, self._kind = why, kind
+
+    async def generate(self, request: GenerateRequest) -> GenerateResult:
+        raise self._error()
+
+    async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
+        raise self._error()
+        yield  # what makes this a generator
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    def _error(self) -> ProviderError:
+        params: dict[str, Any] = self._why.params
+        return self._kind(self._why.template, sent=False, **params)

@@ -23,7 +23,7 @@ from apps.providers.engine.clients.connections import Attempt, Connections, Limi
 from apps.providers.engine.clients.errors import classify
 from apps.providers.engine.clients.refusing import check_parameters
 from apps.providers.engine.clients.sse import EventReader
-from apps.providers.engine.outbound import Gate
+from apps.providers.engine.gate import Gate
 
 
 class OpenAICompatibleClient:
@@ -41,7 +41,7 @@ class OpenAICompatibleClient:
         api_key: str = "",
         total_seconds: float = 120.0,
         connect_seconds: float = 5.0,
-        max_connections: int = 100,
+        max_connections: int = 500,
         limits: Limits | None = None,
         gate: Gate | None = None,
         provider: str = "compatible",

@@ -38,10 +38,9 @@ from apps.providers.engine.clients.sdk_transport import (
     unreadable,
 )
 from apps.providers.engine.clients.usage import checked_usage
+from apps.providers.engine.gate import Gate
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, Turn
-from apps.providers.engine.outbound import Gate
 
-BASE_URL = "https://api.openai.com/v1"
 _FAILURES: tuple[type[Exception], ...] = (openai.OpenAIError, *SHAPE_ERRORS)
 #: The Responses API refuses a lower bound of the answer.
 LEAST_MAX_TOKENS = 16
@@ -50,9 +49,7 @@ LEAST_MAX_TOKENS = 16
 class OpenAIResponsesClient:
     """One attempt per call; the SDK's retries are off. Nothing is stored at the provider."""
 
-    def __init__(
-        self, *, api_key: str, base_url: str = BASE_URL, limits: Limits | None = None, gate: Gate | None = None
-    ) -> None:
+    def __init__(self, *, api_key: str, base_url: str, limits: Limits | None = None, gate: Gate | None = None) -> None:
         self._limits = limits or Limits()
         self._key = api_key
         self._sdk = openai.AsyncOpenAI(
