@@ -15,7 +15,6 @@ from apps.billing.calls import MeteredCall, ModelFacts
 from apps.billing.errors import ProviderKeyMissing, TextMayNotLeave
 from apps.core import artifacts
 from apps.core.db import in_database
-from apps.core.encryption import Sealed
 from apps.providers.engine.clients.base import Client
 from apps.providers.engine.clients.connections import Limits as ClientLimits
 from apps.providers.engine.clients.factory import ClientSpec, Provider, client_for
@@ -111,7 +110,7 @@ def _provider_facts(team_id: int, provider_key_id: int, timeout_seconds: float) 
             % {"provider": key.get_provider_display()}
         )
     own = key.source == ProviderKey.Source.ENVIRONMENT
-    sealed = cast(Sealed, key.secret)
+    sealed = key.secret
     secret = settings.PROVIDER_API_KEYS[key.provider] if own else sealed.open(context=key.secret_context)
     spec = ClientSpec(
         provider=cast(Provider, key.provider),
