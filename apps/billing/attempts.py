@@ -32,7 +32,7 @@ GRACE_SECONDS = 30.0
 
 CANDIDATE_FAILURES = (ContextTooLong, ContentFilter, BadRequest)
 # Answers that say "not now" or "no": nothing was generated, so nothing is owed.
-REFUSAL_STATUSES = frozenset({400, 401, 403, 404, 413, 422, 429, 503, 529})
+REFUSAL_STATUSES = frozenset({400, 401, 402, 403, 404, 413, 422, 429, 503, 529})
 # After these in a row a provider is left alone for a while. A rate limit is not its failure.
 PROVIDER_FAILURES = (Overloaded, Timeout, ConnectionFailed, BadAnswer)
 

@@ -106,7 +106,7 @@ class Pump:
             raise too_late(attempt) from error
 
     async def _whole(self, attempt: Attempt) -> GenerateResult:
-        async with aclosing(self._client.stream(attempt.call.request)) as events:  # type: ignore[type-var]
+        async with aclosing(self._client.stream(attempt.call.request)) as events:
             async for event in events:
                 fault_point("call")
                 if isinstance(event, Finished):

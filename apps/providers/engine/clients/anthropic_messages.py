@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anthropic
@@ -83,7 +83,7 @@ class AnthropicMessagesClient:
         # Outside, because the SDK's exceptions hold the request with its key: they are not carried along.
         raise failure
 
-    async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamEvent, None]:
         """One attempt, in pieces; raises a ``ProviderError``."""
         body = request_body(request)
         answer = _Streamed()

@@ -20,7 +20,7 @@ from apps.providers.engine.clients.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
 
 class BaselineClient:
@@ -57,7 +57,7 @@ class BaselineClient:
             request_id=f"baseline-{uuid.uuid4().hex}",
         )
 
-    async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamEvent, None]:
         """The whole answer in one piece."""
         result = await self.generate(request)
         if result.text:

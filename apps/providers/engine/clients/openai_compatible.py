@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 from yarl import URL
@@ -80,7 +80,7 @@ class OpenAICompatibleClient:
             raise classify(status, headers, body, request_id=request_id, secret=self._key)
         return read_completion(body, latency_ms=latency_ms, request_id=request_id, secret=self._key)
 
-    async def stream(self, request: GenerateRequest) -> AsyncIterator[StreamEvent]:
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamEvent, None]:
         """One attempt, in pieces; raises a ``ProviderError``."""
         body = self._body(request)
         body["stream"] = True
