@@ -107,13 +107,12 @@ class Attempt:
         spent = pricing.spent_on(self.price, answer)
         result = self._result(answer, self.held_nanousd if spent is None else spent.amount_nanousd)
         result = dataclasses.replace(result, bounded=spent is None)
-        call, uid = self.call, ""
+        call = self.call
 
         def keep(closed: Closed | None) -> None:
-            nonlocal result, uid
+            nonlocal result
             if closed is not None:
-                uid = closed.entry_uid
-            result = dataclasses.replace(result, generation_uid=uid)
+                result = dataclasses.replace(result, generation_uid=closed.entry_uid)
             if call.use_cache:
                 cache.store(call.team_id, key, result)
             _store(call, result)
@@ -121,9 +120,11 @@ class Attempt:
 
         if spent is None:
             says = f"The answer came without a usable count of its tokens. {evidence}".strip()
-            self._close(lambda then: ledger_runner.mark_unknown(self._open, says, and_then=then), keep)
+            uid = call.generation_uid
+            self._close(lambda then: ledger_runner.mark_unknown(self._open, says, uid=uid, and_then=then), keep)
         else:
-            booked = dataclasses.replace(spent, evidence=" ".join(filter(None, (spent.evidence, evidence))))
+            said = " ".join(filter(None, (spent.evidence, evidence)))
+            booked = dataclasses.replace(spent, evidence=said, uid=call.generation_uid)
             self._close(lambda then: ledger_runner.settle(self._open, booked, and_then=then), keep)
         if call.use_cache:
             cache.remember(call.team_id, key, result)

@@ -92,7 +92,8 @@ class MeteredCall:
     `purpose` says what for, and is the same for every attempt. `store` runs in the transaction that books the answer
     (or the failure): what it writes exists exactly if the ledger entry does. It must do database work alone.
     `person_id` and `api_key_id` say who spends, and whose budgets hold. `fallback` is asked when the model itself
-    cannot be reached; nothing that compares models may have one.
+    cannot be reached; nothing that compares models may have one. `generation_uid` is the id (32 hex digits) that the
+    answer's entry gets, where a caller has to name it before there is one; any other call leaves it empty.
     """
 
     team_id: int
@@ -106,3 +107,4 @@ class MeteredCall:
     person_id: int | None = None
     api_key_id: int | None = None
     fallback: ModelFacts | None = None
+    generation_uid: str = ""

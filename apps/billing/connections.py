@@ -12,9 +12,11 @@ from django.utils.translation import gettext as _
 
 from apps.billing.attempts import Limits
 from apps.billing.calls import MeteredCall, ModelFacts
-from apps.billing.errors import ProviderKeyMissing, TextMayNotLeave
+from apps.billing.errors import TextMayNotLeave
 from apps.core import artifacts
 from apps.core.db import in_database
+from apps.providers.availability import forbidden_to_leave
+from apps.providers.connections import KeyUnavailable, connection_of
 from apps.providers.engine.clients.base import Client
 from apps.providers.engine.clients.connections import Limits as ClientLimits
 from apps.providers.engine.clients.factory import ClientSpec, Provider, client_for
@@ -49,7 +51,7 @@ class Connections:
         self._opened: list[Client] = list(ready.values())
 
     async def of(self, call: MeteredCall) -> Connection:
-        """The connection for a call's model. TextMayNotLeave; ProviderKeyMissing."""
+        """The connection for a call's model. TextMayNotLeave; KeyUnavailable."""
         model = call.language_model
         if model.provider_key_id is None:
             return await self._of_this_machine(model)
@@ -102,28 +104,22 @@ def _local_client(model: ModelFacts, timeout_seconds: float) -> Client:
 
 def _provider_facts(team_id: int, provider_key_id: int, timeout_seconds: float) -> tuple[ClientSpec, Limits]:
     key = ProviderKey.objects.select_related("team").filter(team_id=team_id, pk=provider_key_id).first()
-    if key is None or key.state == ProviderKey.State.REVOKED:
+    if key is None:
         raise _no_key()
-    if not key.team.text_may_leave:
-        raise TextMayNotLeave(
-            _("This team does not let text leave for %(provider)s. An owner can change that in the provider settings.")
-            % {"provider": key.get_provider_display()}
-        )
-    own = key.source == ProviderKey.Source.ENVIRONMENT
-    sealed = key.secret
-    secret = settings.PROVIDER_API_KEYS[key.provider] if own else sealed.open(context=key.secret_context)
+    opened = connection_of(key)
+    forbidden = forbidden_to_leave(team=key.team, provider=key.provider, base_url=key.base_url)
+    if forbidden is not None:
+        raise TextMayNotLeave(forbidden.says)
     spec = ClientSpec(
-        provider=cast(Provider, key.provider),
-        base_url=settings.PROVIDER_BASE_URLS[key.provider] if own else key.base_url,
-        api_key=secret,
+        provider=cast(Provider, opened.provider),
+        base_url=opened.base_url,
+        api_key=opened.api_key,
         allowed_hosts=tuple(settings.PROVIDER_HOSTS),
-        own_address=own,
+        own_address=key.source == ProviderKey.Source.ENVIRONMENT,
         limits=ClientLimits(total_seconds=timeout_seconds),
     )
     return spec, Limits(key.max_concurrency, key.requests_per_minute)
 
 
-def _no_key() -> ProviderKeyMissing:
-    return ProviderKeyMissing(
-        _("The provider key of this model was revoked or is missing. Add one in the provider settings.")
-    )
+def _no_key() -> KeyUnavailable:
+    return KeyUnavailable(_("This model has no provider key. Give it one in the provider settings."))

@@ -34,10 +34,3 @@ class TextMayNotLeave(ApplicationError):
 
     code = "text_may_not_leave"
     status = 403
-
-
-class ProviderKeyMissing(ApplicationError):
-    """A model that runs elsewhere has no key that its provider could be asked with."""
-
-    code = "provider_key_missing"
-    status = 409

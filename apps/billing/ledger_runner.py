@@ -95,8 +95,10 @@ def release(reservation_id: int, *, and_then: AndThen | None = None) -> Closed |
     return run(ledger.release(moment(), reservation_id), and_then=_afterwards(and_then))
 
 
-def mark_unknown(reservation_id: int, evidence: str, *, and_then: AndThen | None = None) -> Closed | None:
-    return run(ledger.mark_unknown(moment(), reservation_id, evidence), and_then=_afterwards(and_then))
+def mark_unknown(
+    reservation_id: int, evidence: str, *, uid: str = "", and_then: AndThen | None = None
+) -> Closed | None:
+    return run(ledger.mark_unknown(moment(), reservation_id, evidence, uid), and_then=_afterwards(and_then))
 
 
 def correct(reservation_id: int, amount_nanousd: int, evidence: str, *, and_then: AndThen | None = None) -> Closed:

@@ -31,6 +31,7 @@ from apps.billing.streaming import Pump, leave, too_late
 from apps.core.db import in_database
 from apps.core.faults import fault_point
 from apps.providers.engine.clients.base import (
+    AnswerFormat,
     Client,
     GenerateRequest,
     GenerateResult,
@@ -38,12 +39,15 @@ from apps.providers.engine.clients.base import (
     RateLimited,
     StreamEvent,
     TextDelta,
+    Tool,
     ToolCallDelta,
+    UseTool,
 )
 from apps.providers.engine.messages import Message
 
 __all__ = [
     "INFRASTRUCTURE",
+    "AnswerFormat",
     "BudgetExceeded",
     "CallPostponed",
     "GenerateRequest",
@@ -54,7 +58,10 @@ __all__ = [
     "ModelFacts",
     "StreamEvent",
     "TextDelta",
+    "Tool",
+    "ToolCallDelta",
     "UnknownPrice",
+    "UseTool",
 ]
 
 log = logging.getLogger(__name__)
@@ -336,6 +343,7 @@ def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
                 latency_ms=hit.latency_ms,
                 person_id=call.person_id,
                 api_key_id=call.api_key_id,
+                uid=call.generation_uid,
             )
         )
         hit = replace(hit, generation_uid=uid, language_model_id=call.language_model.id)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from llmopt.edge.asgi_types import Application, Receive, Scope, Send
 from llmopt.edge.events import EventStreams
+from llmopt.edge.gateway.app import PREFIX as GATEWAY_PREFIX
+from llmopt.edge.gateway.app import Gateway
 from llmopt.edge.health import Readiness, healthz
 from llmopt.edge.limits import Limits, limited, limits_from_environment
 from llmopt.edge.metrics import metrics_endpoint
@@ -19,6 +21,7 @@ class Edge:
 
     http: Application
     streams: EventStreams
+    gateway: Gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -35,19 +38,21 @@ class Edge:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
-            await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 self.stop_streams()
+                await self.gateway.aclose()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
                 return
 
 
 def build(django: Application, *, limits: Limits | None = None, streams: EventStreams | None = None) -> Edge:
-    streams = streams or EventStreams()
-    inner = dispatch(pages=pages_from_environment(django), streams=streams)
-    return Edge(observed(limited(inner, limits or limits_from_environment())), streams)
+    streams, gateway = streams or EventStreams(), Gateway()
+    inner = dispatch(pages=pages_from_environment(django), streams=streams, gateway=gateway)
+    return Edge(observed(limited(inner, limits or limits_from_environment())), streams, gateway)
 
 
-def dispatch(*, pages: Application, streams: Application) -> Application:
+def dispatch(*, pages: Application, streams: Application, gateway: Application) -> Application:
     """Choose by path. Everything that is not answered here is Django's."""
     exact: dict[str, Application] = {"/healthz": healthz, "/readyz": Readiness(), "/metrics": metrics_endpoint}
     files = StaticFiles(locate_from_settings())
@@ -58,6 +63,8 @@ def dispatch(*, pages: Application, streams: Application) -> Application:
             await exact[path](scope, receive, send)
         elif path.startswith(STATIC_PREFIX):
             await files(scope, receive, send)
+        elif path.startswith(GATEWAY_PREFIX):
+            await gateway(scope, receive, send)
         elif EVENTS.match(path):
             await streams(scope, receive, send)
         else:

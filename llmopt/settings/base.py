@@ -290,6 +290,9 @@ TRAINING_THREADS: int = env.int("LLMOPT_TRAINING_THREADS", default=0)
 TRAINING_MEMORY_MIB: int = env.int("LLMOPT_TRAINING_MEMORY_MIB", default=0)
 # What one hour of this machine is assumed to cost until the team says otherwise, in nano-dollars (0.10 USD).
 LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=100_000_000)
+# Of one call through /v1: its longest time, and its bound of new tokens where the caller names none.
+GATEWAY_SECONDS: int = env.int("LLMOPT_GATEWAY_SECONDS", default=300)
+GATEWAY_MAX_TOKENS: int = env.int("LLMOPT_GATEWAY_MAX_TOKENS", default=1024)
 # For how many days an answer may be given again to an equal question; 0 for as long as nobody deletes it.
 RESPONSE_CACHE_DAYS: int = env.int("LLMOPT_RESPONSE_CACHE_DAYS", default=0)
 

@@ -65,11 +65,14 @@ async def call(app: Application, path: str, *, body: Iterable[bytes] = (b"",), *
 class Stream:
     """A client that keeps an event stream open and collects what it is sent."""
 
-    def __init__(self, app: Application, path: str, *, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(
+        self, app: Application, path: str, *, headers: Iterable[tuple[bytes, bytes]] = (), method: str = "GET"
+    ) -> None:
         self.answer = Answer()
         self._left = asyncio.Event()
         self._changed = asyncio.Event()
-        self.task = asyncio.create_task(app(scope_of(path, headers=[HOST, *headers]), self._receive, self._send))
+        scope = scope_of(path, headers=[HOST, *headers], method=method)
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
     async def until(self, wanted: str, *, seconds: float = 5.0) -> str:
         """Wait until `wanted` has arrived, and return everything so far."""

@@ -137,7 +137,7 @@ def settle(at: Moment, reservation_id: int, spent: Spent, *, answered: bool = Tr
 
 def book_hit(at: Moment, hit: Hit) -> Steps[str]:
     """Record an answer from the cache. No budget is touched. The public id of its entry."""
-    uid = at.new_uid()
+    uid = hit.uid or at.new_uid()
     yield (
         "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
         "saved_nanousd, experiment_id, language_model_id, person_id, api_key_id, purpose, prompt_tokens, "
@@ -175,7 +175,7 @@ def release(at: Moment, reservation_id: int) -> Steps[Closed | None]:
     return Closed(reservation_id, team_id, "released", held, 0)
 
 
-def mark_unknown(at: Moment, reservation_id: int, evidence: str) -> Steps[Closed | None]:
+def mark_unknown(at: Moment, reservation_id: int, evidence: str, uid: str = "") -> Steps[Closed | None]:
     """Book the bound of an attempt whose cost nobody knows. None: the reservation was already closed."""
     rows = yield (
         "UPDATE billing_reservation SET state = 'unknown', closed_at = %s WHERE id = %s AND state = 'held' "
@@ -185,7 +185,7 @@ def mark_unknown(at: Moment, reservation_id: int, evidence: str) -> Steps[Closed
     if not rows:
         return None
     team_id, held = rows[0]
-    return (yield from _book_bound(at, reservation_id, team_id, held, evidence))
+    return (yield from _book_bound(at, reservation_id, team_id, held, evidence, uid))
 
 
 def find_abandoned(at: Moment, dead_holders: Sequence[str], limit: int = 500) -> Steps[list[int]]:
@@ -322,7 +322,7 @@ def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
 
 def _add_entry(at: Moment, reservation_id: int, kind: str, spent: Spent) -> Steps[str]:
     """An entry with all that its reservation says of the call, and its public id."""
-    uid = at.new_uid()
+    uid = spent.uid or at.new_uid()
     yield (
         "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
         "saved_nanousd, experiment_id, language_model_id, price_id, person_id, api_key_id, purpose, prompt_tokens, "
@@ -361,8 +361,10 @@ def _move(reservation_id: int, *, held: int, spent: int) -> Steps[None]:
         )
 
 
-def _book_bound(at: Moment, reservation_id: int, team_id: int, held: int, evidence: str) -> Steps[Closed]:
-    uid = yield from _add_entry(at, reservation_id, "unknown", Spent(held, evidence=evidence))
+def _book_bound(
+    at: Moment, reservation_id: int, team_id: int, held: int, evidence: str, uid: str = ""
+) -> Steps[Closed]:
+    uid = yield from _add_entry(at, reservation_id, "unknown", Spent(held, evidence=evidence, uid=uid))
     yield from _move(reservation_id, held=-held, spent=held)
     return Closed(reservation_id, team_id, "unknown", held, held, uid)
 
@@ -385,7 +387,7 @@ def _correct(at: Moment, reservation_id: int, team_id: int, held: int, spent: Sp
     )
     difference = spent.amount_nanousd - sum(row[0] for row in rows)
     late = "The answer arrived after the attempt had been given up and its bound booked."
-    entry = replace(spent, amount_nanousd=difference, evidence=spent.evidence or late)
+    entry = replace(spent, amount_nanousd=difference, evidence=spent.evidence or late, uid="")
     uid = yield from _add_entry(at, reservation_id, "correction", entry)
     yield from _move(reservation_id, held=0, spent=difference)
     return Closed(reservation_id, team_id, "corrected", held, spent.amount_nanousd, uid)

@@ -96,6 +96,8 @@ class Spent:
     compute_seconds: float | None = None
     latency_ms: float | None = None
     evidence: str = ""
+    # The public id that the entry is to have; empty for any.
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Hit:
     latency_ms: float | None = None
     person_id: int | None = None
     api_key_id: int | None = None
+    uid: str = ""
 
 
 Outcome = Literal["settled", "released", "unknown", "corrected"]

@@ -1,0 +1,116 @@
+"""Answers for somebody outside the product: the gateway, the REST API and the playground ask through here."""
+
+import time
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.accounts.models import Team
+from apps.billing.calls import MeteredCall, ModelFacts
+from apps.billing.services import prices_ensure_local
+from apps.core.errors import ApplicationError
+from apps.core.models.base import new_uid
+from apps.providers.engine.clients.base import GenerateRequest
+from apps.providers.models import LanguageModel
+
+# A model that is added, renamed or retired is seen within this.
+FRESH_SECONDS = 5.0
+MOST_REMEMBERED = 10_000
+_known: dict[tuple[int, str], tuple[float, "CallableModel"]] = {}
+_lock = Lock()
+
+
+class NoSuchModel(ApplicationError):
+    """The team has no model of that name that can answer."""
+
+    code = "model_not_found"
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class CallableModel:
+    """A model that can be called now."""
+
+    name: str
+    facts: ModelFacts
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and through which key of ours."""
+
+    team_id: int
+    person_id: int | None = None
+    api_key_id: int | None = None
+
+
+def callable_model(team_id: int, name: str) -> CallableModel:
+    """The team's model of that name: as `GET models` lists it, or as its provider calls it where only one is meant.
+
+    NoSuchModel; its sentence says why where the model is there and cannot answer.
+    """
+    place = (team_id, name)
+    until, found = _known.get(place, (0.0, None))
+    if found is not None and time.monotonic() < until:
+        return found
+    made = _read(team_id, name)
+    with _lock:
+        if len(_known) >= MOST_REMEMBERED:
+            _known.clear()
+        _known[place] = (time.monotonic() + FRESH_SECONDS, made)
+    return made
+
+
+def forget_models() -> None:
+    """Read every model anew."""
+    with _lock:
+        _known.clear()
+
+
+def metered_call(
+    caller: Caller, model: CallableModel, request: GenerateRequest, *, purpose: str, use_cache: bool, repeat: int = 0
+) -> MeteredCall:
+    """The call that answers a request. Its `generation_uid` is the id that the caller may be told at once."""
+    uid = new_uid().hex
+    return MeteredCall(
+        team_id=caller.team_id,
+        experiment_id=None,
+        language_model=model.facts,
+        request=replace(request, model=model.facts.call_name),
+        purpose=f"{purpose}:{uid}",
+        repeat=repeat,
+        use_cache=use_cache,
+        person_id=caller.person_id,
+        api_key_id=caller.api_key_id,
+        generation_uid=uid,
+    )
+
+
+def callable_models(team_id: int) -> list[LanguageModel]:
+    """Every model of a team that can answer now, newest first."""
+    return list(LanguageModel.objects.filter(team_id=team_id, state=LanguageModel.State.READY))
+
+
+def _read(team_id: int, name: str) -> CallableModel:
+    models = LanguageModel.objects.filter(team_id=team_id)
+    model: Any = models.filter(served_name=name).first()
+    if model is None:
+        by_provider = list(models.filter(provider_model=name, state=LanguageModel.State.READY)[:2])
+        if len(by_provider) > 1:
+            names = ", ".join(sorted(each.served_name for each in by_provider))
+            raise NoSuchModel(_("Several models are called %(name)s: %(names)s.") % {"name": name, "names": names})
+        model = by_provider[0] if by_provider else None
+    if model is None:
+        raise NoSuchModel(
+            _("There is no model %(name)s in this team. GET /v1/models lists those that answer.") % {"name": name[:160]}
+        )
+    if model.state != LanguageModel.State.READY:
+        said = {"name": model.served_name, "state": model.get_state_display()}
+        raise NoSuchModel(_("The model %(name)s cannot answer: its state is %(state)s.") % said)
+    if not model.provider:
+        # The team's machine costs what it is assumed to, until somebody sets another price.
+        prices_ensure_local(actor=None, team=Team.objects.get(pk=team_id))
+    return CallableModel(model.served_name, ModelFacts.of(model), model.context_length)
