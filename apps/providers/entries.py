@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -13,11 +14,22 @@ from apps.core.errors import ApplicationError
 from apps.core.formats import size_text
 from apps.core.jobs import AT_WORK
 from apps.core.models import JobStatus
+from apps.providers.availability import (
+    NO_KEY,
+    STAYS,
+    Hindrance,
+    forbidden_to_leave,
+    hindrance,
+    key_hindrance,
+    retired_sentence,
+    today,
+)
 from apps.providers.engine.catalogue import KNOWN_MODELS, KnownModel, serving_bytes
-from apps.providers.models import LanguageModel, ModelFetch
-from apps.providers.selectors import PHASES, where_it_runs
+from apps.providers.engine.commercial import CommercialModel, offered_models
+from apps.providers.models import LanguageModel, ModelFetch, Provider, ProviderKey
+from apps.providers.selectors import PHASES, usable_keys, where_it_runs, where_text_goes
 
-READY, FAILED = LanguageModel.State.READY, LanguageModel.State.FAILED
+READY, FAILED, RETIRED = LanguageModel.State.READY, LanguageModel.State.FAILED, LanguageModel.State.RETIRED
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,17 @@ class ModelEntry:
     model: LanguageModel | None = None
     known: KnownModel | None = None
     fix: Fix | None = None
+    # A provider's model, whether the team has it or not; what it is called there, and until when it answers.
+    provider: str = ""
+    provider_model: str = ""
+    retires_on: date | None = None
+    replaced_by: str = ""
+    # Made, and yet nothing can be made with it now: retired by its provider, without a key, or forbidden by the team.
+    hindered: bool = False
 
     @property
     def ready(self) -> bool:
-        return self.model is not None and self.model.state == READY
+        return self.model is not None and self.model.state == READY and not self.hindered
 
     @property
     def selectable(self) -> bool:
@@ -73,6 +92,8 @@ def known_names() -> set[str]:
 
 def model_entry(model: LanguageModel, *, team: Any, known: KnownModel | None = None) -> ModelEntry:
     """The entry of a model that the team has."""
+    if model.provider:
+        return _added_commercial(model, team)
     fetch: ModelFetch | None = getattr(model, "fetch", None)
     state, label, detail, fix = str(model.state), "", "", None
     if model.state == FAILED:
@@ -143,6 +164,94 @@ def _add_url(team: Any) -> str:
     return reverse("model_add", args=[team.slug])
 
 
+def commercial_entries(*, team: Any, provider: str, models: Iterable[LanguageModel], keys: int) -> list[ModelEntry]:
+    """A provider's models that the team has added, then what else the written list offers of it; retired ones last.
+
+    `models` have their `provider_key` with them; `keys` is how many of the team's keys of this provider can be used.
+    """
+    added = [_added_commercial(model, team) for model in models if model.provider == provider]
+    names = {entry.provider_model for entry in added}
+    offered = [offer for offer in offered_models(provider) if offer.name not in names]
+    entries = [*added, *(_offered_commercial(offer, team, keys) for offer in offered)]
+    return sorted(entries, key=lambda entry: entry.state == RETIRED)
+
+
+def _added_commercial(model: LanguageModel, team: Any) -> ModelEntry:
+    model.team = team
+    found, key = hindrance(model), model.provider_key
+    state, label, fix = str(model.state), "", None
+    detail = found.says if found is not None else ""
+    if found is not None:
+        state, label, fix = _hindered(found, team)
+    elif model.state == READY and key is not None and key.state == ProviderKey.State.FAILING:
+        state, label, detail = FAILED, _("Its key fails"), key.check_error
+        fix = Fix(_("See the key"), _keys_url(team))
+    return ModelEntry(
+        name=model.name,
+        note=model.served_name if model.served_name != model.name else model.note,
+        state=state,
+        state_label=label,
+        detail=detail,
+        where=where_it_runs(model),
+        context_length=model.context_length,
+        memory_bytes=None,
+        model=model,
+        fix=fix,
+        provider=model.provider,
+        provider_model=model.provider_model,
+        retires_on=model.retires_on,
+        replaced_by=model.replaced_by,
+        hindered=found is not None,
+    )
+
+
+def _offered_commercial(offer: CommercialModel, team: Any, keys: int) -> ModelEntry:
+    state, label, detail = "planned", _("Not added"), ""
+    fix: Fix | None = Fix(_("Add model"), reverse("model_commercial", args=[team.slug]), offered_key(offer))
+    found = forbidden_to_leave(team=team, provider=offer.provider)
+    if offer.retires_on is not None and offer.retired(today()):
+        state, label, fix = RETIRED, "", None
+        detail = retired_sentence(offer.provider, offer.name, offer.retires_on, offer.replaced_by)
+    elif found is not None or not keys:
+        found = found or key_hindrance(offer.provider, None)
+        # What is so for all of them the section says once.
+        if found is not None:
+            state, label, fix = _hindered(found, team)
+    return ModelEntry(
+        name=offer.label,
+        note=offer.name,
+        state=state,
+        state_label=label,
+        detail=detail,
+        where=where_text_goes(offer.provider),
+        context_length=offer.context_length,
+        memory_bytes=None,
+        fix=fix,
+        provider=offer.provider,
+        provider_model=offer.name,
+        retires_on=offer.retires_on,
+        replaced_by=offer.replaced_by,
+    )
+
+
+def _hindered(found: Hindrance, team: Any) -> tuple[str, str, Fix | None]:
+    """State, words and way out of what cannot be called."""
+    if found.code == NO_KEY:
+        return "unkeyed", "", Fix(_("Add a key"), _keys_url(team))
+    if found.code == STAYS:
+        return "locked", _("Text may not leave"), Fix(_("Provider settings"), _keys_url(team))
+    return RETIRED, "", None
+
+
+def offered_key(offer: CommercialModel) -> str:
+    """What a form sends for a model of the commercial list: provider and name."""
+    return f"{offer.provider}:{offer.name}"
+
+
+def _keys_url(team: Any) -> str:
+    return reverse("provider_keys", args=[team.slug])
+
+
 def parameters_of(model: LanguageModel) -> int | None:
     """How many numbers the model holds, by what is known of it or of its base; None where nobody has counted."""
     counted = model.facts.get("parameters")
@@ -164,12 +273,20 @@ def memory_bytes(model: LanguageModel) -> int | None:
 
 
 def model_choices(*, user: Any, team: Any) -> list[ModelEntry]:
-    """What a form may offer: every local or trained model, and the rest of the written list with its fix."""
-    kinds = (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED)
-    models = list(LanguageModel.objects.for_user(user).filter(team=team, kind__in=kinds).select_related("fetch"))
+    """What a form may offer: every model that is no baseline, and the rest of the written lists, each with its fix."""
+    rows = LanguageModel.objects.for_user(user).filter(team=team).exclude(kind=LanguageModel.Kind.BASELINE)
+    models = list(rows.select_related("fetch", "provider_key"))
     listed = known_names()
-    own = [model_entry(model, team=team) for model in models if model.served_name not in listed]
-    return [*own, *known_entries(team=team, models=models)]
+    own = [model_entry(model, team=team) for model in models if model.served_name not in listed and not model.provider]
+    keys = usable_keys(user=user, team=team)
+    commercial = [
+        entry
+        for provider in Provider.values
+        for entry in commercial_entries(team=team, provider=provider, models=models, keys=keys.get(provider, 0))
+        # Without a key, what the list offers would be fifteen lines that all say so.
+        if entry.model is not None or (entry.fix is not None and entry.fix.key)
+    ]
+    return [*own, *known_entries(team=team, models=models), *commercial]
 
 
 def upload_limit_bytes() -> int:

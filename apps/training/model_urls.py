@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from apps.training.model_pages import aliases, downloads, pages
+from apps.training.model_pages import aliases, commercial, downloads, pages
 
 urlpatterns = [
     path("models/", pages.model_list, name="models"),
+    path("models/commercial/", commercial.model_commercial, name="model_commercial"),
+    path("models/commercial/new/", commercial.model_commercial_new, name="model_commercial_new"),
     path("models/<uuid:uid>/", pages.model, name="model"),
     path("models/<uuid:uid>/overlap/", pages.model_overlap, name="model_overlap"),
     path("models/<uuid:uid>/alias/", aliases.model_alias, name="model_alias"),

@@ -14,6 +14,7 @@ from apps.evaluation.models import Evaluation
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
 from apps.providers.engine.catalogue import KNOWN_MODELS
+from apps.providers.engine.commercial import COMMERCIAL_MODELS
 
 LANGUAGE = "en-xa"
 _ACCENTED = str.maketrans("aeiouycnszAEIOUYCNSZ", "áéíóúýçñšžÁÉÍÓÚÝÇÑŠŽ")
@@ -102,6 +103,7 @@ def data_in_database() -> list[str]:
     found: set[str] = {"input"} | {
         text for known in KNOWN_MODELS for text in (known.name, known.repository, known.licence)
     }
+    found.update(text for model in COMMERCIAL_MODELS for text in (model.name, model.label, model.replaced_by) if text)
     for model in apps.get_models():
         if model.__module__.startswith("apps."):
             found.update(_texts_of(model))

@@ -26,6 +26,7 @@ from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.training.model_pages import reading
 from apps.training.model_pages.downloads import offered_downloads
+from apps.training.model_pages.prices import provider_columns, provider_tables, shown_price
 from apps.training.models import ModelVersion
 from apps.training.services.aliases import SUGGESTED
 
@@ -38,7 +39,7 @@ def model_list(request: HttpRequest, team: Team) -> HttpResponse:
     """What this team has trained and added, then the written list with the state of each."""
     models = selectors.language_models(user=request.user, team=team).select_related("fetch", "version")
     listed = entries.known_names()
-    own_models = selectors.free_ones_last(models.exclude(served_name__in=listed))
+    own_models = selectors.free_ones_last(models.filter(provider="").exclude(served_name__in=listed))
     page = Paginator(own_models, PAGE_SIZE).get_page(page_number(request))
     speeds = speeds_by_model(team)
     own = [entries.model_entry(model, team=team) for model in page]
@@ -48,6 +49,8 @@ def model_list(request: HttpRequest, team: Team) -> HttpResponse:
         "own": [_row(entry, speeds) for entry in own],
         "known": [_row(entry, speeds) for entry in known],
         "columns": _columns(),
+        "providers": provider_tables(user=request.user, team=team),
+        "provider_columns": provider_columns(),
         "may_edit": may(user=request.user, team=team, action="edit"),
         "moving": any(entry.state in ("queued", "running") for entry in (*own, *known)),
     }
@@ -97,6 +100,7 @@ def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "speed": speeds_by_model(team).get(found.pk),
         "usable": entry.ready and found.kind in (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED),
         "version": version,
+        "price": shown_price(found) if found.provider else None,
     }
     if context["usable"]:
         context |= {"curl": curl_command(found, _example_messages(found)), "downloads": offered_downloads(found)}

@@ -51,6 +51,8 @@ def choices_of(
 
 def is_base(entry: ModelEntry) -> bool:
     """Whether it was not made by a training of this team."""
+    if entry.provider:
+        return False
     return entry.model is None or entry.model.kind == LanguageModel.Kind.LOCAL
 
 
@@ -65,7 +67,9 @@ def _choice(entry: ModelEntry, team: Team) -> ModelChoice:
     if entry.model is not None and entry.model.state == LanguageModel.State.PLANNED:
         return ModelChoice(uid, _label(entry, _waits_for(entry.model)), entry)
     if entry.fix is not None and entry.fix.key:
-        return ModelChoice(f"{WRITTEN}{entry.fix.key}", _label(entry, _first(entry.fix)), entry)
+        # A provider's model is there as soon as it is named.
+        first = "" if entry.provider else _first(entry.fix)
+        return ModelChoice(f"{WRITTEN}{entry.fix.key}", _label(entry, first), entry)
     page = reverse("model", args=[team.slug, uid])
     fix = entry.fix or Fix(_("See what happened"), page)
     return ModelChoice(uid, _label(entry, entry.state_label or _("could not be made")), entry, fix)

@@ -12,6 +12,7 @@ from apps.core.artifacts import local_folder
 from apps.core.models import JobStatus
 from apps.providers.engine.catalogue import known_model
 from apps.providers.models import LanguageModel
+from apps.providers.services.commercial import language_model_add_commercial
 from apps.providers.services.fetches import model_download, model_on_disk_add
 from apps.workspace.selectors.model_choices import WRITTEN
 
@@ -37,6 +38,12 @@ def _used(actor: Any, team: Team, value: str) -> LanguageModel:
 
 
 def _written(actor: Any, team: Team, key: str) -> LanguageModel:
+    provider, at_a_provider, name = key.partition(":")
+    if at_a_provider:
+        # What the list offers has a price (tested against the price data); a call without one would be refused anyway.
+        return language_model_add_commercial(
+            actor=actor, team=team, provider=provider, provider_model=name, priced=True
+        )
     known = known_model(key)
     if known is not None and any((local_folder(f"models/{name}") / "hf").is_dir() for name in known.also_served):
         return model_on_disk_add(actor=actor, team=team, key=key)

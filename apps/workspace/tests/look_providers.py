@@ -20,7 +20,7 @@ def look_providers(team: Team, owner: User, state: str) -> ProviderKey:
         language_model_add_commercial(actor=owner, team=team, provider="openai", provider_model=name, priced=True)
     provider_key_checked(actor=owner, key=key, ok=state != "failed", says=REFUSED if state == "failed" else "")
     old = provider_key_create(
-        actor=owner, team=team, provider="anthropic", secret="sk-ant-fictional-0123456789-abcd", name="Last year's"
+        actor=owner, team=team, provider="anthropic", secret="sk-ant-fictional-0123456789-vuts", name="Last year's"
     )
     provider_key_revoke(actor=owner, key=old)
     if state == "full":

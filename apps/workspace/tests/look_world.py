@@ -96,7 +96,16 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     pages = [("home", home)]
     pages += [
         (name, reverse(name, args=[slug]))
-        for name in ("datasets", "prompts", "models", "model_add", "jobs", "members", "provider_keys")
+        for name in (
+            "datasets",
+            "prompts",
+            "models",
+            "model_add",
+            "model_commercial_new",
+            "jobs",
+            "members",
+            "provider_keys",
+        )
     ]
     pages += [
         (f"training-{name}", reverse(f"training_{name}", args=[slug])) for name in ("new", "runs") if look.run is None
