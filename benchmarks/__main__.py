@@ -6,7 +6,7 @@ import sys
 
 from benchmarks import machine
 
-NAMES = ("statistics", "ledger", "clients", "events", "upload", "inference", "training", "preflight")
+NAMES = ("statistics", "ledger", "clients", "events", "upload", "inference", "training", "preflight", "api_keys")
 # They take minutes and the whole machine, so they run only by name.
 BY_NAME = ("main_job", "import_rows")
 

@@ -70,7 +70,10 @@ class APIKeyChangeForm(forms.Form):
     def end(self) -> datetime | None:
         """When the chosen last day is over."""
         day: date | None = self.cleaned_data["ends_on"]
-        return None if day is None else timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+        if day is None:
+            return None
+        after = min(day, date.max - timedelta(days=2)) + timedelta(days=1)
+        return timezone.make_aware(datetime.combine(after, time.min))
 
 
 class APIKeyForm(APIKeyChangeForm):

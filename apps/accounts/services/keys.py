@@ -26,6 +26,7 @@ from apps.core.storable import storable_text
 USED_EVERY = timedelta(minutes=1)
 KEEP_USES = timedelta(days=90)
 MOST_KNOWN = 10_000
+LAST_YEAR = 2999
 
 
 @dataclass(frozen=True)
@@ -197,3 +198,7 @@ def _clean_scopes(scopes: Iterable[str], *, role: str | None) -> list[str]:
 def _check_end(expires_at: datetime | None) -> None:
     if expires_at is not None and expires_at <= timezone.now():
         raise ApplicationError(_("The end of a key lies in the future."), field="expires_at")
+    # Further on, no calendar has the same moment in another time zone.
+    if expires_at is not None and expires_at.year > LAST_YEAR:
+        message = _("A key ends before the year %(year)d, or has no end.")
+        raise ApplicationError(message % {"year": LAST_YEAR + 1}, field="expires_at")

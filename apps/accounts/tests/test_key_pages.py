@@ -53,12 +53,12 @@ def test_a_new_key_is_shown_once_and_works(client: Client, team: Team, bob: User
 
 def test_a_key_ends_with_its_last_day_in_the_teams_time_zone(client: Client, team: Team, bob: User) -> None:
     client.force_login(bob)
-    make(client, team, ends_on="2999-06-30")
+    make(client, team, ends_on="2998-06-30")
 
     key = APIKey.objects.get()
 
-    assert key.expires_at == datetime(2999, 7, 1, tzinfo=ZoneInfo(team.time_zone))
-    assert 'value="2999-06-30"' in client.get(reverse("api_key", args=[team.slug, key.uid])).content.decode()
+    assert key.expires_at == datetime(2998, 7, 1, tzinfo=ZoneInfo(team.time_zone))
+    assert 'value="2998-06-30"' in client.get(reverse("api_key", args=[team.slug, key.uid])).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,8 @@ def test_a_key_ends_with_its_last_day_in_the_teams_time_zone(client: Client, tea
         ({"name": ""}, "This field is required."),
         ({"scopes": []}, "This field is required."),
         ({"ends_on": "2001-01-01"}, "The end of a key lies in the future."),
+        ({"ends_on": "0001-01-01"}, "The end of a key lies in the future."),
+        ({"ends_on": "9999-12-31"}, "A key ends before the year 3000, or has no end."),
         ({"scopes": ["own"]}, "Select a valid choice."),
     ],
 )
@@ -170,3 +172,31 @@ def test_an_answer_with_a_new_key_is_not_kept_for_an_idempotency_key(client: Cli
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json()["key"] != answers[1].json()["key"]
     assert answers[0]["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("api_api_keys", {"name": "A", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-12:00"}),
+        ("api_api_keys", {"name": "A", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59Z"}),
+        ("api_api_keys", {"name": "A", "scopes": ["read"], "expires_at": "0001-01-01T00:00:00+23:59"}),
+        ("api_api_keys", {"name": "\ud800", "scopes": ["read"]}),
+        ("api_api_keys", {"name": "\x00", "scopes": ["read"]}),
+        ("api_api_keys", {"name": "A", "scopes": {"read": 1}}),
+        ("api_api_keys", ["read"]),
+        ("api_auth_token", {"email": "bob@example.com", "password": "\ud800"}),
+        ("api_auth_token", {"email": "bob\x00@example.com", "password": "x"}),
+        ("api_auth_token", {"email": ["bob@example.com"], "password": {"a": 1}}),
+        ("api_auth_token_refresh", {"refresh": "\ud800"}),
+        ("api_auth_token_refresh", {"refresh": 7.5}),
+        ("api_auth_token_revoke", None),
+    ],
+)
+def test_odd_bodies_are_refused_and_break_nothing(client: Client, team: Team, bob: User, name: str, body: Any) -> None:
+    client.force_login(bob)
+
+    answer = client.post(reverse(name), body, content_type="application/json")
+
+    assert answer.status_code in (400, 401), answer.content
+    assert answer["Content-Type"] == "application/problem+json"
+    assert not APIKey.objects.exists()
