@@ -47,17 +47,17 @@ class BudgetPeriodInline(TabularInline):
 
 @admin.register(Budget)
 class BudgetAdmin(ReadOnlyAdmin):
-    list_display = ("team", "experiment", "period", "limit", "created_at")
+    list_display = ("team", "experiment", "person", "api_key", "period", "hard", "limit", "created_at", "closed_at")
     list_filter = ("period", "team")
     search_fields = ("team__name", "experiment__name", "uid")
-    list_select_related = ("team", "experiment")
+    list_select_related = ("team", "experiment", "person", "api_key")
     inlines = (BudgetPeriodInline,)
-    fields = ("team", "experiment", "period", "limit_nanousd")
-    readonly_fields = ("team", "experiment", "period")
+    fields = ("team", "experiment", "person", "api_key", "period", "hard", "limit_nanousd", "closed_at")
+    readonly_fields = ("team", "experiment", "person", "api_key", "period", "hard", "closed_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The limit is the one thing that an operator changes here, through the service."""
-        return bool(request.user.has_perm("billing.change_budget"))
+        """The limit is the one thing that an operator changes here, through the service; of a closed budget nothing."""
+        return (obj is None or obj.closed_at is None) and bool(request.user.has_perm("billing.change_budget"))
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         limit = obj.limit_nanousd

@@ -1,9 +1,15 @@
-"""The shape of what a person sends to a model."""
+"""The shape of what a person sends to a model, and of what they say about money."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+
+from apps.billing.models import Budget
+
+NANO = 10**9
+MOST_DOLLARS = 1_000_000_000
 
 
 class TryForm(forms.Form):
@@ -24,3 +30,50 @@ class TryForm(forms.Form):
         """What the prompt's other variables stand for."""
         given = self.cleaned_data.items()
         return {key.removeprefix("column_"): value for key, value in given if key.startswith("column_")}
+
+
+def _dollars(label: Any, **more: Any) -> forms.DecimalField:
+    """An amount in dollars, down to a nano-dollar."""
+    return forms.DecimalField(label=label, max_value=MOST_DOLLARS, decimal_places=9, **more)
+
+
+class LimitForm(forms.Form):
+    limit = _dollars(
+        _("Limit in dollars"),
+        min_value=Decimal("0.000000001"),
+        help_text=_("What may be spent and held together in a period. One below both only stops new calls."),
+    )
+
+    def limit_nanousd(self) -> int:
+        return int(self.cleaned_data["limit"] * NANO)
+
+    @staticmethod
+    def shown(nanousd: int) -> str:
+        """Nano-dollars as they are typed: no trailing zeros, two decimals at least."""
+        whole, nano = divmod(nanousd, NANO)
+        return f"{whole}.{f'{nano:09d}'.rstrip('0'):0<2}"
+
+
+class BudgetForm(LimitForm):
+    of = forms.ChoiceField(label=_("Whose"), help_text=_("Calls of one experiment, person or API key, or all."))
+    period = forms.ChoiceField(
+        label=_("Period"),
+        choices=Budget.Period.choices,
+        initial=Budget.Period.MONTHLY,
+        help_text=_("Months and days begin at midnight in the team's time zone. Money spent earlier does not count."),
+    )
+    hard = forms.ChoiceField(
+        label=_("When the limit is reached"),
+        choices=[
+            ("hard", _("Hard: a call that might exceed it is refused before it is sent.")),
+            ("soft", _("Soft: it counts and shows that the limit is passed, and refuses nothing.")),
+        ],
+        initial="hard",
+        widget=forms.RadioSelect,
+    )
+
+    field_order = ("of", "period", "limit", "hard")
+
+    def __init__(self, *args: Any, owners: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["of"].choices = owners  # type: ignore[attr-defined]

@@ -141,7 +141,8 @@ def budget_exceeded(refused: Refused) -> BudgetExceeded:
     whose = _whose(refused)
     message = _(
         "The budget of %(whose)s (%(period)s, %(limit)s) has no room for this call: %(spent)s is spent, %(held)s is "
-        "held, and the call may cost up to %(needed)s. Raise the budget, or wait until held money comes back."
+        "held, and the call may cost up to %(needed)s. Raise the budget under Settings, Budgets, or wait until "
+        "held money comes back."
     ) % {
         "whose": whose,
         "period": f"{period}, {refused.period_key}" if refused.period != Budget.Period.TOTAL else period,

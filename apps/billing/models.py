@@ -57,13 +57,16 @@ class Budget(ScopedModel):
     limit_nanousd = models.PositiveBigIntegerField()
     # A soft budget counts and tells, and refuses nothing.
     hard = models.BooleanField(default=True)
+    # A closed budget covers no new call. Its counters stay readable, and calls that held money in it settle there.
+    closed_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("budget")
         constraints = [
             models.UniqueConstraint(
                 fields=["team", "experiment", "person", "api_key", "period", "hard"],
-                name="budget_unique",
+                condition=models.Q(closed_at=None),
+                name="budget_open_unique",
                 nulls_distinct=False,
             ),
             models.CheckConstraint(

@@ -47,7 +47,7 @@ def budget_create(
         _must_be_of(team, experiment=experiment, person=person, api_key=api_key)
         of = {"experiment": experiment, "person": person, "api_key": api_key, "period": period, "hard": hard}
         taken = Conflict(_("There is already a budget for this period; change its limit instead."))
-        if Budget.objects.filter(team=team, **of).exists():
+        if Budget.objects.filter(team=team, closed_at=None, **of).exists():
             raise taken
         with taken_first(taken):
             budget = Budget.objects.create(team=team, limit_nanousd=limit_nanousd, **of)
@@ -82,12 +82,36 @@ def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Bu
         require(budget, actor, "manage")
         if limit_nanousd <= 0:
             raise ApplicationError(_("A budget's limit must be above zero."), field="limit_nanousd")
+        if Budget.objects.select_for_update().get(pk=budget.pk).closed_at is not None:
+            raise Conflict(_("This budget is closed. Make a new one instead."))
         before = budget.limit_nanousd
         Budget.objects.filter(pk=budget.pk).update(limit_nanousd=limit_nanousd)
         BudgetPeriod.objects.filter(budget=budget).update(limit_nanousd=limit_nanousd)
         budget.refresh_from_db()
         audit.record(
             actor=actor, verb="budget.limit_changed", target=budget, before=before, limit_nanousd=limit_nanousd
+        )
+    return budget
+
+
+def budget_close(*, actor: Any, budget: Budget) -> Budget:
+    """End a budget: no new call counts in it. What it counted stays, and calls under way settle in it.
+
+    No budget is ever deleted: a call that is just being admitted may have read it, and its counters are history.
+    """
+    with transaction.atomic():
+        require(budget, actor, "manage")
+        now = timezone.now()
+        if not Budget.objects.filter(pk=budget.pk, closed_at=None).update(closed_at=now):
+            raise Conflict(_("This budget is closed already."))
+        budget.refresh_from_db()
+        audit.record(
+            actor=actor,
+            verb="budget.closed",
+            target=budget,
+            period=str(budget.period),
+            limit_nanousd=budget.limit_nanousd,
+            of=_named(experiment=budget.experiment, person=budget.person, api_key=budget.api_key),
         )
     return budget
 

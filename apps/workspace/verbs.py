@@ -88,6 +88,7 @@ VERBS: dict[str, Promise] = {
     "evaluation.started": gettext_lazy("started an evaluation"),
     "evaluation.finished": gettext_lazy("finished an evaluation with %(outputs)s outputs"),
     "budget.created": gettext_lazy("set a budget"),
+    "budget.closed": gettext_lazy("closed a budget"),
     "budget.limit_changed": gettext_lazy("changed a budget's limit"),
     "price.created": gettext_lazy("set a price"),
     "reservation.corrected": gettext_lazy("corrected what a call cost"),

@@ -247,6 +247,7 @@ def _budgets(at: Moment, hold: Hold) -> Steps[list[_BudgetAtMoment]]:
     rows = yield (
         "SELECT b.id, b.period, b.hard, b.experiment_id, b.person_id, b.api_key_id, t.time_zone "
         "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id WHERE b.team_id = %s "
+        "AND b.closed_at IS NULL "
         "AND (b.experiment_id IS NULL OR b.experiment_id = %s) AND (b.person_id IS NULL OR b.person_id = %s) "
         "AND (b.api_key_id IS NULL OR b.api_key_id = %s) ORDER BY b.id",
         (hold.team_id, hold.experiment_id, hold.person_id, hold.api_key_id),

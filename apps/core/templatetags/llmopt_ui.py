@@ -167,6 +167,24 @@ def whisker(value: Any, low: Any, high: Any, minimum: Any, maximum: Any, line: A
 
 
 @dataclass(frozen=True, slots=True)
+class UsedShare:
+    """Widths on the 0–100 axis of a budget's bar; `limit` is None where nothing passes it. `share` is of the limit."""
+
+    spent: float
+    held: float
+    limit: float | None
+    share: float
+
+
+@register.simple_tag
+def used_share(spent: int, held: int, limit: int) -> UsedShare:
+    """How much of a limit is spent and held. What passes the limit is drawn beyond its mark."""
+    whole = max(limit, spent + held, 1)
+    mark = round(100 * limit / whole, 2) if spent + held > limit else None
+    return UsedShare(round(100 * spent / whole, 2), round(100 * held / whole, 2), mark, (spent + held) / max(limit, 1))
+
+
+@dataclass(frozen=True, slots=True)
 class SortLink:
     """A sortable header: where it leads and what it says now (``ascending``, ``descending`` or nothing)."""
 

@@ -124,6 +124,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}jobs/": evaluation.uid,
             f"{base}settings/providers/": provider_key.uid,
             f"{base}settings/api-keys/": key.uid,
+            f"{base}settings/budgets/": factories.BudgetFactory.create(team=team, person=owner).uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,

@@ -9,9 +9,11 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.accounts.services.keys import api_key_create
+from apps.billing.models import BudgetPeriod
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests import factories
 from apps.experiments.models import PromptLabel
@@ -42,6 +44,13 @@ def _prompts(team: Team, owner: User) -> None:
 
 def _members(team: Team, owner: User) -> None:
     factories.MembershipFactory.create(team=team, role="viewer")
+
+
+def _budgets(team: Team, owner: User) -> None:
+    for closed_at in (None, timezone.now()):
+        experiment = factories.ExperimentFactory.create(team=team, created_by=owner)
+        budget = factories.BudgetFactory.create(team=team, experiment=experiment, closed_at=closed_at)
+        BudgetPeriod.objects.create(budget=budget, key="total", limit_nanousd=1)
 
 
 def _provider_keys(team: Team, owner: User) -> None:
@@ -78,6 +87,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "models/": _models,
     "prompts/": _prompts,
     "settings/api-keys/": _api_keys,
+    "settings/budgets/": _budgets,
     "settings/members/": _members,
     "settings/providers/": _provider_keys,
     "training/": _training,

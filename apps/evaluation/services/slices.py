@@ -50,7 +50,7 @@ def _conclude(actor: Any, evaluation: Evaluation, work: Slice) -> None:
             evaluation,
             error=work.budget_error.message,
             kept=_("%(count)d outputs are stored.") % {"count": evaluation.outputs.count()},
-            next_step=_("Raise the budget, then press Retry: only what is missing runs again."),
+            next_step=_("Raise the budget under Settings, Budgets, then press Retry: only what is missing runs again."),
         )
     elif work.stop_requested:
         flags = Evaluation.objects.values("cancel_requested").get(pk=evaluation.pk)

@@ -28,6 +28,7 @@ _SETTINGS = (
     ("members", lambda: _("Members")),
     ("provider_keys", lambda: _("Providers")),
     ("api_keys", lambda: _("API keys")),
+    ("budgets", lambda: _("Budgets")),
 )
 # A page below one of these belongs to another section's entry.
 _BELONGS_TO = {

@@ -35,6 +35,7 @@ TEAM = "t/<slug:team>/"
 # Pages below a team that name no object are lists or forms. These are lists that are never empty, so they say nothing.
 NEVER_EMPTY = {
     TEAM: "shows everything of a team; its one action is the page's own",
+    f"{TEAM}settings/budgets/": "the form for the first budget stands on it, for those who may make one",
     f"{TEAM}settings/members/": "whoever looks is a member",
     f"{TEAM}settings/providers/": "the form for the first key stands on it, and whether text may leave",
 }

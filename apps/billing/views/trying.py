@@ -27,7 +27,7 @@ def model_try(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     prompt = trained_prompt(model)
     columns = sorted(variables_of(prompt_spec(prompt)) - {"input"}) if prompt is not None else []
     form = TryForm(request.POST or None, columns=columns, has_prompt=prompt is not None)
-    result, failure = None, ""
+    result, failure, full = None, "", False
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
@@ -42,7 +42,7 @@ def model_try(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         except ApplicationError as error:
             if error.status == 403:
                 raise
-            failure = error.message
+            failure, full = error.message, error.code == "budget_exceeded"
     context: dict[str, Any] = {
         "model": model,
         "prompt": prompt,
@@ -50,6 +50,7 @@ def model_try(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "result": result,
         "assumed": result is not None and price_is_assumed(model),
         "failure": failure,
+        "full": full,
         "crumbs": [
             {"label": _("Models"), "url": reverse("models", args=[team.slug])},
             {"label": model.name, "url": reverse("model", args=[team.slug, model.uid])},
