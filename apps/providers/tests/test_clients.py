@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +28,7 @@ from apps.providers.tests.fake_anthropic import fake_anthropic
 from apps.providers.tests.fake_openai import fake_openai
 from apps.providers.tests.fake_provider import FakeProvider, Reply
 
+ROOT = Path(__file__).resolve().parents[3]
 WEATHER = Tool("get_weather", "The weather of a place", {"type": "object", "properties": {"place": {"type": "string"}}})
 CALL = ("get_weather", '{"place":"Lucca"}')
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
@@ -221,6 +225,37 @@ async def test_openai_without_its_sdk_knows_seed_and_stop(servers: dict[Provider
     assert seen.path == "/v1/chat/completions"
     assert seen.body.items() >= {"seed": 3, "stop": ["x"], "max_completion_tokens": 16, "temperature": 0.0}.items()
     assert "max_tokens" not in seen.body
+
+
+LOADING = """
+import asyncio, sys, threading
+from apps.providers.engine.clients.base import ProviderError
+from apps.providers.engine.clients.factory import ClientSpec, client_for
+from apps.providers.engine.clients.base import GenerateRequest
+from apps.providers.engine.messages import Message
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("openai", "anthropic"):
+            print(name, threading.current_thread() is threading.main_thread())
+
+sys.meta_path.insert(0, Watch())
+request = GenerateRequest("m", (Message("user", "hi"),), 16, temperature=None)
+
+async def main():
+    for provider in ("openai", "anthropic"):
+        client = client_for(ClientSpec(provider, "https://127.0.0.1:1", "key", own_address=True))
+        print("made", provider in sys.modules)
+        for error in await asyncio.gather(*(client.generate(request) for _ in range(3)), return_exceptions=True):
+            assert isinstance(error, ProviderError), error
+
+asyncio.run(main())
+"""
+
+
+def test_an_sdk_is_loaded_by_the_first_call_and_holds_up_no_other() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADING], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["made False", "openai False", "made False", "anthropic False"]
 
 
 def test_equal_requests_have_equal_identities_and_old_ones_keep_theirs() -> None:

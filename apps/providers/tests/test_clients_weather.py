@@ -167,6 +167,12 @@ async def test_without_a_key_or_an_address_nothing_is_sent(world: World) -> None
     else:
         caught = await both(world, api_key="")
         assert {type(error) for error in caught} == {Auth}
+    for changes in ({"api_key": "abc\r\nX-Evil: 1"}, {"api_key": "schlüssel"}):
+        caught += await both(world, **changes)
+        assert type(caught[-1]) is Auth
+        assert "Copy it again" in caught[-1].message
+        assert changes["api_key"][:3] not in caught[-1].message
+    caught += await both(world, base_url="ftp://x.example/", own_address=True)
     assert {error.sent for error in caught} == {False}
     assert world.server.requests == []
 

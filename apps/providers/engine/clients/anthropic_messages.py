@@ -364,3 +364,7 @@ def _output_config(request: GenerateRequest) -> dict[str, Any]:
             raise BadRequest(template, sent=False)
         config["format"] = {"type": "json_schema", "schema": wanted.schema}
     return config
+
+
+#: What the factory makes, without importing this module by its name.
+CLIENT = AnthropicMessagesClient

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +20,7 @@ from apps.providers.engine.clients.base import (
     StreamEvent,
 )
 from apps.providers.engine.clients.connections import Limits
+from apps.providers.engine.clients.openai_compatible import BASE_URL, KEY, OpenAICompatibleClient
 from apps.providers.engine.gate import Gate
 from apps.providers.engine.outbound import BaseUrlRefused
 
@@ -58,29 +62,62 @@ def client_for(spec: ClientSpec) -> Client:
     except BaseUrlRefused as refused:
         return _Unusable(refused.sentence)
     address = gate.url if gate else spec.base_url or BASE_URLS[spec.provider]
+    wrong = _wrong_with(spec, address)
+    return _made(spec, address, gate) if wrong is None else wrong
+
+
+def _wrong_with(spec: ClientSpec, address: str) -> _Unusable | None:
     if not address:
         return _Unusable(Sentence(gettext_noop("This OpenAI-compatible server has no base URL; nothing was sent.")))
+    if not BASE_URL.fullmatch(address):
+        return _Unusable(Sentence(gettext_noop("The base URL of this provider is none; nothing was sent. Correct it.")))
     if spec.provider != "compatible" and not spec.api_key:
         return _Unusable(Sentence(gettext_noop("There is no key for this provider; nothing was sent.")), kind=Auth)
-    return _made(spec, address, gate)
+    if not KEY.fullmatch(spec.api_key):
+        template = gettext_noop("The key holds characters that no key has; nothing was sent. Copy it again.")
+        return _Unusable(Sentence(template), kind=Auth)
+    return None
 
 
 def _made(spec: ClientSpec, address: str, gate: Gate | None) -> Client:
-    if spec.provider == "anthropic":
-        from apps.providers.engine.clients import anthropic_messages
-
-        return anthropic_messages.AnthropicMessagesClient(
-            api_key=spec.api_key, base_url=address, limits=spec.limits, gate=gate
+    if spec.provider == "compatible" or (spec.provider == "openai" and spec.api == "chat_completions"):
+        return OpenAICompatibleClient(
+            address, api_key=spec.api_key, limits=spec.limits, gate=gate, provider=spec.provider
         )
-    if spec.provider == "openai" and spec.api != "chat_completions":
-        from apps.providers.engine.clients import openai_responses
+    return _LoadedLate(
+        "anthropic_messages" if spec.provider == "anthropic" else "openai_responses",
+        {"api_key": spec.api_key, "base_url": address, "limits": spec.limits, "gate": gate},
+    )
 
-        return openai_responses.OpenAIResponsesClient(
-            api_key=spec.api_key, base_url=address, limits=spec.limits, gate=gate
-        )
-    from apps.providers.engine.clients.openai_compatible import OpenAICompatibleClient
 
-    return OpenAICompatibleClient(address, api_key=spec.api_key, limits=spec.limits, gate=gate, provider=spec.provider)
+class _LoadedLate:
+    """A client that is made of an SDK, which takes a second to load: with the first call, and beside the event loop."""
+
+    def __init__(self, module: str, options: dict[str, Any]) -> None:
+        self._module = f"apps.providers.engine.clients.{module}"
+        self._options = options
+        self._client: Client | None = None
+
+    async def generate(self, request: GenerateRequest) -> GenerateResult:
+        return await (self._client or await self._loaded()).generate(request)
+
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamEvent, None]:
+        client = self._client or await self._loaded()
+        async with aclosing(client.stream(request)) as events:
+            async for event in events:
+                yield event
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _loaded(self) -> Client:
+        # In a thread even while another call loads it: asking for a module that is half loaded waits.
+        module = await asyncio.to_thread(importlib.import_module, self._module)
+        # Another call may have been here meanwhile.
+        if self._client is None:
+            self._client = module.CLIENT(**self._options)
+        return self._client
 
 
 class _Unusable:

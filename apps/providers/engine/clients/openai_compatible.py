@@ -25,6 +25,10 @@ from apps.providers.engine.clients.refusing import check_parameters
 from apps.providers.engine.clients.sse import EventReader
 from apps.providers.engine.gate import Gate
 
+BASE_URL = re.compile(r"https?://[^\s?#]+")
+#: What a header can carry as a bearer token.
+KEY = re.compile(r"[!-~]*")
+
 
 class OpenAICompatibleClient:
     """POSTs to ``{base_url}/chat/completions``. Opens its connections in the event loop of the first call.
@@ -46,7 +50,7 @@ class OpenAICompatibleClient:
         gate: Gate | None = None,
         provider: str = "compatible",
     ) -> None:
-        if not re.fullmatch(r"https?://[^\s?#]+", base_url):
+        if not BASE_URL.fullmatch(base_url):
             raise ValueError("The base URL must begin with http:// or https:// and have no query.")
         self._headers = {
             "Content-Type": "application/json",
@@ -143,6 +147,6 @@ class OpenAICompatibleClient:
 
 def bearer(api_key: str) -> dict[str, str]:
     """The header that carries a key; raises ``ValueError``, without the key in it, for a key that no header holds."""
-    if not re.fullmatch(r"[!-~]*", api_key):
+    if not KEY.fullmatch(api_key):
         raise ValueError("The key holds characters that no key has; copy it again.")
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}

@@ -284,3 +284,7 @@ def _usage(usage: Any) -> Usage | None:
         reasoning=getattr(completion, "reasoning_tokens", 0),
         cache_write=getattr(prompt, "cache_write_tokens", 0),
     )
+
+
+#: What the factory makes, without importing this module by its name.
+CLIENT = OpenAIResponsesClient
