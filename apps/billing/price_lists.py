@@ -93,5 +93,5 @@ def _rate(rate: Rate) -> ShownRate:
 def _text(dollars: Decimal) -> str:
     """Two decimals, and more only where two would say something else."""
     exact = dollars.normalize()
-    decimals = max(2, -int(exact.as_tuple().exponent))  # type: ignore[operator]  # a price is never infinite
+    decimals = max(2, -int(exact.as_tuple().exponent))  # a price is never infinite
     return f"{dollars:.{decimals}f}"
