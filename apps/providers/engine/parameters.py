@@ -21,14 +21,14 @@ _REASONS_WHEN_ASKED = re.compile(r"gpt-5\.[124](-mini|-nano)?(-\d{4}|$)")
 def refused_parameters(provider: str, model: str, *, reasoning_effort: str = "", api: str = "") -> frozenset[str]:
     """Names of the parameters that have to stay at their default for this provider's model.
 
-    ``provider`` is ``openai``, ``anthropic`` or anything else, of which nothing is known. ``api`` is
-    ``chat_completions`` where OpenAI is not called through its Responses API.
+    ``provider`` is ``openai``, ``anthropic`` or anything else, of which nothing is known. ``api`` is ``responses``
+    where OpenAI is called through that API alone, which knows fewer parameters than its chat completions.
     """
     if provider == "anthropic":
         return _SAMPLING | {"seed"}
     if provider != "openai":
         return frozenset()
-    refused = frozenset[str]() if api == "chat_completions" else frozenset({"seed", "stop"})
+    refused = frozenset({"seed", "stop"}) if api == "responses" else frozenset[str]()
     return refused | _SAMPLING if _reasons(model.lower().removeprefix("ft:"), reasoning_effort) else refused
 
 

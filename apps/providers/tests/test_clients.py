@@ -175,9 +175,6 @@ async def test_what_was_set_is_sent_in_the_providers_words(world: World) -> None
 @pytest.mark.parametrize(
     ("provider", "changes", "named"),
     [
-        ("openai", {"seed": 1}, "seed"),
-        ("openai", {"stop": ("x",)}, "stop"),
-        ("openai", {"max_tokens": 5}, "16"),
         ("openai", {"model": "gpt-6-luna", "temperature": 0.0}, "temperature"),
         ("openai", {"model": "o4-mini", "top_p": 0.5}, "top_p"),
         ("openai", {"model": "gpt-5.1", "temperature": 0.0, "reasoning_effort": "low"}, "temperature"),
@@ -217,14 +214,27 @@ async def test_what_a_provider_takes_or_does_anyway_is_not_refused(
     assert (await world.generate(world.request(**changes))).text == "Fine"
 
 
-async def test_openai_without_its_sdk_knows_seed_and_stop(servers: dict[Provider, FakeProvider]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "named"), [({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"max_tokens": 5}, "16")]
+)
+async def test_openai_is_asked_through_the_api_that_knows_what_is_set(
+    servers: dict[Provider, FakeProvider], changes: dict[str, Any], named: str
+) -> None:
     world = World("openai", servers["openai"])
     world.server.reply = Reply("Fine")
-    await world.generate(world.request(seed=3, stop=("x",), temperature=0.0), api="chat_completions")
-    seen = world.server.requests[-1]
-    assert seen.path == "/v1/chat/completions"
-    assert seen.body.items() >= {"seed": 3, "stop": ["x"], "max_completion_tokens": 16, "temperature": 0.0}.items()
-    assert "max_tokens" not in seen.body
+    world.server.requests.clear()
+    plain, special = world.request(), world.request(**changes)
+    async with world.client() as client:
+        await client.generate(plain)
+        assert (await client.generate(special)).text == "Fine"
+        assert pieces([event async for event in client.stream(special)])[2].text == "Fine"
+    assert [seen.path for seen in world.server.requests] == ["/v1/responses"] + ["/v1/chat/completions"] * 2
+    body = world.server.requests[-1].body
+    assert body["max_completion_tokens"] == special.max_tokens
+    assert "max_tokens" not in body
+    with pytest.raises(BadRequest, match=named) as caught:
+        await world.generate(special, api="responses")
+    assert not caught.value.sent
 
 
 LOADING = """

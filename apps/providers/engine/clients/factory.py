@@ -21,6 +21,7 @@ from apps.providers.engine.clients.base import (
 )
 from apps.providers.engine.clients.connections import Limits
 from apps.providers.engine.clients.openai_compatible import BASE_URL, KEY, OpenAICompatibleClient
+from apps.providers.engine.clients.refusing import fits_responses
 from apps.providers.engine.gate import Gate
 from apps.providers.engine.outbound import BaseUrlRefused
 
@@ -38,8 +39,9 @@ class ClientSpec:
     """One provider with a key. Its representation never shows the key.
 
     ``base_url`` empty means the provider's own address. A base URL that a user gave is held against ``allowed_hosts``,
-    the operator's list; ``own_address`` says that the operator gave it. ``api`` ``chat_completions`` calls OpenAI
-    without its SDK, through the API that also knows stop sequences and seeds.
+    the operator's list; ``own_address`` says that the operator gave it. ``api`` holds OpenAI to one of its two APIs;
+    empty means its Responses API through its SDK, and chat completions for what that has no place for: stop sequences,
+    a seed, a bound of the answer below 16 tokens.
     """
 
     provider: Provider
@@ -48,7 +50,7 @@ class ClientSpec:
     allowed_hosts: tuple[str, ...] = ()
     own_address: bool = False
     limits: Limits = field(default_factory=Limits)
-    api: Literal["", "chat_completions"] = ""
+    api: Literal["", "responses", "chat_completions"] = ""
 
 
 def client_for(spec: ClientSpec) -> Client:
@@ -80,14 +82,15 @@ def _wrong_with(spec: ClientSpec, address: str) -> _Unusable | None:
 
 
 def _made(spec: ClientSpec, address: str, gate: Gate | None) -> Client:
-    if spec.provider == "compatible" or (spec.provider == "openai" and spec.api == "chat_completions"):
-        return OpenAICompatibleClient(
-            address, api_key=spec.api_key, limits=spec.limits, gate=gate, provider=spec.provider
-        )
-    return _LoadedLate(
-        "anthropic_messages" if spec.provider == "anthropic" else "openai_responses",
-        {"api_key": spec.api_key, "base_url": address, "limits": spec.limits, "gate": gate},
-    )
+    options: dict[str, Any] = {"api_key": spec.api_key, "base_url": address, "limits": spec.limits, "gate": gate}
+    if spec.provider == "anthropic":
+        return _LoadedLate("anthropic_messages", options)
+    if spec.provider == "openai" and spec.api == "responses":
+        return _LoadedLate("openai_responses", options)
+    chat = OpenAICompatibleClient(**options, provider=spec.provider)
+    if spec.provider == "openai" and not spec.api:
+        return _OpenAI(_LoadedLate("openai_responses", options), chat)
+    return chat
 
 
 class _LoadedLate:
@@ -118,6 +121,26 @@ class _LoadedLate:
         if self._client is None:
             self._client = module.CLIENT(**self._options)
         return self._client
+
+
+class _OpenAI:
+    """Sends each request to the API of OpenAI's that has a place for everything in it."""
+
+    def __init__(self, responses: Client, chat: Client) -> None:
+        self._responses, self._chat = responses, chat
+
+    async def generate(self, request: GenerateRequest) -> GenerateResult:
+        return await self._for(request).generate(request)
+
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamEvent, None]:
+        return self._for(request).stream(request)
+
+    async def aclose(self) -> None:
+        await self._responses.aclose()
+        await self._chat.aclose()
+
+    def _for(self, request: GenerateRequest) -> Client:
+        return self._responses if fits_responses(request) else self._chat
 
 
 class _Unusable:

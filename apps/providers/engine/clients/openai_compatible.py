@@ -127,7 +127,7 @@ class OpenAICompatibleClient:
     def _body(self, request: GenerateRequest) -> dict[str, object]:
         if self._provider != "openai":
             return request_body(request)
-        check_parameters(request, "openai", api="chat_completions")
+        check_parameters(request, "openai")
         return request_body(request, "max_completion_tokens")
 
     async def _check_status(self, response: aiohttp.ClientResponse) -> None:

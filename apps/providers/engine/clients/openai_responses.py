@@ -28,7 +28,7 @@ from apps.providers.engine.clients.base import (
 from apps.providers.engine.clients.chat_wire import encode
 from apps.providers.engine.clients.connections import Connections, Limits, too_large
 from apps.providers.engine.clients.errors import Refusal, classify, classify_in_answer, refusal_of
-from apps.providers.engine.clients.refusing import check_parameters
+from apps.providers.engine.clients.refusing import LEAST_MAX_TOKENS, check_parameters
 from apps.providers.engine.clients.sdk_transport import (
     SHAPE_ERRORS,
     http_client,
@@ -42,8 +42,6 @@ from apps.providers.engine.gate import Gate
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, Turn
 
 _FAILURES: tuple[type[Exception], ...] = (openai.OpenAIError, *SHAPE_ERRORS)
-#: The Responses API refuses a lower bound of the answer.
-LEAST_MAX_TOKENS = 16
 
 
 class OpenAIResponsesClient:
@@ -189,7 +187,7 @@ class _Streamed:
 
 def request_body(request: GenerateRequest) -> dict[str, Any]:
     """The parameters of ``responses.create``; raises ``BadRequest`` for what it has no place for."""
-    check_parameters(request, "openai")
+    check_parameters(request, "openai", api="responses")
     if request.max_tokens < LEAST_MAX_TOKENS:
         template = gettext_noop("OpenAI's Responses API takes no bound of the answer below %(least)s tokens.")
         raise BadRequest(template, sent=False, least=LEAST_MAX_TOKENS)

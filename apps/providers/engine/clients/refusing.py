@@ -6,6 +6,9 @@ from apps.core.engine.messages import gettext_noop
 from apps.providers.engine.clients.base import BadRequest, GenerateRequest
 from apps.providers.engine.parameters import NEUTRAL, refused_parameters
 
+#: OpenAI's Responses API refuses a lower bound of the answer.
+LEAST_MAX_TOKENS = 16
+
 
 def check_parameters(request: GenerateRequest, provider: str, *, api: str = "") -> None:
     """Raise ``BadRequest`` for a parameter whose value would be refused, or would silently mean nothing."""
@@ -13,6 +16,11 @@ def check_parameters(request: GenerateRequest, provider: str, *, api: str = "") 
     for name in sorted(refused):
         if getattr(request, name) not in NEUTRAL[name]:
             raise refuse(name, request)
+
+
+def fits_responses(request: GenerateRequest) -> bool:
+    """Whether OpenAI's Responses API has a place for everything that the request sets."""
+    return not request.stop and request.seed is None and request.max_tokens >= LEAST_MAX_TOKENS
 
 
 def refuse(parameter: str, request: GenerateRequest) -> BadRequest:
