@@ -7,14 +7,16 @@ from typing import Any
 
 import openai
 import pytest
+from django.core.cache import cache
 
 from apps.accounts.keys import forget_keys
-from apps.accounts.models import Team, User
+from apps.accounts.models import APIKey, Team, User
 from apps.accounts.services.keys import api_key_create, api_key_revoke
 from apps.billing import selectors, services
 from apps.billing.generating import forget_models
 from apps.billing.models import LedgerEntry, Reservation
 from apps.billing.tests.provider_world import GPT, commercial_model, provider_key
+from apps.core.models import AuditEvent
 from apps.core.tests.factories import LanguageModelFactory
 from apps.providers.models import LanguageModel
 from apps.providers.tests.fake_openai import fake_openai
@@ -37,6 +39,7 @@ def upstream() -> Iterator[FakeProvider]:
 def model(team: Team, upstream: FakeProvider, settings: Any, empty_cache_memory: None) -> LanguageModel:
     forget_models()
     forget_keys()
+    cache.clear()
     return commercial_model(provider_key(team, upstream, settings))
 
 
@@ -210,6 +213,20 @@ def test_a_key_that_opens_nothing_says_why(address: str, model: LanguageModel, t
     # A key in the address would stand in every log on the way.
     assert curl(address, "", body, query=f"?api_key={key}")[0] == 401
     assert Reservation.objects.count() == 0
+
+
+def test_a_use_of_a_key_is_noted_once_an_hour_and_wrong_keys_are_slowed(
+    address: str, key: str, upstream: FakeProvider, settings: Any
+) -> None:
+    settings.SIGN_IN_TRIES_PER_MINUTE = 2
+    body = {"model": NAME, "messages": ASK, "max_tokens": 16}
+
+    assert [curl(address, key, body)[0] for _twice in range(2)] == [200, 200]
+    assert [curl(address, f"{key}x", body)[0] for _each in range(3)] == [401, 401, 429]
+    assert curl(address, key, body)[0] == 200
+
+    assert APIKey.objects.get().last_used_at is not None
+    assert AuditEvent.objects.get(verb="api_key.used").facts["address"] == "127.0.0.1"
 
 
 def test_a_budget_without_room_is_402_with_both_numbers_and_is_not_repeated(

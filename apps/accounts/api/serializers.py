@@ -8,13 +8,22 @@ from apps.accounts.models import APIKey
 from apps.core.scopes import KeyScope
 
 
+class TextField(serializers.CharField):
+    """Text that is text in JSON: DRF's own field takes a number for one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class SignInSerializer(serializers.Serializer[Any]):
     email = serializers.EmailField()
-    password = serializers.CharField(trim_whitespace=False, max_length=4096, style={"input_type": "password"})
+    password = TextField(trim_whitespace=False, min_length=1, max_length=4096)
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    refresh = serializers.CharField(max_length=4096)
+    refresh = TextField(min_length=1, max_length=4096)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -64,11 +73,11 @@ class APIKeyMadeSerializer(APIKeySerializer):
 
 
 class APIKeyCreateSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=80)
+    name = TextField(min_length=1, max_length=80)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=KeyScope.choices), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Null: until it is revoked.")
 
 
 class APIKeyChangeSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=80, required=False)
+    name = TextField(min_length=1, max_length=80, required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Null: until it is revoked.")

@@ -128,17 +128,31 @@ def api_key_use_record(*, actor: User | None, facts: KeyFacts, address: str) -> 
     person; with None it is read where an event is to be written.
     """
     now = timezone.now()
-    until = _used_until.get(facts.uid)
-    if until is None or not now < until <= now + USED_EVERY:
+    if not _is_recent(facts, now):
         # A use that lies ahead was written before the clock was set back.
         old = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - USED_EVERY) | Q(last_used_at__gt=now)
         APIKey.objects.filter(old, pk=facts.id).update(last_used_at=now)
         _keep_small()
         _used_until[facts.uid] = now + USED_EVERY
-    place = (facts.uid, address[:45], now.replace(minute=0, second=0, microsecond=0))
+    place = _place(facts, address, now)
     if place not in _seen:
         _record_hour(actor, facts, *place[1:])
         _seen.add(place)
+
+
+def api_key_use_known(*, facts: KeyFacts, address: str) -> bool:
+    """Whether `api_key_use_record` would write nothing: asked by an asyncio loop, which must not wait for that."""
+    now = timezone.now()
+    return _is_recent(facts, now) and _place(facts, address, now) in _seen
+
+
+def _is_recent(facts: KeyFacts, now: datetime) -> bool:
+    until = _used_until.get(facts.uid)
+    return until is not None and now < until <= now + USED_EVERY
+
+
+def _place(facts: KeyFacts, address: str, now: datetime) -> tuple[UUID, str, datetime]:
+    return facts.uid, address[:45], now.replace(minute=0, second=0, microsecond=0)
 
 
 def _keep_small() -> None:

@@ -67,7 +67,8 @@ def documented(
     keyed = method != "GET" and repeatable
     scopes = _scopes(scope, method) if signed_in else ()
     # A caller with several teams who names none is answered 400 wherever the path names no object.
-    codes = {400, 401, 429, *refusals, *((403,) if signed_in else ()), *((422,) if keyed else ())}
+    # A header that names somebody else's team is answered 404 everywhere.
+    codes = {400, 401, 429, *refusals, *((403, 404) if signed_in else ()), *((422,) if keyed else ())}
     shape = _page_of(operation, answer) if paged else answer
     answers = {status: None} if answer is None else {(status, media): shape}
     described = extend_schema(

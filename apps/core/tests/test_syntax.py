@@ -23,6 +23,7 @@ PAGES = [path for path in TEMPLATES if "cotton" not in path.parts]
 
 # Public functions beside services that are none, each with its reason.
 NO_SERVICE = {
+    "apps/accounts/services/keys.py:api_key_use_known": "asks whether a use was written; changes nothing",
     "apps/accounts/services/keys.py:api_key_uses_forget": "housekeeping deletes what is of no use",
     "apps/accounts/services/people.py:sign_in_links_forget": "housekeeping deletes what is of no use",
     "apps/accounts/services/tokens.py:token_families_forget": "housekeeping deletes what is of no use",

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from apps.accounts.keys import KeyFacts, key_of_async, key_refusal
+from apps.accounts.services.keys import api_key_use_known, api_key_use_record
 from apps.billing.errors import BudgetExceeded
 from apps.billing.generating import Caller, callable_model, callable_models, metered_call
 from apps.billing.metering import INFRASTRUCTURE, MeteredCall, MeteredResult, Metering, StreamEvent
@@ -146,8 +148,10 @@ async def _key(scope: Scope) -> KeyFacts:
     kind, _space, text = (given[0] if len(given) == 1 else "").partition(" ")
     if kind.lower() != "bearer" or not text.strip():
         raise Refusal(401, "missing_api_key", _("Send an API key of LLMOpt as Authorization: Bearer …"))
+    address = scope["client"][0] if scope.get("client") else ""
     key = await key_of_async(text.strip())
     if key is None:
+        _count_wrong_key(address)
         refused = await in_database(key_refusal, text.strip())
         raise Refusal(401, "invalid_api_key", refused.message)
     if not key.opens(SCOPE):
@@ -159,7 +163,19 @@ async def _key(scope: Scope) -> KeyFacts:
         message = _("This API key may make %(limit)s requests a minute. Try again in %(wait)s s.") % said
         raise Refusal(429, "rate_limit_exceeded", message, retry_after=wait)
     rates.count(name)
+    if not api_key_use_known(facts=key, address=address):
+        await in_database(partial(api_key_use_record, actor=None, facts=key, address=address))
     return key
+
+
+def _count_wrong_key(address: str) -> None:
+    """Refuse an address that sends wrong keys too often: it learns nothing more of them."""
+    name = f"bearer:{rates.network_of(address)}"
+    wait = rates.seconds_to_wait(name, limit=settings.SIGN_IN_TRIES_PER_MINUTE)
+    if wait:
+        message = _("Too many wrong keys came from this address. Try again in %(wait)s s.") % {"wait": wait}
+        raise Refusal(429, "rate_limit_exceeded", message, retry_after=wait)
+    rates.count(name)
 
 
 async def _asked(key: KeyFacts, scope: Scope, wanted: Wanted) -> _Asked:
