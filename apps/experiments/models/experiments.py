@@ -82,7 +82,7 @@ class Candidate(ScopedModel):
     prompt_version = models.ForeignKey(
         "experiments.PromptVersion", on_delete=models.PROTECT, null=True, related_name="candidates"
     )
-    # {"max_tokens": int, "temperature": float, "stop": [...]}
+    # {"max_tokens": int, "temperature": float, "stop": [...]}; temperature null: the provider's own.
     parameters = models.JSONField(default=dict)
     # Made after results on these test rows had been seen: it is shown, and stays out of family and recommendation.
     late = models.BooleanField(default=False)

@@ -15,6 +15,7 @@ from apps.experiments.models import Candidate, DatasetVersion, Experiment, Promp
 from apps.experiments.selectors import prompt_spec
 from apps.experiments.services.experiments import locked
 from apps.providers.availability import choosable
+from apps.providers.parameters import accepted_parameters
 
 
 def candidate_add(
@@ -38,6 +39,7 @@ def candidate_add(
             if part.owning_team_id != experiment.team_id:
                 raise ApplicationError(_("Model and prompt must belong to the experiment's team."), field="model")
         choosable(language_model)
+        parameters = accepted_parameters(language_model, parameters)
         _check_demonstrations(experiment.dataset_version, prompt_version)
         _check_variables(experiment.dataset_version, prompt_version)
         if experiment.candidates.filter(name=name).exists():

@@ -170,7 +170,20 @@ def test_a_team_that_lets_no_text_leave_sees_the_models_and_can_choose_none(
     assert _candidate(alice, inside).language_model == inside
 
 
-def _candidate(actor: User, model: LanguageModel) -> Any:
+def test_a_temperature_that_a_model_refuses_is_the_providers_own_and_one_that_was_chosen_is_refused(
+    team: Team, alice: User
+) -> None:
+    key = ProviderKeyFactory.create(team=team)
+    reasoning, plain = added(team, "gpt-6-luna", key=key), added(team, "gpt-4.1-mini", key=key)
+
+    assert _candidate(alice, reasoning, temperature=0.0).parameters == {"temperature": None}
+    assert _candidate(alice, plain, temperature=0.7).parameters == {"temperature": 0.7}
+    with pytest.raises(ApplicationError, match="GPT-6 Luna takes no temperature") as refused:
+        _candidate(alice, reasoning, temperature=0.7)
+    assert refused.value.field == "temperature"
+
+
+def _candidate(actor: User, model: LanguageModel, **parameters: Any) -> Any:
     model.refresh_from_db()
     return candidate_add(
         actor=actor,
@@ -179,7 +192,7 @@ def _candidate(actor: User, model: LanguageModel) -> Any:
         kind="commercial",
         language_model=model,
         prompt_version=None,
-        parameters={},
+        parameters=parameters,
     )
 
 

@@ -19,6 +19,7 @@ from apps.experiments.services.derived_versions import dataset_fresh_test
 from apps.experiments.services.experiments import experiment_create
 from apps.experiments.services.versions import experiment_clone
 from apps.providers.models import LanguageModel
+from apps.providers.parameters import accepted_parameters
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import BOOTSTRAP_SEED, ORDER_SEED
 from apps.workspace.quickstart.service import experiment_run_start
@@ -111,6 +112,7 @@ def _add(
     prompt: PromptVersion | None,
     parameters: dict[str, Any],
 ) -> list[Candidate]:
+    parameters = accepted_parameters(model, parameters)
     same = experiment.candidates.filter(trial=False, language_model=model, prompt_version=prompt)
     if any(each.parameters == parameters or prompt is None for each in same):
         return []
