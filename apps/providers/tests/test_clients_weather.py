@@ -272,6 +272,14 @@ async def test_a_text_that_goes_on_and_on_is_dropped(world: World) -> None:
         await world.stream(world.request(max_tokens=500), limits={"answer_bytes": 100})
 
 
+async def test_tools_that_are_asked_for_without_end_are_no_answer(world: World) -> None:
+    world.server.reply = Reply("", tools=(("f", "{}"),) * 200)
+    with pytest.raises(BadAnswer) as caught:
+        await world.stream(world.request(max_tokens=500))
+    assert caught.value.partial is not None
+    assert len(caught.value.partial.tool_calls) == 128
+
+
 async def test_nobody_listens(world: World) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: refuses

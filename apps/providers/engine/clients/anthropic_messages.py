@@ -26,7 +26,7 @@ from apps.providers.engine.clients.base import (
     Usage,
     UseTool,
 )
-from apps.providers.engine.clients.chat_wire import encode
+from apps.providers.engine.clients.chat_wire import MOST_TOOL_CALLS, encode
 from apps.providers.engine.clients.connections import Connections, Limits, too_large
 from apps.providers.engine.clients.errors import classify, classify_in_answer, refusal_of
 from apps.providers.engine.clients.refusing import check_parameters, refuse
@@ -175,6 +175,8 @@ class _Streamed:
             self._begin(event.message)
         elif kind == "content_block_start" and event.content_block.type == "tool_use":
             block = event.content_block
+            if len(self._calls) >= MOST_TOOL_CALLS:
+                raise ValueError("too many tool calls")
             self._calls[event.index] = [block.id, block.name]
             return ToolCallDelta(len(self._calls) - 1, block.id, block.name)
         elif kind == "content_block_start" and event.content_block.type == "text":

@@ -30,6 +30,7 @@ from apps.providers.engine.clients.errors import classify_in_answer, refusal_of
 from apps.providers.engine.clients.usage import own_seconds, read_chat_usage
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, Turn
 
+#: More at once are no answer; looking a call up would take ever longer.
 MOST_TOOL_CALLS = 128
 #: What servers call them that do not use OpenAI's words.
 _OTHER_REASONS = {"function_call": "tool_calls", "eos_token": "stop", "eos": "stop", "stop_sequence": "stop"}
@@ -289,7 +290,7 @@ class StreamedChat:
         new = bool(function.get("name")) and (not count or piece.get("id") not in (None, "", self._calls[-1].id))
         if index is None or (new and index == 0):
             index = count if new or not count else count - 1
-        if not isinstance(index, int) or not 0 <= index <= min(count, MOST_TOOL_CALLS):
+        if not isinstance(index, int) or not 0 <= index <= min(count, MOST_TOOL_CALLS - 1):
             raise ValueError("tool calls do not come one after the other")
         return index
 

@@ -25,7 +25,7 @@ from apps.providers.engine.clients.base import (
     Usage,
     UseTool,
 )
-from apps.providers.engine.clients.chat_wire import encode
+from apps.providers.engine.clients.chat_wire import MOST_TOOL_CALLS, encode
 from apps.providers.engine.clients.connections import Connections, Limits, too_large
 from apps.providers.engine.clients.errors import Refusal, classify, classify_in_answer, refusal_of
 from apps.providers.engine.clients.refusing import LEAST_MAX_TOKENS, check_parameters
@@ -175,6 +175,8 @@ class _Streamed:
 
     def _new_call(self, event: Any) -> StreamEvent:
         item = event.item
+        if len(self._calls) >= MOST_TOOL_CALLS:
+            raise ValueError("too many tool calls")
         self._calls[event.output_index] = [item.call_id, item.name, item.arguments or ""]
         return ToolCallDelta(len(self._calls) - 1, item.call_id, item.name, item.arguments or "")
 
