@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -13,11 +13,12 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 
 from apps.accounts.models import APIKey, APIKeyUse, Membership, SignInLink, Team, TokenFamily, User
-from apps.accounts.services import people
+from apps.accounts.services import keys, people
 from apps.core.admin import ReadOnlyAdmin
 
 # Rights come from a person's role in a team; an operator has them all in the admin.
@@ -135,6 +136,14 @@ class APIKeyAdmin(ReadOnlyAdmin):
     list_select_related = ("team", "person")
     # The hash opens nothing, and still nobody needs to see it.
     exclude = ("key_hash",)
+    actions = ("revoke",)
+
+    @admin.action(description=_("Revoke the selected keys"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
+        for key in queryset:
+            keys.api_key_revoke(actor=cast(User, request.user), key=key)
+        said = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", len(queryset)) % {"n": len(queryset)}
+        self.message_user(request, said, messages.SUCCESS)
 
 
 @admin.register(APIKeyUse)

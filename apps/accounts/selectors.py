@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apps.accounts.models import APIKey, Membership, SignInLink, Team, User
+from apps.accounts.models import APIKey, Membership, SignInLink, Team, TokenFamily, User
 from apps.core.access import fetch_for_user
 from apps.core.roles import Role, roles_for
 from apps.core.scopes import NEEDS, KeyScope
@@ -16,6 +16,11 @@ from apps.core.scopes import NEEDS, KeyScope
 def teams_of(user: Any) -> QuerySet[Team]:
     """Teams that `user` belongs to in any role, by name."""
     return Team.objects.for_user(user, "belong").order_by("name", "id")
+
+
+def team_called(slug: str) -> Team | None:
+    """The team with this short name, for the command line."""
+    return Team.objects.filter(slug=slug).first()
 
 
 def role_in(*, user: Any, team: Team) -> str | None:
@@ -85,6 +90,11 @@ def scopes_for(*, user: Any, team: Team) -> list[str]:
     """Scopes for which the role of `user` in `team` is enough."""
     role = role_in(user=user, team=team)
     return [scope for scope in KeyScope.values if role in roles_for(NEEDS[scope])]
+
+
+def program_count(*, user: User) -> int:
+    """Programs that are signed in with tokens of this person."""
+    return TokenFamily.objects.filter(user=user, revoked_at__isnull=True, expires_at__gt=timezone.now()).count()
 
 
 def user_by_email(email: str) -> User | None:

@@ -34,10 +34,6 @@ def prompts_in(*, team: Team) -> QuerySet[Any]:
     return _with_facts(Prompt.objects.filter(team=team))
 
 
-def team_called(slug: str) -> Team | None:
-    return Team.objects.filter(slug=slug).first()
-
-
 def _with_facts(found: QuerySet[Any]) -> QuerySet[Any]:
     labels = PromptLabel.objects.select_related("version")
     return (

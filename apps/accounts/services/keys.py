@@ -38,12 +38,24 @@ class APIKeyMade:
 
 
 def api_key_create(
-    *, actor: User, team: Team, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+    *,
+    actor: User | None,
+    team: Team,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime | None = None,
+    person: User | None = None,
 ) -> APIKeyMade:
-    """Make a key of one's own in `team`. It may have the scopes for which one's role is enough."""
-    require(team, actor, "view")
-    _by_the_person(actor)
-    name, wanted = _clean_name(name), _clean_scopes(scopes, role=role_in(user=actor, team=team))
+    """Make a key of one's own in `team`, with scopes for which one's role is enough.
+
+    `person` is whose key it is where the command line (actor None) makes one.
+    """
+    owner = actor if actor is not None else person
+    if owner is None:
+        raise ApplicationError(_("A key needs a person."), field="person")
+    require(team, owner, "view")
+    _by_the_person(owner)
+    name, wanted = _clean_name(name), _clean_scopes(scopes, role=role_in(user=owner, team=team))
     _check_end(expires_at)
     text = key_text(secrets.token_bytes(NAME_BYTES), secrets.token_bytes(SECRET_BYTES))
     parts = parts_of(text)
@@ -51,8 +63,8 @@ def api_key_create(
     with transaction.atomic():
         key = APIKey.objects.create(
             team=team,
-            person=actor,
-            created_by=actor,
+            person=owner,
+            created_by=owner,
             name=name,
             prefix=parts.prefix,
             key_hash=parts.digest,
@@ -62,7 +74,7 @@ def api_key_create(
         )
         audit.record(
             actor=actor, verb="api_key.created", target=key, name=name, prefix=key.prefix, scopes=wanted,
-            expires_at=expires_at.isoformat() if expires_at else None,
+            person=owner.email, expires_at=expires_at.isoformat() if expires_at else None,
         )  # fmt: skip
     return APIKeyMade(key, text)
 

@@ -86,7 +86,9 @@ def test_a_key_is_shown_once_and_nothing_of_its_secret_is_kept(team: Team, bob: 
     assert key.prefix == text[:15]
     assert key.last_four == text[-4:]
     event = AuditEvent.objects.get(verb="api_key.created")
-    assert event.facts == {"name": "Nightly", "prefix": key.prefix, "scopes": ALL, "expires_at": None}
+    assert event.facts == {
+        "name": "Nightly", "prefix": key.prefix, "scopes": ALL, "person": bob.email, "expires_at": None,
+    }  # fmt: skip
 
 
 def test_a_key_says_who_it_stands_for(team: Team, bob: User) -> None:

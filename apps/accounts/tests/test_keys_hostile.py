@@ -19,6 +19,7 @@ from apps.accounts.services.keys import api_key_create, api_key_revoke
 from apps.accounts.services.people import member_remove
 from apps.core import rates
 from apps.core.logs import JsonFormatter
+from apps.core.models import AuditEvent
 from apps.core.tests.factories import MembershipFactory, UserFactory
 from llmopt.edge.stack import Edge, build
 from llmopt.tests.asgi_client import HOST, call
@@ -118,6 +119,19 @@ def test_a_clock_that_jumps_back_revives_no_revoked_key(team: Team, bob: User) -
 
     with time_machine.travel(timezone.now() - timedelta(days=365)):
         assert sent(f"Bearer {made.text}").status_code == 401
+
+
+@pytest.mark.django_db
+def test_an_operator_revokes_any_key_and_it_leaves_an_event(team: Team, bob: User) -> None:
+    made = key_of(bob, team)
+    operator = UserFactory.create(is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(operator)
+
+    client.post(reverse("admin:accounts_apikey_changelist"), {"action": "revoke", "_selected_action": [made.key.pk]})
+
+    assert sent(f"Bearer {made.text}").json()["code"] == "key_revoked"
+    assert AuditEvent.objects.get(verb="api_key.revoked").actor == operator
 
 
 # --- too often

@@ -122,6 +122,21 @@ def test_a_new_password_signs_every_program_out(client: Client, team: Team, bob:
     assert post(client, "api_auth_token_refresh", refresh=pair["refresh"]).status_code == 401
 
 
+def test_the_account_page_signs_all_programs_out_and_leaves_others_alone(
+    client: Client, team: Team, bob: User, alice: User
+) -> None:
+    mine, hers = [tokens_create(actor=bob).access for _each in range(2)], tokens_create(actor=alice).access
+    client.force_login(bob)
+    assert "2 programs are signed in with your password." in client.get(reverse("account")).content.decode()
+
+    page = client.post(reverse("account_programs"), follow=True).content.decode()
+
+    assert "2 programs are signed out." in page
+    assert "signed in with your password" not in page
+    assert [opens(Client(), access) for access in (*mine, hers)] == [401, 401, 200]
+    assert AuditEvent.objects.get(verb="user.programs_signed_out").facts == {"programs": 2}
+
+
 def test_a_person_who_is_switched_off_is_out(client: Client, team: Team, bob: User) -> None:
     pair = obtained(client, bob)
     User.objects.filter(pk=bob.pk).update(is_active=False)

@@ -22,6 +22,7 @@ WRITABLE = {
     "billing.Budget": {"change"},
 }
 ACTIONS = {
+    "accounts.APIKey": {"revoke"},
     "accounts.Membership": {"delete_selected"},
     "billing.Reservation": {"sweep"},
     "evaluation.Evaluation": {"retry", "cancel"},

@@ -8,10 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from apps.accounts.selectors import team_called
 from apps.core.errors import ApplicationError, translated
 from apps.core.management.base import TranslatedCommand
 from apps.experiments.engine.prompts import PromptError, PromptSpec, spec_from_json
-from apps.experiments.prompt_reading import team_called
 from apps.experiments.services.prompts import prompt_version_create
 
 

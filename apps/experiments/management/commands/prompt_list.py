@@ -6,8 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from apps.accounts.selectors import team_called
 from apps.core.management.base import TranslatedCommand
-from apps.experiments.prompt_reading import prompts_in, team_called
+from apps.experiments.prompt_reading import prompts_in
 
 
 class Command(TranslatedCommand):
