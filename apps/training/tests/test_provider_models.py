@@ -276,3 +276,20 @@ def test_a_form_offers_what_has_a_key_and_choosing_it_adds_it(team: Team, bob: U
     assert (model.served_name, model.state) == ("gpt-6-luna", "ready")
     assert offered()["GPT-6 Luna"].ready
     assert all(entry.selectable for entry in model_choices(user=bob, team=team) if entry.provider)
+
+
+def test_by_rest_a_model_says_until_when_it_answers_and_why_it_cannot_be_called(
+    client: Client, team: Team, alice: User
+) -> None:
+    with time_machine.travel("2026-10-01T12:00:00Z"):
+        added(team, "gpt-4", key=ProviderKeyFactory.create(team=team))
+    added(team, "claude-haiku-5-5", provider="anthropic")
+    client.force_login(alice)
+
+    with time_machine.travel(LATE_NOVEMBER):
+        found = {each["served_name"]: each for each in client.get("/api/v1/models").json()["results"]}
+
+    old = found["gpt-4"]
+    assert (old["provider"], old["retires_on"], old["replaced_by"]) == ("openai", "2026-10-23", "gpt-5.6-sol")
+    assert old["unavailable"] == "OpenAI retired GPT-4 on Oct. 23, 2026 and names gpt-5.6-sol in its place."
+    assert found["claude-haiku-5-5"]["unavailable"] == "It needs a key for Anthropic."
