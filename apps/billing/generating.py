@@ -7,11 +7,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.accounts.models import Team
 from apps.billing.calls import MeteredCall, ModelFacts
 from apps.billing.services import prices_ensure_local
 from apps.core.errors import ApplicationError
 from apps.core.models.base import new_uid
+from apps.providers.availability import ModelUnavailable, hindrance
 from apps.providers.engine.clients.base import GenerateRequest
 from apps.providers.models import LanguageModel
 
@@ -50,7 +50,7 @@ class Caller:
 def callable_model(team_id: int, name: str) -> CallableModel:
     """The team's model of that name: as `GET models` lists it, or as its provider calls it where only one is meant.
 
-    NoSuchModel; its sentence says why where the model is there and cannot answer.
+    NoSuchModel; ModelUnavailable says why where the model is there and may not be called.
     """
     place = (team_id, name)
     until, found = _known.get(place, (0.0, None))
@@ -91,11 +91,12 @@ def metered_call(
 
 def callable_models(team_id: int) -> list[LanguageModel]:
     """Every model of a team that can answer now, newest first."""
-    return list(LanguageModel.objects.filter(team_id=team_id, state=LanguageModel.State.READY))
+    ready = LanguageModel.objects.filter(team_id=team_id, state=LanguageModel.State.READY)
+    return [model for model in ready.select_related("team", "provider_key") if hindrance(model) is None]
 
 
 def _read(team_id: int, name: str) -> CallableModel:
-    models = LanguageModel.objects.filter(team_id=team_id)
+    models = LanguageModel.objects.filter(team_id=team_id).select_related("team", "provider_key")
     model: Any = models.filter(served_name=name).first()
     if model is None:
         by_provider = list(models.filter(provider_model=name, state=LanguageModel.State.READY)[:2])
@@ -110,7 +111,10 @@ def _read(team_id: int, name: str) -> CallableModel:
     if model.state != LanguageModel.State.READY:
         said = {"name": model.served_name, "state": model.get_state_display()}
         raise NoSuchModel(_("The model %(name)s cannot answer: its state is %(state)s.") % said)
+    in_the_way = hindrance(model)
+    if in_the_way is not None:
+        raise ModelUnavailable(in_the_way.says, code=in_the_way.code, field="model")
     if not model.provider:
         # The team's machine costs what it is assumed to, until somebody sets another price.
-        prices_ensure_local(actor=None, team=Team.objects.get(pk=team_id))
+        prices_ensure_local(actor=None, team=model.team)
     return CallableModel(model.served_name, ModelFacts.of(model), model.context_length)

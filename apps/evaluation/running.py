@@ -151,6 +151,7 @@ class Slice:
                 messages=messages,
                 max_tokens=parameters["max_tokens"],
                 temperature=parameters["temperature"],
+                reasoning_effort=parameters.get("reasoning_effort", ""),
             ),
             purpose=f"output:{evaluation.uid}:{example.id}:{repeat}",
             repeat=repeat,

@@ -46,7 +46,7 @@ def model(key: ProviderKey) -> LanguageModel:
 
 
 async def generate(*calls: MeteredCall, **options: Any) -> list[MeteredResult]:
-    async with Metering(**{"call_timeout_seconds": 5.0, "deadline_seconds": 10.0, **options}) as metering:
+    async with Metering(**{"call_timeout_seconds": 30.0, "deadline_seconds": 40.0, **options}) as metering:
         return await asyncio.gather(*(metering.generate(call) for call in calls))
 
 

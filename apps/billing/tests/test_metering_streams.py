@@ -40,7 +40,7 @@ def model(team: Team, server: FakeProvider, settings: Any) -> LanguageModel:
 async def pieces(call: MeteredCall, *, most: int | None = None, **options: Any) -> list[StreamEvent | MeteredResult]:
     """The first `most` pieces of a streamed call, after which the caller leaves."""
     found: list[StreamEvent | MeteredResult] = []
-    metered = Metering(**{"call_timeout_seconds": 5.0, "deadline_seconds": 5.0, **options})
+    metered = Metering(**{"call_timeout_seconds": 30.0, "deadline_seconds": 30.0, **options})
     async with metered as metering, aclosing(metering.stream(call)) as stream:
         async for piece in stream:
             found.append(piece)

@@ -1,6 +1,7 @@
 """The pages of an experiment: what they say while it runs, when it failed, and when it is finished."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from apps.evaluation.tests.worlds import (
     try_on_validation,
 )
 from apps.experiments.models import DatasetVersion, Experiment
+from apps.providers.models import ProviderKey
 
 NAMES = ["Lookup", "Prompted", "Tuned"]
 
@@ -304,3 +306,43 @@ def test_a_fresh_test_set_is_offered_where_the_rows_suffice_to_whoever_may_draw_
     assert (offer in enough, clone in enough) == (True, True)
     assert (offer in read, clone in read) == (False, False)
     assert "The test rows were looked at" in read
+
+
+# --- what a comparison with a commercial model would cost
+
+
+def test_a_finished_experiment_says_what_gpt_or_claude_would_cost_and_where_a_key_goes(
+    client: Client, finished: Experiment
+) -> None:
+    text = page(client, finished)
+    (said,) = re.findall(r"Compare with GPT-[^<]* or Claude [^<]*: about \$[0-9.]+[^<]* for this test\.", text)
+    assert "$0.00 " not in said
+    assert reverse("provider_keys", args=[finished.team.slug]) in text
+
+
+def test_with_a_key_it_names_that_providers_model_and_leads_to_the_candidates(
+    client: Client, finished: Experiment
+) -> None:
+    ProviderKey.objects.create(team=finished.team, provider="anthropic", name="ours", source="environment")
+    text = page(client, finished)
+    assert re.search(r"Compare with Claude [^<]*: about", text)
+    assert "or Claude" not in text
+    assert reverse("candidates_new", args=[finished.team.slug, finished.uid]) in text
+
+
+@pytest.mark.parametrize("why", ["running", "text stays", "took part"])
+def test_nothing_is_offered_where_it_makes_no_sense(
+    client: Client, experiment: Experiment, alice: User, team: Team, why: str
+) -> None:
+    for name, answer in (("Lookup", half), ("Prompted", rambling), ("Tuned", perfect)):
+        answer_all(experiment, alice, name, answer)
+    if why != "running":
+        finish(experiment, alice)
+    if why == "text stays":
+        Team.objects.filter(pk=team.pk).update(text_may_leave=False)
+    if why == "took part":
+        model = experiment.candidates.get(name="Prompted").language_model
+        type(model).objects.filter(pk=model.pk).update(
+            kind="commercial", provider="openai", provider_model="gpt-6-luna"
+        )
+    assert "Compare with" not in page(client, experiment)

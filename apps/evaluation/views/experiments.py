@@ -19,6 +19,7 @@ from apps.evaluation.figures import metric_label
 from apps.evaluation.notices import notices
 from apps.evaluation.selectors.board import Board
 from apps.evaluation.selectors.lists import DEFAULT_SORT
+from apps.evaluation.selectors.offers import commercial_offer
 from apps.evaluation.views import columns
 from apps.evaluation.views.frame import fetch, frame
 from apps.experiments.models import Experiment
@@ -95,6 +96,7 @@ def _evidence(found: Experiment, board: Board) -> dict[str, Any]:
         "exploratory_columns": columns.exploratory_columns(),
         "differences": difference_chart(board),
         "costs": cost_chart(board),
+        "offer": commercial_offer(found),
         "telling": selectors.telling_examples(found),
         "notices": notices(found, board),
     }

@@ -104,3 +104,12 @@ def offered_models(provider: str) -> list[CommercialModel]:
 def commercial_model(provider: str, name: str) -> CommercialModel | None:
     """What is written down of a provider's model, by its name or that of a snapshot; None where nothing is."""
     return _BY_NAME.get((provider, name)) or _BY_NAME.get((provider, _DAY.sub("", name)))
+
+
+def smallest_of_each_provider(on: date) -> list[CommercialModel]:
+    """The model that a provider's part of the list begins with, of those that still answer on that day."""
+    current = [model for model in COMMERCIAL_MODELS if model.offered and not model.retired(on)]
+    first: dict[str, CommercialModel] = {}
+    for model in current:
+        first.setdefault(model.provider, model)
+    return list(first.values())

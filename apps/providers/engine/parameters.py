@@ -41,3 +41,21 @@ def _reasons(model: str, effort: str) -> bool:
     if not _MAY_REASON.match(model) or effort == "none":
         return False
     return bool(effort) or not _REASONS_WHEN_ASKED.match(model)
+
+
+#: Tokens that a model which always reasons gets for that, beside those of the answer: its bound covers both.
+REASONING_ROOM = 1024
+
+
+def least_reasoning(provider: str, model: str) -> tuple[str, int]:
+    """The effort with which a model is asked for a plain answer, and the room that its reasoning needs.
+
+    A model that may reason or not is asked not to: then its bound is the answer's, and it takes a temperature. One that
+    always reasons is asked to do so as little as it can. Empty for what takes no effort.
+    """
+    name = model.lower().removeprefix("ft:")
+    if provider != "openai" or "chat" in name:
+        return "", 0
+    if _ALWAYS_REASONS.match(name):
+        return ("minimal" if name.startswith("gpt-5") else "low"), REASONING_ROOM
+    return ("none" if _MAY_REASON.match(name) else ""), 0

@@ -170,16 +170,23 @@ def test_a_team_that_lets_no_text_leave_sees_the_models_and_can_choose_none(
     assert _candidate(alice, inside).language_model == inside
 
 
+@time_machine.travel(LATE_NOVEMBER)
 def test_a_temperature_that_a_model_refuses_is_the_providers_own_and_one_that_was_chosen_is_refused(
     team: Team, alice: User
 ) -> None:
     key = ProviderKeyFactory.create(team=team)
-    reasoning, plain = added(team, "gpt-6-luna", key=key), added(team, "gpt-4.1-mini", key=key)
+    may_reason, plain = added(team, "gpt-6-luna", key=key), added(team, "gpt-4.1-mini", key=key)
+    reasons = added(team, "gpt-5-mini", key=key)
 
-    assert _candidate(alice, reasoning, temperature=0.0).parameters == {"temperature": None}
-    assert _candidate(alice, plain, temperature=0.7).parameters == {"temperature": 0.7}
-    with pytest.raises(ApplicationError, match="GPT-6 Luna takes no temperature") as refused:
-        _candidate(alice, reasoning, temperature=0.7)
+    asked = {"temperature": 0.0, "max_tokens": 60}
+    assert _candidate(alice, plain, **asked).parameters == asked
+    assert _candidate(alice, may_reason, **asked).parameters == {**asked, "reasoning_effort": "none"}
+    # It has room for its reasoning beside the answer, and is not given it twice.
+    accepted = _candidate(alice, reasons, **asked).parameters
+    assert accepted == {"temperature": None, "max_tokens": 60 + 1024, "reasoning_effort": "minimal"}
+    assert _candidate(alice, reasons, **accepted).parameters == accepted
+    with pytest.raises(ApplicationError, match="GPT-5 mini takes no temperature") as refused:
+        _candidate(alice, reasons, temperature=0.7, max_tokens=60)
     assert refused.value.field == "temperature"
 
 
@@ -276,20 +283,3 @@ def test_a_form_offers_what_has_a_key_and_choosing_it_adds_it(team: Team, bob: U
     assert (model.served_name, model.state) == ("gpt-6-luna", "ready")
     assert offered()["GPT-6 Luna"].ready
     assert all(entry.selectable for entry in model_choices(user=bob, team=team) if entry.provider)
-
-
-def test_by_rest_a_model_says_until_when_it_answers_and_why_it_cannot_be_called(
-    client: Client, team: Team, alice: User
-) -> None:
-    with time_machine.travel("2026-10-01T12:00:00Z"):
-        added(team, "gpt-4", key=ProviderKeyFactory.create(team=team))
-    added(team, "claude-haiku-5-5", provider="anthropic")
-    client.force_login(alice)
-
-    with time_machine.travel(LATE_NOVEMBER):
-        found = {each["served_name"]: each for each in client.get("/api/v1/models").json()["results"]}
-
-    old = found["gpt-4"]
-    assert (old["provider"], old["retires_on"], old["replaced_by"]) == ("openai", "2026-10-23", "gpt-5.6-sol")
-    assert old["unavailable"] == "OpenAI retired GPT-4 on Oct. 23, 2026 and names gpt-5.6-sol in its place."
-    assert found["claude-haiku-5-5"]["unavailable"] == "It needs a key for Anthropic."

@@ -1,5 +1,6 @@
 """A whole experiment on a dataset version by REST: what is proposed for it, and the job that runs it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from apps.core.api.once import once
 from apps.core.api.schema import documented
 from apps.core.errors import NotFound
 from apps.experiments.models import DatasetVersion
+from apps.providers.engine.commercial import CommercialModel
 from apps.workspace.api.serializers import PlanSerializer, ProposalSerializer, RunSerializer
 from apps.workspace.forms.plan import PlanForm, plan_form
 from apps.workspace.models import ExperimentRun
+from apps.workspace.quickstart.commercial import models_within_reach
 from apps.workspace.selectors import plans as selectors
 from apps.workspace.selectors.model_choices import ModelChoice
 from apps.workspace.services.plans import plan_start
@@ -61,11 +64,12 @@ def plan(request: Request, uid: UUID, number: int) -> Response:
         **scope(request, "dataset__team"),
     )
     models = [choice for choice in selectors.base_choices(user=request.user, team=version.dataset.team) if choice.ready]
+    within_reach = models_within_reach(user=request.user, team=version.dataset.team)
     if not writes:
-        return Response(_proposed(version, models))
+        return Response(_proposed(version, models, within_reach))
     given = PlanSerializer(data=request.data)
     given.is_valid(raise_exception=True)
-    form = _filled(version, models, given.validated_data)
+    form = _filled(version, models, given.validated_data, within_reach)
     if not form.is_valid():
         raise ValidationError({name: [str(one) for one in said] for name, said in form.errors.items()})
     run = plan_start(actor=request.user, version=version, base=form.cleaned_data["base_model"], values=form.plan)
@@ -80,9 +84,9 @@ def experiment_run(request: Request, uid: UUID) -> Response:
     return Response(RunSerializer(fetch_for_user(ExperimentRun, request.user, uid=uid, **scope(request))).data)
 
 
-def _proposed(version: DatasetVersion, models: list[ModelChoice]) -> Any:
+def _proposed(version: DatasetVersion, models: list[ModelChoice], within_reach: Sequence[CommercialModel]) -> Any:
     base = models[0] if models else None
-    proposal = selectors.proposal_for(version, base)
+    proposal = selectors.proposal_for(version, base, within_reach)
     form = plan_form(version, models, proposal)
     choices = {name: [str(key) for key, _label in form.fields[name].choices] for name in _CHOICES}  # type: ignore[attr-defined]
     return ProposalSerializer(
@@ -91,7 +95,7 @@ def _proposed(version: DatasetVersion, models: list[ModelChoice]) -> Any:
             "choices": choices,
             "unfit": proposal.unfit,
             "few_test": proposal.few_test,
-            "estimate": vars(selectors.estimate_for(version, base, proposal.initial)),
+            "estimate": vars(selectors.estimate_for(version, base, proposal.initial, within_reach)),
         }
     ).data
 
@@ -99,14 +103,19 @@ def _proposed(version: DatasetVersion, models: list[ModelChoice]) -> Any:
 _CHOICES = ("metrics", "primary_metric", "base_model", "baselines", "preset")
 
 
-def _filled(version: DatasetVersion, models: list[ModelChoice], given: dict[str, Any]) -> PlanForm:
+def _filled(
+    version: DatasetVersion,
+    models: list[ModelChoice],
+    given: dict[str, Any],
+    within_reach: Sequence[CommercialModel],
+) -> PlanForm:
     """The form of the page, filled with what was sent over what is proposed for the model that it names."""
     named = str(given.get("base_model") or "")
     base = next((model for model in models if model.value == named), None)
     if named and base is None:
         raise NotFound(_("No model of this team that runs here and is ready has this id."), field="base_model")
     base = base or (models[0] if models else None)
-    proposal = selectors.proposal_for(version, base)
+    proposal = selectors.proposal_for(version, base, within_reach)
     sent = {"budget" if name == "budget_usd" else name: value for name, value in given.items()}
     values = {**_values(plan_form(version, models, proposal)), **sent}
     return plan_form(version, models, proposal, data={**values, "base_model": base.value if base else ""})

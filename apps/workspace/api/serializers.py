@@ -6,7 +6,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from apps.providers.availability import hindrance
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.jobs import JobRow
@@ -90,46 +89,22 @@ class RunSerializer(serializers.ModelSerializer[ExperimentRun]):
 
 
 class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
-    """A model that candidates can use once its state is `ready` and `unavailable` is empty.
-
-    `provider` is empty for what runs here; `retires_on` is the day from which the provider no longer answers, and
-    `replaced_by` what it names instead. `unavailable` says in words why the model cannot be called now.
-    """
+    """A model that candidates can use once its state is `ready`."""
 
     kind = serializers.CharField()
     state = serializers.CharField()
-    provider = serializers.CharField()
-    unavailable = serializers.SerializerMethodField()
-
-    def get_unavailable(self, model: LanguageModel) -> str:
-        found = hindrance(model)
-        return found.says if found is not None else ""
 
     class Meta:
         model = LanguageModel
-        fields = (
-            "uid",
-            "name",
-            "kind",
-            "state",
-            "unavailable",
-            "served_name",
-            "revision",
-            "context_length",
-            "provider",
-            "provider_model",
-            "retires_on",
-            "replaced_by",
-            "note",
-            "created_at",
-        )
+        fields = ("uid", "name", "kind", "state", "served_name", "revision", "context_length", "note", "created_at")
 
 
 class PlanSerializer(serializers.Serializer[Any]):
     """A whole experiment on a dataset version. What is left out is as proposed.
 
     `plain` is the base model with `instruction`, `few_shot` the same with `shown` solved training rows in its prompt,
-    `tune` a model that is fine-tuned on the training rows as `preset` says.
+    `tune` a model that is fine-tuned on the training rows as `preset` says, `commercial` the smallest model of each
+    provider that the team has a key for.
     """
 
     name = serializers.CharField(max_length=160, required=False)
@@ -146,6 +121,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     few_shot = serializers.BooleanField(required=False)
     shown = serializers.IntegerField(required=False, min_value=1, max_value=32)
     tune = serializers.BooleanField(required=False)
+    commercial = serializers.BooleanField(required=False)
     preset = serializers.CharField(required=False)
     max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=4096)
 

@@ -42,14 +42,23 @@ class PlanForm(DefinitionForm):
     )
     tune = forms.BooleanField(label=_("Model fine-tuned on the training rows"), required=False)
     preset = forms.ChoiceField(label=_("Training"), widget=forms.RadioSelect)
+    commercial = forms.BooleanField(label=_("Commercial models"), required=False)
     max_tokens = forms.IntegerField(
         label=_("Token limit of an answer"), min_value=1, max_value=4096, help_text=_("A longer answer is cut off.")
     )
 
     def __init__(
-        self, *args: Any, base_models: Choices, baselines: Choices, unfit: Sequence[str], **kwargs: Any
+        self,
+        *args: Any,
+        base_models: Choices,
+        baselines: Choices,
+        unfit: Sequence[str],
+        commercial: Sequence[str],
+        **kwargs: Any,
     ) -> None:
-        """`unfit`: names of parts that this data or this machine does not allow."""
+        """`unfit`: names of parts that this data or this machine does not allow. `commercial`: names of the models that
+        the team has a key for.
+        """
         super().__init__(*args, **kwargs)
         set_choices(self, "base_model", base_models)
         set_choices(self, "baselines", baselines)
@@ -60,6 +69,12 @@ class PlanForm(DefinitionForm):
         )
         for name in unfit:
             self.fields[name].disabled = True
+        if commercial:
+            self.fields["commercial"].help_text = _(
+                "%(names)s, with the solved examples where they are chosen, else with the instruction."
+            ) % {"names": ", ".join(commercial)}
+        else:
+            del self.fields["commercial"]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -68,7 +83,8 @@ class PlanForm(DefinitionForm):
         models = [name for name in ("plain", "few_shot", "tune") if values.get(name)]
         if models and not values.get("base_model"):
             self.add_error("base_model", _("Choose the model, or leave out what needs one."))
-        if len(models) + len(values.get("baselines", [])) < 2:
+        paid = [name for name in ("commercial",) if values.get(name)]
+        if len(models) + len(paid) + len(values.get("baselines", [])) < 2:
             raise forms.ValidationError(_("Choose at least two candidates: one alone cannot be compared."))
         return values
 
@@ -97,4 +113,5 @@ def plan_form(
         baselines=baseline_choices(version.answer),
         # Without a base model they are left out, and may be chosen together with one that is brought in.
         unfit=tuple(proposal.unfit) if chosen or not possible else (),
+        commercial=proposal.commercial,
     )

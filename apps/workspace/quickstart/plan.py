@@ -53,6 +53,10 @@ def plan_definition(
         "baselines": list(values["baselines"]),
         "prompts": prompts,
     }
+    if values.get("commercial"):
+        definition["commercial"] = {
+            "prompt": {**({"system": instruction} if instruction else {}), "user": INPUT},
+        }
     if values["tune"] and base_model is not None:
         preset = PRESETS[values["preset"]]
         prompts["tuned"] = tuned_prompt(str(values["name"]))

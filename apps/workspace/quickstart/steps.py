@@ -46,6 +46,7 @@ from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.engine.addresses import FIELDS, read_labelled
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.bringing import base_fetch
+from apps.workspace.quickstart.commercial import commercial_models_ensure, models_within_reach
 from apps.workspace.quickstart.facts import library_versions, training_facts
 from apps.workspace.quickstart.plan import prompt_spec_of
 
@@ -104,14 +105,16 @@ def _experiment_create(quickstart: ExperimentRun) -> None:
             alpha=text["alpha"],
             bootstrap_seed=text["bootstrap_seed"],
         )
-        if text.get("budget_nanousd"):
-            budget_create(
-                actor=quickstart.actor,
-                team=quickstart.team,
-                limit_nanousd=text["budget_nanousd"],
-                experiment=experiment,
-            )
+        limit = text.get("budget_nanousd") or _limit_of_commercial(quickstart)
+        if limit:
+            budget_create(actor=quickstart.actor, team=quickstart.team, limit_nanousd=limit, experiment=experiment)
         _note(quickstart, "experiment", experiment)
+
+
+def _limit_of_commercial(quickstart: ExperimentRun) -> int:
+    """What the definition lets calls cost where some go to a provider; 0 where none does."""
+    limit = quickstart.definition.get("commercial", {}).get("budget_nanousd", 0)
+    return int(limit) if models_within_reach(user=quickstart.actor, team=quickstart.team) else 0
 
 
 def _note(quickstart: ExperimentRun, name: str, made: Experiment | TrainingRun) -> None:
@@ -153,7 +156,8 @@ def register_decision(quickstart: ExperimentRun) -> bool:
     for method in quickstart.definition.get("baselines", baselines_for(version.answer)):
         model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
         _candidate(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
-    models = [*_prompted(quickstart), *_tuned(quickstart)]
+    # The reference is the last of these; what is paid for elsewhere is compared with it.
+    models = [*_prompted(quickstart), *_commercial(quickstart), *_tuned(quickstart)]
     # Where no model is compared, all are measured against the simplest baseline.
     reference = models[-1] if models else contenders(experiment)[0]
     experiment_register(actor=quickstart.actor, experiment=experiment, reference=reference)
@@ -170,6 +174,29 @@ def _prompted(quickstart: ExperimentRun) -> list[Candidate]:
         draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
         shown = _few_shot_prompt(quickstart, draw)
         made.append(_candidate(quickstart, name=FEW_SHOT, kind="prompted", model=_base_model(quickstart), prompt=shown))
+    return made
+
+
+def _commercial(quickstart: ExperimentRun) -> list[Candidate]:
+    """The smallest current model of each provider that the team has a key for, with the best prompt that there is."""
+    if "commercial" not in quickstart.definition:
+        return []
+    prompts, made = quickstart.definition["prompts"], []
+    if "few_shot" in prompts:
+        draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
+        prompt = _few_shot_prompt(quickstart, draw)
+    else:
+        prompt = _prompt(quickstart, "commercial", quickstart.definition["commercial"]["prompt"])
+    for model in commercial_models_ensure(actor=quickstart.actor, team=quickstart.team):
+        made.append(
+            _candidate(
+                quickstart,
+                name=_("%(model)s, with examples") % {"model": model.name},
+                kind="commercial",
+                model=model,
+                prompt=prompt,
+            )
+        )
     return made
 
 
@@ -214,6 +241,12 @@ def evaluate_few_shot(quickstart: ExperimentRun) -> bool:
     return _named_is_done(quickstart, FEW_SHOT)
 
 
+def evaluate_commercial(quickstart: ExperimentRun) -> bool:
+    paid = _experiment(quickstart).candidates.filter(kind="commercial", trial=False)
+    done = [final_is_done(quickstart, candidate) for candidate in paid]
+    return all(done)
+
+
 def train(quickstart: ExperimentRun) -> bool:
     run = quickstart.training_run
     assert run is not None
@@ -252,6 +285,7 @@ STEPS = (
     Step("choose", gettext_lazy("Choose the examples to show"), choose_demonstrations),
     Step("register", gettext_lazy("Freeze the candidates"), register_decision),
     Step("baselines", gettext_lazy("Test the free baselines"), evaluate_baselines),
+    Step("commercial", gettext_lazy("Test the commercial models"), evaluate_commercial),
     Step("plain", gettext_lazy("Test the plain prompt"), evaluate_plain),
     Step("few_shot", gettext_lazy("Test the few-shot prompt"), evaluate_few_shot),
     Step("train", gettext_lazy("Fine-tune the model"), train),

@@ -19,7 +19,7 @@ from apps.experiments.services.baselines import NAMES
 from apps.providers.engine.baselines import baselines_for
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
-from apps.workspace.selectors.estimates import Estimate, Rates, answering_estimate, trainings_estimate
+from apps.workspace.selectors.estimates import Estimate, Rates, candidate_estimate, trainings_estimate
 
 # Characters of an answer per token, at the least, for text that a model's own tokenizer was not asked about.
 CHARACTERS_PER_TOKEN = 2.0
@@ -85,7 +85,7 @@ def draft_facts(experiment: Experiment) -> DraftFacts:
             candidate=candidate,
             evaluation=tried.get(candidate.pk),
             figure=trial_figure(tried.get(candidate.pk)),
-            estimate=answering_estimate(candidate.language_model, answers=answers, rates=rates),
+            estimate=candidate_estimate(candidate, answers=answers, rates=rates),
             reference=candidate.pk == experiment.reference_id,
         )
         for candidate in candidates

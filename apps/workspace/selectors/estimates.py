@@ -8,11 +8,15 @@ from django.db.models import F, Q, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.billing.engine.token_estimate import cost_range
 from apps.billing.errors import UnknownPrice
-from apps.billing.selectors import price_for
+from apps.billing.pricing import rates_of
+from apps.billing.selectors import price_of
 from apps.core.models import JobStatus
+from apps.evaluation.call_sizes import call_size
 from apps.evaluation.models import Evaluation
 from apps.experiments.models import Candidate
+from apps.experiments.selectors import prompt_spec
 from apps.providers.models import LanguageModel
 from apps.training.datacheck import measured_of
 from apps.training.models import Preflight, TrainingRun
@@ -81,6 +85,31 @@ def answering_estimate(model: LanguageModel, *, answers: int, rates: Rates | Non
     return _priced(model, LOW * rate * answers, HIGH * rate * answers)
 
 
+def candidate_estimate(candidate: Candidate, *, answers: int, rates: Rates) -> Estimate:
+    """For so many answers of a candidate: money by tokens where its model is paid by them, else by seconds."""
+    model = candidate.language_model
+    if not model.provider:
+        return answering_estimate(model, answers=answers, rates=rates)
+    try:
+        list_of_prices = rates_of(price_of(model))
+    except UnknownPrice:
+        return Estimate(unknown=(_("the price of %(model)s") % {"model": model.name},), complete=False)
+    if list_of_prices is None:
+        return answering_estimate(model, answers=answers, rates=rates)
+    prompt = prompt_spec(candidate.prompt_version) if candidate.prompt_version is not None else None
+    size = call_size(
+        candidate.experiment.dataset_version, prompt, max_tokens=int(candidate.parameters.get("max_tokens") or 0)
+    )
+    if size is None:
+        return Estimate(unknown=(model.name,), complete=False)
+    low, high = cost_range(list_of_prices, size, calls=answers)
+    rate = rates.of(model)
+    if rate is None:
+        # How fast a provider answers is known from its first answers alone; what it takes, from its price list.
+        return Estimate(nanousd_low=low, nanousd_high=high, unknown=(model.name,), complete=False)
+    return Estimate(LOW * rate * answers, HIGH * rate * answers, low, high)
+
+
 def training_estimate(run: TrainingRun) -> Estimate:
     """For a training that has not ended: as its check measured it, else from trainings and checks of the same base."""
     if run.status == JobStatus.SUCCEEDED:
@@ -116,7 +145,7 @@ def trainings_estimate(candidates: Iterable[Candidate]) -> Estimate:
 def _priced(model: LanguageModel, low: float, high: float) -> Estimate:
     """Seconds with what they cost; without a price, the seconds alone, and the price is named as unknown."""
     try:
-        price = price_for(model.team_id, kind=model.kind, served_name=model.served_name)
+        price = price_of(model)
     except UnknownPrice:
         return Estimate(low, high, unknown=(_("the price of %(model)s") % {"model": model.name},))
     per_second = (price.nanousd_per_hour or 0) / SECONDS_PER_HOUR

@@ -1,18 +1,23 @@
 """What is proposed for a dataset version: candidates, instruction, limits, and how long it will take."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
+from apps.billing.engine.published import published_price
+from apps.billing.engine.token_estimate import cost_range
 from apps.core.access import fetch_for_user
+from apps.evaluation.call_sizes import call_size
 from apps.evaluation.engine.metrics import scoring_for
 from apps.experiments import rows
 from apps.experiments.models import DatasetVersion
 from apps.experiments.reports import few_test_text
+from apps.providers.engine.commercial import CommercialModel
 from apps.providers.models import LanguageModel
 from apps.training.plan import PRESETS, plan_digest, preset_limits, spec_of
 from apps.workspace.models import ExperimentRun
@@ -39,9 +44,13 @@ class Proposal:
     initial: dict[str, Any]
     unfit: dict[str, str]
     few_test: str
+    # Names of the commercial models that the team has a key for.
+    commercial: list[str]
 
 
-def proposal_for(version: DatasetVersion, base: ModelChoice | None) -> Proposal:
+def proposal_for(
+    version: DatasetVersion, base: ModelChoice | None, within_reach: Sequence[CommercialModel] = ()
+) -> Proposal:
     """What a person would begin with. Reads training rows for lengths, and no test row."""
     shown = _shown_that_fit(version, base)
     unfit = {}
@@ -67,11 +76,13 @@ def proposal_for(version: DatasetVersion, base: ModelChoice | None) -> Proposal:
             "few_shot": "few_shot" not in unfit,
             "shown": max(1, shown),
             "tune": "tune" not in unfit,
+            "commercial": bool(within_reach),
             "preset": "balanced" if "balanced" in PRESETS else next(iter(PRESETS)),
             "max_tokens": suggested_max_tokens(version),
         },
         unfit=unfit,
         few_test=few_test_text(version.test_count),
+        commercial=[model.label for model in within_reach],
     )
 
 
@@ -109,11 +120,40 @@ def suggested_instruction(answer: Mapping[str, Any]) -> str:
             return _("Answer the input. Give the answer alone, without an explanation.")
 
 
-def estimate_for(version: DatasetVersion, base: ModelChoice | None, values: Mapping[str, Any]) -> Estimate:
-    """As plan_estimate; of a model that the team does not have yet, nothing was measured."""
+def estimate_for(
+    version: DatasetVersion,
+    base: ModelChoice | None,
+    values: Mapping[str, Any],
+    within_reach: Sequence[CommercialModel] = (),
+) -> Estimate:
+    """As plan_estimate, and what the commercial models take; of a model that the team does not have yet, nothing was
+    measured.
+    """
+    paid = commercial_estimate(version, values, within_reach) if values.get("commercial") else Estimate()
     if base is not None and base.model is None:
-        return Estimate(unknown=(base.entry.name,))
-    return plan_estimate(version, base.model if base is not None else None, values)
+        return paid + Estimate(unknown=(base.entry.name,))
+    return plan_estimate(version, base.model if base is not None else None, values) + paid
+
+
+def commercial_estimate(
+    version: DatasetVersion, values: Mapping[str, Any], models: Sequence[CommercialModel]
+) -> Estimate:
+    """Money by the published prices; how fast a provider answers is known from its first answers alone."""
+    text = {"system": str(values.get("instruction", "")).strip(), "user": "{{ input }}"}
+    max_tokens = int(values.get("max_tokens") or 0)
+    size = call_size(version, prompt_spec_of(text), max_tokens=max_tokens)
+    if size is None:
+        return Estimate(unknown=tuple(model.label for model in models), complete=False)
+    if values.get("few_shot"):
+        # Each example that is shown is about as long as the question and its answer.
+        shown = int(values.get("shown") or 0)
+        size = replace(size, prompt_bytes=size.prompt_bytes * (1 + shown) + size.answer_bytes * shown)
+    total = Estimate()
+    for model in models:
+        price = published_price(model.provider, model.name, timezone.now())
+        low, high = cost_range(price.rates, size, calls=version.test_count) if price is not None else (0, 0)
+        total += Estimate(nanousd_low=low, nanousd_high=high, unknown=(model.label,), complete=False)
+    return total
 
 
 def plan_estimate(version: DatasetVersion, base: LanguageModel | None, values: Mapping[str, Any]) -> Estimate:

@@ -89,7 +89,7 @@ def candidates_add(
             _("Choose at least one prompt for the models.") if models else _("Choose at least one model."),
             field="prompts" if models else "models",
         )
-    parameters = {"max_tokens": max_tokens, "temperature": temperature}
+    parameters: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
     added = []
     with transaction.atomic():
         for method in baselines:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import Team, User
-from apps.billing import metering, selectors
+from apps.billing import connections, selectors
 from apps.core import jobs
 from apps.core.artifacts import get_bytes
 from apps.core.errors import ApplicationError
@@ -63,9 +63,9 @@ class Spy:
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch, empty_cache_memory: None) -> Spy:
     """Every model but the baselines is the spy; metering, queue rows and services are real."""
-    made, real = Spy(), metering._make_client
+    made, real = Spy(), connections._local_client
     monkeypatch.setattr(
-        metering, "_make_client", lambda model, timeout: real(model, timeout) if model.kind == "baseline" else made
+        connections, "_local_client", lambda model, timeout: real(model, timeout) if model.kind == "baseline" else made
     )
     monkeypatch.setattr(service, "SLICE_SECONDS", 0.05)
     monkeypatch.setattr(service, "POLL_SECONDS", 0.0)

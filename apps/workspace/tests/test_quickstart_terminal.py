@@ -118,7 +118,8 @@ def test_following_ends_with_the_job_and_with_whoever_watches(monkeypatch: pytes
 @pytest.mark.django_db
 def test_every_step_is_listed_from_the_beginning_as_waiting() -> None:
     shown = progress_of(QuickstartFactory.create(definition=run_definition(draw_seeds=[1, 2])))
-    assert [item.name for item in shown] == [item.name for item in STEPS if item.name != "model"]
+    # Nothing is brought in, and no provider is asked.
+    assert [item.name for item in shown] == [item.name for item in STEPS if item.name not in ("model", "commercial")]
     assert {item.state for item in shown} == {"waiting"}
     assert next(item for item in shown if item.name == "choose").total == 4
 

@@ -17,6 +17,7 @@ from apps.core.refusals import refuse_in_form
 from apps.experiments import selectors as experiment_selectors
 from apps.experiments.models import DatasetVersion
 from apps.workspace.forms.plan import PlanForm, plan_form
+from apps.workspace.quickstart.commercial import models_within_reach
 from apps.workspace.selectors import plans as selectors
 from apps.workspace.selectors.model_choices import ModelChoice
 from apps.workspace.services.plans import plan_start
@@ -33,7 +34,8 @@ def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpRespons
     models = selectors.base_choices(user=request.user, team=team)
     given = request.POST if request.method == "POST" else request.GET
     base = _chosen(given, models)
-    proposal = selectors.proposal_for(version, base)
+    within_reach = models_within_reach(user=request.user, team=team)
+    proposal = selectors.proposal_for(version, base, within_reach)
     form = plan_form(
         version,
         models,
@@ -52,7 +54,7 @@ def plan(request: HttpRequest, team: Team, uid: str, number: int) -> HttpRespons
             return redirect("plan_started", team=team.slug, uid=run.uid)
     values = form.cleaned_data if form.is_bound and form.is_valid() else proposal.initial
     context = _context(team, version, form, proposal) | {
-        "estimate": selectors.estimate_for(version, base, values),
+        "estimate": selectors.estimate_for(version, base, values, within_reach),
         "unavailable": [choice for choice in models if not choice.possible],
     }
     wrong = bool(form.is_bound and form.errors)

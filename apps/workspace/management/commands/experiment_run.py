@@ -13,13 +13,15 @@ from apps.core.formats import duration_range_text
 from apps.core.management.base import TranslatedCommand
 from apps.core.management.following import followed
 from apps.experiments.models import DatasetVersion
+from apps.providers.engine.commercial import CommercialModel
 from apps.training.commandline import acting_owner, version_named
 from apps.training.plan import PRESETS
 from apps.workspace.forms.plan import PlanForm, plan_form
+from apps.workspace.quickstart.commercial import models_within_reach
 from apps.workspace.selectors import plans as selectors
 from apps.workspace.services.plans import plan_start
 
-PARTS = ("plain", "few_shot", "tune")
+PARTS = ("plain", "few_shot", "tune", "commercial")
 
 
 class Command(TranslatedCommand):
@@ -56,9 +58,10 @@ class Command(TranslatedCommand):
             version = version_named(team, options["dataset"], options["number"])
             models = [choice for choice in selectors.base_choices(user=actor, team=team) if choice.ready]
             base = _base(models, options["base"])
-            form = _form(version, models, base, options)
+            within_reach = models_within_reach(user=actor, team=team)
+            form = _form(version, models, base, options, within_reach)
             values = form.plan
-            _say(console, version, selectors.estimate_for(version, base, values))
+            _say(console, version, selectors.estimate_for(version, base, values, within_reach))
             if options["estimate"]:
                 return
             run = plan_start(actor=actor, version=version, base=values["base_model"], values=values)
@@ -83,9 +86,11 @@ def _base(models: list[Any], named: str | None) -> Any:
     return found
 
 
-def _form(version: DatasetVersion, models: list[Any], base: Any, options: dict[str, Any]) -> PlanForm:
+def _form(
+    version: DatasetVersion, models: list[Any], base: Any, options: dict[str, Any], within_reach: list[CommercialModel]
+) -> PlanForm:
     """The page's form, filled with the proposal and what was told. CommandError names what is wrong."""
-    proposal = selectors.proposal_for(version, base)
+    proposal = selectors.proposal_for(version, base, within_reach)
     empty = plan_form(version, models, proposal)
     values = {name: empty.get_initial_for_field(field, name) for name, field in empty.fields.items()}
     told = {name: options[name] for name in ("name", "preset", "margin", "budget") if options[name] is not None}
