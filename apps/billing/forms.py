@@ -77,3 +77,30 @@ class BudgetForm(LimitForm):
     def __init__(self, *args: Any, owners: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["of"].choices = owners  # type: ignore[attr-defined]
+
+
+class DaysForm(forms.Form):
+    """Which days are shown; everything left out means this month."""
+
+    range = forms.ChoiceField(
+        label=_("Days"),
+        choices=[("month", _("This month")), ("30d", _("Last 30 days")), ("custom", _("From day to day"))],
+        required=False,
+    )
+    first = forms.DateField(label=_("First day"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label=_("Last day"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+
+class CorrectionForm(forms.Form):
+    amount = _dollars(
+        _("What it really cost, in dollars"), min_value=Decimal(0), help_text=_("0 if the provider charged nothing.")
+    )
+    evidence = forms.CharField(
+        label=_("Where this figure comes from"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Such as the provider's usage page or an invoice, with its day and number."),
+    )
+
+    def amount_nanousd(self) -> int:
+        return int(self.cleaned_data["amount"] * NANO)

@@ -207,7 +207,11 @@ class LedgerEntry(ScopedModel):
                 name="ledger_entry_of_a_call",
             ),
         ]
-        indexes = [models.Index(fields=["team", "created_at"], name="ledger_entry_of_day")]
+        indexes = [
+            models.Index(fields=["team", "created_at"], name="ledger_entry_of_day"),
+            # Few among many: those that somebody may have to correct.
+            models.Index(fields=["team", "id"], condition=models.Q(kind="unknown"), name="ledger_entry_unknown"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount_nanousd} n$ {self.kind}"

@@ -154,6 +154,11 @@ def speeds_by_model(team: Any) -> dict[int, MeasuredSpeed]:
     return {model: MeasuredSpeed(tokens / seconds, calls) for model, tokens, seconds, calls in sums}
 
 
+def held_by(team: Any) -> int:
+    """Nano-dollars that a team holds for calls under way."""
+    return _sum(Reservation.objects.filter(team=team, state=Reservation.State.HELD), "held_nanousd")
+
+
 def held_total() -> int:
     """Nano-dollars held by every team together; 0 when no call is under way."""
     return _sum(Reservation.objects.filter(state=Reservation.State.HELD), "held_nanousd")

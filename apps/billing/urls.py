@@ -2,11 +2,17 @@
 
 from django.urls import path
 
-from apps.billing.views import budgets, trying
+from apps.billing.views import budgets, cache, trying, unknown, usage
 
 urlpatterns = [
     path("models/<uuid:uid>/try/", trying.model_try, name="model_try"),
     path("settings/budgets/", budgets.budgets, name="budgets"),
     path("settings/budgets/<uuid:uid>/", budgets.budget, name="budget"),
     path("settings/budgets/<uuid:uid>/close/", budgets.budget_close, name="budget_close"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/usage.csv", usage.usage_csv, name="usage_csv"),
+    path("usage/unknown/", unknown.unknown, name="usage_unknown"),
+    path("usage/unknown/<uuid:uid>/", unknown.unknown_attempt, name="usage_unknown_attempt"),
+    path("usage/cache/", cache.cache, name="usage_cache"),
+    path("usage/cache/purge/", cache.cache_purge, name="usage_cache_purge"),
 ]

@@ -223,6 +223,22 @@ class PriceFactory(DjangoModelFactory[Price]):
     valid_from = factory.LazyFunction(lambda: timezone.now() - datetime.timedelta(days=1))
 
 
+class UnknownFactory(DjangoModelFactory[Reservation]):
+    """An attempt that was sent, and whose end nobody saw; its entry is made by `entry_of`."""
+
+    class Meta:
+        model = Reservation
+
+    team = factory.SubFactory(TeamFactory)
+    language_model = factory.SubFactory(LanguageModelFactory, team=factory.SelfAttribute("..team"))
+    price = factory.SubFactory(PriceFactory, team=factory.SelfAttribute("..team"))
+    purpose = "playground"
+    state = Reservation.State.UNKNOWN
+    held_nanousd = 1
+    sent_at = factory.LazyFunction(timezone.now)
+    expires_at = factory.LazyFunction(timezone.now)
+
+
 def entry_of(reservation: Reservation, *, kind: str = "settled", amount_nanousd: int = 1, **more: Any) -> LedgerEntry:
     """What the ledger writes of a reservation when it is closed."""
     return LedgerEntry.objects.create(

@@ -107,6 +107,8 @@ def make_world(team: Team, owner: User, member: User) -> World:
     preflight = factories.PreflightFactory.create(team=team, created_by=owner, dataset_version=version)
     provider_key = factories.CommercialModelFactory.create(team=team).provider_key
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
+    unknown = factories.UnknownFactory.create(team=team, person=owner)
+    factories.entry_of(unknown, kind="unknown")
     base = "t/<slug:team>/"
     prompt = _prompt(team, owner)
     return World(
@@ -122,6 +124,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
                 _registered(run, team).uid,
             ),
             f"{base}jobs/": evaluation.uid,
+            f"{base}usage/unknown/": unknown.uid,
             f"{base}settings/providers/": provider_key.uid,
             f"{base}settings/api-keys/": key.uid,
             f"{base}settings/budgets/": factories.BudgetFactory.create(team=team, person=owner).uid,

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.accounts.services.keys import api_key_create
-from apps.billing.models import BudgetPeriod
+from apps.billing.models import BudgetPeriod, CachedResponse
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests import factories
 from apps.experiments.models import PromptLabel
@@ -51,6 +51,16 @@ def _budgets(team: Team, owner: User) -> None:
         experiment = factories.ExperimentFactory.create(team=team, created_by=owner)
         budget = factories.BudgetFactory.create(team=team, experiment=experiment, closed_at=closed_at)
         BudgetPeriod.objects.create(budget=budget, key="total", limit_nanousd=1)
+
+
+def _usage(team: Team, owner: User) -> None:
+    """One call of a model of its own, booked at its bound and corrected, and a stored answer."""
+    unknown = factories.UnknownFactory.create(team=team, person=owner)
+    factories.entry_of(unknown, kind="unknown")
+    factories.entry_of(unknown, kind="correction")
+    CachedResponse.objects.create(
+        team=team, key=str(unknown.uid), language_model=unknown.language_model, result={}, cost_nanousd=1
+    )
 
 
 def _provider_keys(team: Team, owner: User) -> None:
@@ -91,6 +101,9 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "settings/members/": _members,
     "settings/providers/": _provider_keys,
     "training/": _training,
+    "usage/": _usage,
+    "usage/cache/": _usage,
+    "usage/unknown/": _usage,
 }
 
 

@@ -21,6 +21,7 @@ _SECTIONS = (
     ("models/", lambda: _("Models"), "box"),
     ("training/", lambda: _("Training"), "graduation-cap"),
     ("jobs/", lambda: _("Jobs"), "list-checks"),
+    ("usage/", lambda: _("Usage"), "receipt"),
     ("settings/", lambda: _("Settings"), "settings"),
 )
 # Parts of the settings: (route, label). The section opens with the first.
@@ -67,7 +68,7 @@ def shell_facts(
     shell["jobs"] = running_facts(user=user, team=team, since=since() if since is not None else None)
     # Everything that happens in the team; a page about one thing names its own topic instead.
     shell["events_url"] = f"{home}events/?topic=team"
-    shell["money"] = {**_money(team), "url": None}
+    shell["money"] = {**_money(team), "url": reverse("usage", args=[team.slug])}
     return shell
 
 

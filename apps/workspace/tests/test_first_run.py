@@ -36,11 +36,14 @@ TEAM = "t/<slug:team>/"
 NEVER_EMPTY = {
     TEAM: "shows everything of a team; its one action is the page's own",
     f"{TEAM}settings/budgets/": "the form for the first budget stands on it, for those who may make one",
+    f"{TEAM}usage/cache/": "it says that no answer is stored; nobody makes the first by hand",
+    f"{TEAM}usage/unknown/": "empty is how it should be, and what it says then",
     f"{TEAM}settings/members/": "whoever looks is a member",
     f"{TEAM}settings/providers/": "the form for the first key stands on it, and whether text may leave",
 }
 PAGES = sorted({row["route"] for row in ROWS if row["method"] == "GET" and row["route"].startswith(TEAM)})
-TOP_PAGES = [route for route in PAGES if "<" not in route.removeprefix(TEAM)]
+# A file is no page.
+TOP_PAGES = [route for route in PAGES if "<" not in route.removeprefix(TEAM) and not route.endswith(".csv")]
 ROLES = ("owner", "editor", "viewer")
 ACTIONS = f".//div[{has_class('empty-action')}]"
 

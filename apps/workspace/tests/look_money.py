@@ -1,0 +1,111 @@
+"""Money spent and held over some weeks, budgets in every state, an attempt of unknown cost, and stored answers."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import Team, User
+from apps.billing.engine.ledger_facts import period_key
+from apps.billing.models import BudgetPeriod, CachedResponse, LedgerEntry, Price, Reservation
+from apps.billing.services import budget_close, budget_create, prices_ensure_local
+from apps.experiments.models import Experiment
+from apps.providers.models import LanguageModel
+
+DAYS = 26
+DOLLAR = 10**9
+
+
+def look_money(team: Team, owner: User, experiment: Experiment, state: str) -> None:
+    """Calls of every day, dearer on some; in the failed state, budgets are full and costs are unknown."""
+    price = prices_ensure_local(actor=owner, team=team)
+    models = list(LanguageModel.objects.filter(team=team).order_by("id")[:7])
+    _budgets(team, owner, experiment, full=state == "failed")
+    few = state != "full"
+    for day in range(6 if few else DAYS):
+        for place, model in enumerate(models[: 2 if few else None]):
+            cost = (17 + 13 * place + 7 * (day % 5)) * DOLLAR // 150
+            person = owner if place % 2 else None
+            made = _call(team, model, price, person, experiment if place % 3 else None, Reservation.State.SETTLED)
+            entry = _entry(made, "settled", cost, prompt_tokens=5_200, completion_tokens=310, latency_ms=840.0)
+            LedgerEntry.objects.filter(pk=entry.pk).update(created_at=timezone.now() - timedelta(days=day))
+    for place, model in enumerate(models[:2]):
+        saved = (place + 1) * DOLLAR // 3
+        LedgerEntry.objects.create(
+            team=team, kind="cached", amount_nanousd=0, saved_nanousd=saved, language_model=model, purpose="look"
+        )
+        CachedResponse.objects.create(
+            team=team, key=f"{place:064x}", language_model=model, result={"text": "Delivery"}, cost_nanousd=saved
+        )
+    if state == "running":
+        _call(team, models[0], price, owner, experiment, Reservation.State.HELD)
+    for corrected in (True, False) if state == "failed" else ():
+        made = _call(team, models[0], price, owner, experiment, Reservation.State.UNKNOWN)
+        _entry(made, "unknown", DOLLAR, evidence="The connection broke after 120 s without an answer.")
+        if corrected:
+            evidence = "Usage page of the provider, 30 November."
+            _entry(made, "correction", DOLLAR // 50 - DOLLAR, evidence=evidence)
+
+
+def _budgets(team: Team, owner: User, experiment: Experiment, *, full: bool) -> None:
+    """One closed, one passed, one with some room or none, one that nothing was called in."""
+    closed = budget_create(actor=owner, team=team, limit_nanousd=DOLLAR, experiment=experiment)
+    monthly = budget_create(actor=owner, team=team, limit_nanousd=40 * DOLLAR, period="monthly")
+    daily = budget_create(actor=owner, team=team, limit_nanousd=DOLLAR // 4, period="daily", person=owner, hard=False)
+    budget_create(actor=owner, team=team, limit_nanousd=5 * DOLLAR, experiment=experiment, period="daily")
+    now = timezone.now()
+    counters = ((closed, 8, 0), (monthly, 380 if full else 214, 20), (daily, 3, 1))
+    for budget, spent, held in counters:
+        BudgetPeriod.objects.create(
+            budget=budget,
+            key=period_key(budget.period, now, team.time_zone),
+            limit_nanousd=budget.limit_nanousd,
+            spent_nanousd=spent * DOLLAR // 10,
+            held_nanousd=held * DOLLAR // 10,
+        )
+    budget_close(actor=owner, budget=closed)
+
+
+def _call(
+    team: Team, model: LanguageModel, price: Price, person: User | None, experiment: Experiment | None, state: str
+) -> Reservation:
+    now = timezone.now()
+    return Reservation.objects.create(
+        team=team,
+        experiment=experiment,
+        language_model=model,
+        price=price,
+        person=person,
+        purpose="look",
+        state=state,
+        held_nanousd=DOLLAR,
+        sent_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+def _entry(of: Reservation, kind: str, amount_nanousd: int, **more: Any) -> LedgerEntry:
+    return LedgerEntry.objects.create(
+        team=of.team,
+        reservation=of,
+        experiment=of.experiment,
+        language_model=of.language_model,
+        price=of.price,
+        person=of.person,
+        purpose=of.purpose,
+        kind=kind,
+        amount_nanousd=amount_nanousd,
+        **more,
+    )
+
+
+def money_pages(team: Team) -> list[tuple[str, str]]:
+    """Pages about money, of a team with some and of one without."""
+    slug = team.slug
+    pages = [(name, reverse(name, args=[slug])) for name in ("budgets", "usage", "usage_unknown", "usage_cache")]
+    pages += [("usage-person", f"{reverse('usage', args=[slug])}?range=30d&by=person")]
+    budget = team.budgets.filter(closed_at=None).order_by("id").first()
+    unknown = Reservation.objects.filter(team=team, state=Reservation.State.UNKNOWN).first()
+    pages += [("budget", reverse("budget", args=[slug, budget.uid]))] if budget else []
+    return pages + ([("usage-attempt", reverse("usage_unknown_attempt", args=[slug, unknown.uid]))] if unknown else [])
