@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from apps.billing import services
@@ -92,3 +94,17 @@ def test_a_server_of_ones_own_needs_a_model_first_and_a_viewer_may_not_ask(
         provider_key_test(actor=bob, key=key)
     with pytest.raises(NotAllowed):
         provider_key_test(actor=vera, key=key)
+
+
+def test_the_button_on_the_keys_page_says_what_came_of_it(
+    client: Client, bob: User, vera: User, key: ProviderKey, server: FakeProvider
+) -> None:
+    page = reverse("provider_key", args=[key.team.slug, key.uid])
+    press = reverse("provider_key_test", args=[key.team.slug, key.uid])
+    client.force_login(bob)
+    assert press in client.get(page).content.decode()
+    assert "The key works. The test cost $0.0000" in client.post(press, follow=True).content.decode()
+    server.reply = Reply(status=401, error=("invalid_api_key", "no"))
+    assert "The last test failed" in client.post(press, follow=True).content.decode()
+    client.force_login(vera)
+    assert press not in client.get(page).content.decode()

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.test import Client
 
 from apps.accounts.models import Team, User
+from apps.billing.calls import MeteredResult
+from apps.core.access import require
 from apps.core.tests import routes
 from apps.core.tests.factories import ENVIRONMENT_SECRET, PLANTED, SENT_SECRET, UserFactory
 from apps.core.tests.routes import World, admin_routes, make_world, pattern_to_sample, status_of
@@ -67,12 +69,19 @@ def test_no_row_occurs_twice() -> None:
     assert len(keys) == len(set(keys))
 
 
+def _asks_nobody(*, actor: Any, key: Any) -> MeteredResult:
+    require(key, actor, "edit")
+    return MeteredResult()
+
+
 @pytest.fixture
 def world(team: Team, alice: User, bob: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     settings.EMBEDDED = True  # sign-in links exist only there
     settings.PROVIDER_API_KEYS = {"openai": ENVIRONMENT_SECRET, "anthropic": ""}
     # Whether queue and inference run on the testing machine is no question of permission.
     monkeypatch.setattr("apps.core.readiness.remembered", lambda _run: [])
+    # Nor is what a provider would answer, which no test may ask.
+    monkeypatch.setattr("apps.billing.views.key_tests.provider_key_test", _asks_nobody)
     return make_world(team, alice, bob)
 
 

@@ -83,6 +83,7 @@ def _key_page(
         "use_columns": [{"label": _("Model")}, {"label": _("Served as")}],
         "crumbs": [{"label": _("Providers"), "url": reverse("provider_keys", args=[team.slug])}],
         "may_manage": may(user=request.user, team=team, action="manage"),
+        "may_test": may(user=request.user, team=team, action="edit"),
         "replaceable": key.source == ProviderKey.Source.ENTERED and key.revoked_at is None,
         "live": key.revoked_at is None,
         "secret": secret or SecretForm(),
