@@ -102,7 +102,7 @@ def retired_sentence(provider: str, name: str, day: date, replaced_by: str) -> s
     facts = {
         "name": name,
         "provider": Provider(provider).label,
-        "day": date_format(day),
+        "day": date_format(day, "j M Y"),
         "successor": replaced_by,
     }
     if replaced_by:

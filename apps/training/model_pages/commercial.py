@@ -17,7 +17,7 @@ from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.providers import selectors
 from apps.providers.forms import CommercialModelForm
 from apps.providers.services.commercial import language_model_add_commercial
-from apps.training.model_pages.prices import is_priced
+from apps.training.model_pages.prices import is_priced, published_context_length
 
 
 @require_POST
@@ -48,16 +48,16 @@ def model_commercial_new(request: HttpRequest, team: Team) -> HttpResponse:
     choices = [(uid, f"{key.name} · {key.get_provider_display()}") for uid, key in keys.items()]
     form = CommercialModelForm(request.POST if request.method == "POST" else None, keys=choices)
     if request.method == "POST" and form.is_valid():
-        values = form.cleaned_data
-        key = keys[values.pop("key")]
+        key, name = keys[form.cleaned_data["key"]], form.cleaned_data["provider_model"]
         try:
             model = language_model_add_commercial(
                 actor=request.user,
                 team=team,
                 provider=key.provider,
+                provider_model=name,
                 key=key,
-                priced=is_priced(team, provider=key.provider, provider_model=values["provider_model"].strip()),
-                **values,
+                context_length=form.cleaned_data["context_length"] or published_context_length(key.provider, name),
+                priced=is_priced(team, provider=key.provider, provider_model=name),
             )
         except ApplicationError as error:
             refuse_in_form(form, error)

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
+from apps.billing.engine.published import published_price
 from apps.billing.errors import UnknownPrice
 from apps.billing.price_lists import ShownPrice, Wanted, prices_shown
 from apps.billing.selectors import price_for
@@ -25,6 +27,12 @@ def is_priced(team: Team, *, provider: str, provider_model: str) -> bool:
     except UnknownPrice:
         return False
     return True
+
+
+def published_context_length(provider: str, provider_model: str) -> int | None:
+    """How many tokens a provider's model reads, where the data of prices knows it."""
+    found = published_price(provider, provider_model, timezone.now())
+    return found.context_length if found is not None else None
 
 
 def provider_tables(*, user: Any, team: Team) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def test_without_a_key_every_offer_says_so_and_leads_to_where_one_is_added(
         assert said in row
     assert reverse("provider_keys", args=[team.slug]) in row
     retiring = row_of(client, team, "GPT-5 mini")
-    assert "Dec. 11, 2026" in retiring
+    assert "11 Dec 2026" in retiring
     assert "then gpt-6.1-terra" in retiring
 
 
@@ -73,7 +73,7 @@ def test_a_retired_model_names_what_replaces_it_and_has_no_button(client: Client
 
     row = row_of(client, team, "GPT-4")
 
-    assert "OpenAI retired gpt-4 on Oct. 23, 2026 and names gpt-5.6-sol in its place." in row
+    assert "OpenAI retired gpt-4 on 23 Oct 2026 and names gpt-5.6-sol in its place." in row
     assert "<form" not in row
     page = client.get(reverse("models", args=[team.slug])).content.decode()
     assert page.index("GPT-6 Luna") < page.index("GPT-4 Turbo") < page.index("Claude Haiku 5.5")
@@ -115,6 +115,16 @@ def test_a_model_that_nobody_knows_a_price_of_is_refused_until_the_team_sets_one
     )
     assert client.post(url, data).status_code == 302
     assert "7.50" in row_of(client, team, "gpt-99-secret")
+
+
+def test_what_the_provider_publishes_of_a_model_need_not_be_typed(client: Client, team: Team, bob: User) -> None:
+    key = ProviderKeyFactory.create(team=team)
+    client.force_login(bob)
+    data = {"key": str(key.uid), "provider_model": "gpt-5.5", "context_length": ""}
+
+    assert client.post(reverse("model_commercial_new", args=[team.slug]), data).status_code == 302
+
+    assert LanguageModel.objects.get(served_name="gpt-5.5").context_length == 1_000_000
 
 
 def _rates_json() -> dict[str, Any]:
@@ -283,3 +293,20 @@ def test_a_form_offers_what_has_a_key_and_choosing_it_adds_it(team: Team, bob: U
     assert (model.served_name, model.state) == ("gpt-6-luna", "ready")
     assert offered()["GPT-6 Luna"].ready
     assert all(entry.selectable for entry in model_choices(user=bob, team=team) if entry.provider)
+
+
+def test_by_rest_a_model_says_until_when_it_answers_and_why_it_cannot_be_called(
+    client: Client, team: Team, alice: User
+) -> None:
+    with time_machine.travel("2026-10-01T12:00:00Z"):
+        added(team, "gpt-4", key=ProviderKeyFactory.create(team=team))
+    added(team, "claude-haiku-5-5", provider="anthropic")
+    client.force_login(alice)
+
+    with time_machine.travel(LATE_NOVEMBER):
+        found = {each["served_name"]: each for each in client.get("/api/v1/models").json()["results"]}
+
+    old = found["gpt-4"]
+    assert (old["provider"], old["retires_on"], old["replaced_by"]) == ("openai", "2026-10-23", "gpt-5.6-sol")
+    assert old["unavailable"] == "OpenAI retired GPT-4 on 23 Oct 2026 and names gpt-5.6-sol in its place."
+    assert found["claude-haiku-5-5"]["unavailable"] == "It needs a key for Anthropic."

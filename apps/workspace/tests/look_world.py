@@ -129,6 +129,8 @@ def pages_of(look: Look) -> list[dict[str, str]]:
         pages += draft_pages(look.drafts[0])
     if look.provider_key is not None:
         pages += [("provider-key", reverse("provider_key", args=[slug, look.provider_key.uid]))]
+        called = look.provider_key.language_models.get(served_name="gpt-5-mini")
+        pages += [("model-commercial", reverse("model", args=[slug, called.uid]))]
     if look.choosing is not None:
         pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:
