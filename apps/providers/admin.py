@@ -8,8 +8,8 @@ from apps.providers.models import LanguageModel, ModelFetch, ProviderKey
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(ReadOnlyAdmin):
-    list_display = ("name", "team", "kind", "state", "served_name", "revision", "created_at")
-    list_filter = ("state", "kind", "team")
+    list_display = ("name", "team", "kind", "state", "served_name", "provider", "retires_on", "created_at")
+    list_filter = ("state", "kind", "provider", "team")
     search_fields = ("name", "served_name", "uid")
     list_select_related = ("team",)
 

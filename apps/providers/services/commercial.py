@@ -12,7 +12,14 @@ from django.utils.translation import gettext as _
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
-from apps.providers.availability import ModelUnavailable, forbidden_to_leave, provider_named, retired_sentence, today
+from apps.providers.availability import (
+    ModelUnavailable,
+    forbidden_to_leave,
+    key_hindrance,
+    provider_named,
+    retired_sentence,
+    today,
+)
 from apps.providers.engine.commercial import commercial_model
 from apps.providers.models import LanguageModel, Provider, ProviderKey
 from apps.providers.services.language_models import language_model_create
@@ -142,7 +149,8 @@ def _key_for(team: Any, provider: str, key: ProviderKey | None) -> ProviderKey |
         keys = ProviderKey.objects.filter(team=team, provider=provider, revoked_at=None)
         # A working one before one that nobody has tested, a failing one last.
         order = {ProviderKey.State.WORKING: 0, ProviderKey.State.UNTESTED: 1}
-        return min(keys, key=lambda row: (order.get(ProviderKey.State(row.state), 2), row.pk), default=None)
+        usable = [row for row in keys if key_hindrance(provider, row) is None]
+        return min(usable, key=lambda row: (order.get(ProviderKey.State(row.state), 2), row.pk), default=None)
     if key.team_id != team.pk or key.provider != provider:
         raise ApplicationError(_("This key is not one of this team for this provider."), field="key")
     if key.revoked_at is not None:

@@ -207,7 +207,8 @@ def clone(request: Request, uid: UUID) -> Response:
 @api_view(["GET"])
 def models(request: Request) -> Response:
     """What this team can call, newest first."""
-    return page(request, language_models(user=request.user, team=team_for(request)), ModelSerializer)
+    found = language_models(user=request.user, team=team_for(request)).select_related("team", "provider_key")
+    return page(request, found, ModelSerializer)
 
 
 @documented("model", method="GET", answer=ModelSerializer, refusals=[404], tag="models")

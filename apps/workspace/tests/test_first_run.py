@@ -179,6 +179,11 @@ def first_key(walker: Walker) -> None:
     assert "it is shown only this once" in walker.text
 
 
+def first_provider_key(walker: Walker) -> None:
+    walker.press("Add key", provider="openai", secret="sk-first-0123456789-wxyz", name="Ours")
+    assert "…wxyz" in walker.text
+
+
 @dataclasses.dataclass(frozen=True)
 class First:
     """A list, what makes the first of it, and what the list then says."""
@@ -197,6 +202,7 @@ FIRSTS = (
     First("jobs", first_job, ("mail.csv", "Waiting")),
     First("members", first_member, ("dora@example.com",)),
     First("api_keys", first_key, ("Web shop", "Active")),
+    First("provider_keys", first_provider_key, ("Ours", "…wxyz", "Not tested yet")),
 )
 
 
