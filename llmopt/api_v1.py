@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("apps.providers.api.urls")),
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.experiments.api.urls")),
+    path("", include("apps.billing.api.urls")),
     path("", include("apps.evaluation.api.urls")),
     path("", include("apps.training.api.urls")),
     path("", include("apps.workspace.api.urls")),

@@ -107,6 +107,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
     preflight = factories.PreflightFactory.create(team=team, created_by=owner, dataset_version=version)
     provider_key = factories.CommercialModelFactory.create(team=team).provider_key
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
+    budget = factories.BudgetFactory.create(team=team, person=owner)
     unknown = factories.UnknownFactory.create(team=team, person=owner)
     factories.entry_of(unknown, kind="unknown")
     base = "t/<slug:team>/"
@@ -127,7 +128,8 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}usage/unknown/": unknown.uid,
             f"{base}settings/providers/": provider_key.uid,
             f"{base}settings/api-keys/": key.uid,
-            f"{base}settings/budgets/": factories.BudgetFactory.create(team=team, person=owner).uid,
+            f"{base}settings/budgets/": budget.uid,
+            "api/v1/budgets/": budget.uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,

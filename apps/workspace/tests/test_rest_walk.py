@@ -87,6 +87,7 @@ def test_the_whole_path_is_walked_by_the_document_alone(api: Api, quick: None, d
     _plan(api, version)
     _training(api, version, prompt, model)
     _provider_keys(api)
+    _money(api)
     _keys_and_tokens(api, demo[1].email)
     assert report["conclusion"]["text"]
     for name in ("health", "health_ready"):
@@ -256,6 +257,26 @@ def _training(api: Api, version: Any, prompt: Any, model: Any) -> None:
     assert api.do("fine_tune_events", uid=run["uid"]) == {"events": [], "next": 0}
     assert api.do("fine_tune_checkpoints", uid=run["uid"])["results"] == []
     assert TrainingRun.objects.count() == 2
+
+
+def _money(api: Api) -> None:
+    """What was called is in the sums, divided by anything; a budget is made, changed and closed."""
+    whole = api.do("usage", query={"by": "model"})
+    assert whole["total"]["calls"] == sum(row["calls"] for row in whole["results"]) > 0
+    for by in ("day", "experiment", "person", "api_key"):
+        found = api.http.get(f"{api.address}/api/v1/usage?range=30d&by={by}", timeout=60).json()
+        assert sum(row["spent_nanousd"] for row in found["results"]) == found["total"]["spent_nanousd"]
+    wrong = api.http.get(f"{api.address}/api/v1/usage?range=custom&first=2026-02-02&last=2026-02-01", timeout=60)
+    assert (wrong.status_code, wrong.json()["field"]) == (400, "last")
+    budget = api.do("budget_create", {"limit_nanousd": 5_000_000_000, "period": "daily", "hard": False})
+    assert (budget["spent_nanousd"], budget["held_nanousd"], budget["experiment"]) == (0, 0, None)
+    assert api.do("budgets")["results"][0] == api.do("budget", uid=budget["uid"]) == budget
+    again = {"limit_nanousd": 1, "period": "daily", "hard": False}
+    assert api.refused("budget_create", 409, again)["code"] == "conflict"
+    assert api.do("budget_change", {"limit_nanousd": 7_000_000_000}, uid=budget["uid"])["limit_nanousd"] == 7 * 10**9
+    api.do("budget_close", uid=budget["uid"])
+    assert api.refused("budget_close", 409, uid=budget["uid"])["code"] == "conflict"
+    assert budget["uid"] not in [row["uid"] for row in api.pages("budgets")]
 
 
 def _provider_keys(api: Api) -> None:
