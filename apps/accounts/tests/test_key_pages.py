@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts import keys
 from apps.accounts.keys import key_of
 from apps.accounts.models import APIKey, Team, User
-from apps.accounts.services.keys import api_key_create, api_key_revoke
+from apps.accounts.services.keys import api_key_create, api_key_revoke, api_key_use_record
 from apps.core.tests.factories import MembershipFactory
 
 pytestmark = pytest.mark.django_db
@@ -172,6 +172,18 @@ def test_an_answer_with_a_new_key_is_not_kept_for_an_idempotency_key(client: Cli
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json()["key"] != answers[1].json()["key"]
     assert answers[0]["Cache-Control"] == "no-store"
+
+
+def test_the_home_page_tells_of_new_keys_and_not_of_their_use(client: Client, team: Team, bob: User) -> None:
+    facts = key_of(api_key_create(actor=bob, team=team, name="Night shift", scopes=["read"]).text)
+    assert facts is not None
+    api_key_use_record(actor=bob, facts=facts, address="192.0.2.1")
+    client.force_login(bob)
+
+    page = client.get(reverse("home", args=[team.slug])).content.decode()
+
+    assert "made the API key Night shift" in page
+    assert "used the API key" not in page
 
 
 @pytest.mark.parametrize(
