@@ -64,11 +64,13 @@ def _hold() -> Any:
 def _calls(hold: Any, count: int) -> float:
     """Calls per second."""
     from apps.billing import ledger_runner
-    from apps.billing.engine.ledger import Spent
+    from apps.billing.engine.ledger import Reserved, Spent
 
     def work() -> None:
         for _ in range(count):
-            ledger_runner.settle(ledger_runner.reserve(hold).reservation_id, Spent(70, 60, 40, 0.1))
+            reserved = ledger_runner.reserve(hold)
+            assert isinstance(reserved, Reserved)
+            ledger_runner.settle(reserved.reservation_id, Spent(70, 60, 40, compute_seconds=0.1))
 
     return count / figures.seconds_of(work)
 
