@@ -100,12 +100,12 @@ def whose(found: Budget) -> str:
 
 
 def kind_of(found: Budget) -> str:
-    """What a budget is for, in a word."""
+    """What a budget is for, in a word; empty for the whole team."""
     if found.experiment_id is not None:
         return _("Experiment")
     if found.person_id is not None:
         return _("Person")
-    return _("API key") if found.api_key_id is not None else _("Team")
+    return _("API key") if found.api_key_id is not None else ""
 
 
 def period_text(key: str) -> str:

@@ -15,6 +15,8 @@ from apps.accounts.models import APIKey, Team, User
 from apps.billing.engine.days import day_of, first_of_next_month, start_of
 from apps.billing.engine.forecast import MOST_DAYS, Forecast, month_forecast
 from apps.billing.models import LedgerEntry, Price
+from apps.billing.selectors import held_total
+from apps.billing.unknown_reading import uncorrected
 from apps.core.errors import ApplicationError
 from apps.experiments.models import Experiment
 from apps.providers.models import LanguageModel
@@ -289,3 +291,34 @@ def with_others(parts: list[Part], most: int) -> list[Part]:
             by_day[day] = by_day.get(day, Sums()) + sums
     others = replace(rest[0], pk=None, uid=None, name=_("Others"), sums=_added(part.sums for part in rest))
     return [*kept, replace(others, by_day=by_day)]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """Of the whole installation since its beginning. `unknown` are attempts at their bound that nobody corrected."""
+
+    spent_nanousd: int
+    saved_nanousd: int
+    held_nanousd: int
+    hits: int
+    misses: int
+    unknown: int
+
+
+def ledger_totals() -> LedgerTotals:
+    """Of every team together; reads each entry once."""
+    kinds = (
+        LedgerEntry.objects.order_by()
+        .values_list("kind")
+        .annotate(n=Count("id"), spent=Sum("amount_nanousd"), saved=Sum("saved_nanousd"))
+    )
+    found = {kind: (n, int(spent), int(saved)) for kind, n, spent, saved in kinds}
+    counts = {kind: n for kind, (n, _spent, _saved) in found.items()}
+    return LedgerTotals(
+        spent_nanousd=sum(spent for _n, spent, _saved in found.values()),
+        saved_nanousd=sum(saved for _n, _spent, saved in found.values()),
+        held_nanousd=held_total(),
+        hits=counts.get(LedgerEntry.Kind.CACHED, 0),
+        misses=counts.get(LedgerEntry.Kind.SETTLED, 0) + counts.get(LedgerEntry.Kind.UNKNOWN, 0),
+        unknown=uncorrected().count(),
+    )

@@ -33,7 +33,10 @@ async def metrics_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
     if not may_read(scope):
         await refuse(send, 403, f"Metrics are for this machine, or for a bearer token equal to {TOKEN_VARIABLE}.")
         return
-    body = await asyncio.to_thread(generate_latest)
+    # Imported here, when Django has been set up: the stack around it is put together before.
+    from llmopt.edge.ledger_metrics import ledger_metrics
+
+    body = await asyncio.to_thread(generate_latest) + await ledger_metrics()
     await respond(send, 200, body, content_type=CONTENT_TYPE_LATEST, headers=[(b"cache-control", b"no-store")])
 
 

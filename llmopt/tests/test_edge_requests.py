@@ -4,7 +4,9 @@ import asyncio
 import logging
 
 import pytest
+from django.db import OperationalError
 
+from apps.billing.usage_reading import LedgerTotals
 from llmopt.edge.asgi_types import Application, Message, Receive, Scope, Send, respond
 from llmopt.edge.limits import Limits, limited
 from llmopt.edge.pages import SMALL_BODY_BYTES, Pages
@@ -211,17 +213,34 @@ async def test_a_failure_below_is_answered_with_a_reference_that_the_log_has(cap
 
 
 async def test_metrics_count_requests_and_are_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    totals = LedgerTotals(1_500_000_000, 250_000_000, 10, hits=3, misses=9, unknown=2)
+    monkeypatch.setattr("llmopt.edge.ledger_metrics.ledger_totals", lambda: totals)
     edge = edge_with(Echo())
     await call(edge, "/anything/", method="BREW")
     answer = await call(edge, "/metrics")
     assert answer.status == 200
     assert 'llmopt_http_requests_total{method="other",route="page",status="200"}' in answer.text
+    lines = ["llmopt_cache_hits_total 3.0", "llmopt_cache_misses_total 9.0", "llmopt_saved_usd_total 0.25"]
+    lines += ["llmopt_spent_usd 1.5", "llmopt_held_usd 1e-08", "llmopt_unknown_attempts 2.0"]
+    assert [line for line in [*lines, "llmopt_ledger_readable 1.0"] if line not in answer.text.splitlines()] == []
     assert (await call(edge, "/metrics", client=("10.1.2.3", 1))).status == 403
     assert (await call(edge, "/metrics", headers=[HOST, (b"x-forwarded-for", b"10.1.2.3")])).status == 403
     monkeypatch.setenv("LLMOPT_METRICS_TOKEN", "scraper")
     assert (await call(edge, "/metrics")).status == 403
     bearer = [HOST, (b"authorization", b"Bearer scraper")]
     assert (await call(edge, "/metrics", headers=bearer, client=("10.1.2.3", 1))).status == 200
+
+
+async def test_metrics_of_requests_are_there_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> LedgerTotals:
+        raise OperationalError("no connection")
+
+    monkeypatch.setattr("llmopt.edge.ledger_metrics.ledger_totals", away)
+    answer = await call(edge_with(Echo()), "/metrics")
+    assert answer.status == 200
+    assert "llmopt_ledger_readable 0.0" in answer.text
+    assert "llmopt_http_requests" in answer.text
+    assert "llmopt_spent_usd" not in answer.text
 
 
 async def test_a_page_that_takes_too_long_is_answered_and_finishes_unheard() -> None:

@@ -45,7 +45,7 @@ def test_a_budget_is_made_counts_and_shows_both_numbers(team: Team, alice: User,
     page = walker(alice, team)
     assert "No budget yet: nothing limits what is spent." in page.text
     page.press("Make budget", of=f"person:{bob.uid}", limit="2.50", period="monthly", hard="hard")
-    assert "Budget of Bob" in page.text
+    assert "Budget: Bob" in page.text
 
     first = ledger_runner.reserve(hold(team, 60, person_id=bob.pk))
     ledger_runner.settle(first.reservation_id, Spent(500_000_000))  # type: ignore[union-attr]

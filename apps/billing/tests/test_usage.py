@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.billing import usage_reading
 from apps.billing.models import BudgetPeriod, CachedResponse, LedgerEntry, ReservationHold
-from apps.billing.usage_reading import Days
+from apps.billing.usage_reading import Days, LedgerTotals
 from apps.core.errors import ApplicationError
 from apps.core.models import AuditEvent
 from apps.core.tests.factories import (
@@ -220,6 +220,20 @@ def test_a_settled_call_is_no_unknown_cost(client: Client, team: Team, alice: Us
     client.force_login(alice)
     address = reverse("usage_unknown_attempt", args=[team.slug, settled.reservation.uid])  # type: ignore[union-attr]
     assert client.get(address).status_code == 404
+
+
+@pytest.mark.both_databases
+def test_the_totals_of_the_installation_are_of_every_team(team: Team, other_team: Team) -> None:
+    assert usage_reading.ledger_totals() == LedgerTotals(0, 0, 0, hits=0, misses=0, unknown=0)
+    call(team, amount_nanousd=5)
+    hit(other_team, LanguageModelFactory.create(team=other_team), 11)
+    for corrected in (True, False):
+        unknown = UnknownFactory.create(team=other_team)
+        entry_of(unknown, kind="unknown", amount_nanousd=100)
+        if corrected:
+            entry_of(unknown, kind="correction", amount_nanousd=-70)
+    UnknownFactory.create(team=team, state="held", held_nanousd=13)
+    assert usage_reading.ledger_totals() == LedgerTotals(135, 11, 13, hits=1, misses=3, unknown=1)
 
 
 # --- the cache
