@@ -16,6 +16,7 @@ from apps.billing.models import (
     CachedResponse,
     LedgerEntry,
     Price,
+    ProviderState,
     Reservation,
     ReservationHold,
 )
@@ -125,6 +126,13 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @admin.display(description=_("amount"), ordering="amount_nanousd")
     def amount(self, row: LedgerEntry) -> str:
         return money_text(row.amount_nanousd)
+
+
+@admin.register(ProviderState)
+class ProviderStateAdmin(ReadOnlyAdmin):
+    list_display = ("provider_key", "failures", "not_before")
+    search_fields = ("provider_key__name",)
+    list_select_related = ("provider_key",)
 
 
 @admin.register(CachedResponse)

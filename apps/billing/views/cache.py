@@ -30,7 +30,6 @@ def cache(request: HttpRequest, team: Team) -> HttpResponse:
         "whole": whole,
         "parts": parts,
         "kept_days": settings.RESPONSE_CACHE_DAYS,
-        "setting": "LLMOPT_RESPONSE_CACHE_DAYS",
         "may_manage": may(user=request.user, team=team, action="manage"),
         "columns": [
             {"label": _("Model")},
