@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.billing.calls import MeteredCall, ModelFacts
+from apps.billing.calls import MeteredCall, MeteredResult, ModelFacts
 from apps.billing.services import prices_ensure_local
 from apps.core.errors import ApplicationError
 from apps.core.models.base import new_uid
@@ -27,6 +27,32 @@ class NoSuchModel(ApplicationError):
 
     code = "model_not_found"
     status = 404
+
+
+# What a failed call is for whoever asked, by the provider's code of it. Anything else is a bad gateway.
+STATUS_OF = {
+    "rate_limited": 429,
+    "overloaded": 503,
+    "timeout": 504,
+    "bad_request": 400,
+    "content_filter": 400,
+    "context_too_long": 400,
+}
+BAD_GATEWAY = 502
+
+
+class CallFailed(ApplicationError):
+    """The model gave no answer; the sentence is the provider's, or ours where it said none."""
+
+
+def answered(result: MeteredResult) -> MeteredResult:
+    """The result of a call that was answered. CallFailed for one that was not."""
+    if not result.error:
+        return result
+    code = result.error_code or result.error
+    error = CallFailed(result.error_text.partition(": ")[2] or result.error_text, code=code)
+    error.status = STATUS_OF.get(code, BAD_GATEWAY)
+    raise error
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,18 +28,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from apps.billing import loop_thread
 from apps.billing.calls import MeteredCall, MeteredResult
-from apps.billing.generating import Caller, callable_model, metered_call
+from apps.billing.generating import Caller, CallFailed, answered, callable_model, metered_call
 from apps.billing.metering import GenerateRequest, Metering, StreamEvent, TextDelta, Tool, ToolCallDelta, UseTool
 from apps.core.db import in_database
-from apps.core.errors import ApplicationError
 from apps.providers.engine.messages import Message, ToolCall, ToolRequest, ToolResult, Turn
 
-
-class CallFailed(ApplicationError):
-    """The model gave no answer; the sentence says why."""
-
-    code = "call_failed"
-    status = 502
+__all__ = ["CallFailed", "Caller", "MeteredChatModel"]
 
 
 class MeteredChatModel(BaseChatModel):
@@ -197,16 +191,10 @@ def _usage(result: MeteredResult) -> UsageMetadata:
     )
 
 
-def _checked(result: MeteredResult) -> MeteredResult:
-    if result.error:
-        raise CallFailed(result.error_text, code=result.error_code or "call_failed")
-    return result
-
-
 def _chat_result(result: MeteredResult) -> ChatResult:
     # Put together from a chunk: that is how LangChain itself reads the arguments of tools, the broken ones too.
     whole = AIMessageChunk(
-        content=_checked(result).text,
+        content=answered(result).text,
         tool_call_chunks=[
             tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=index)
             for index, call in enumerate(result.tool_calls)
@@ -229,5 +217,5 @@ def _chunk(piece: StreamEvent | MeteredResult) -> ChatGenerationChunk:
         part = tool_call_chunk(name=piece.name or None, args=piece.arguments, id=piece.id or None, index=piece.index)
         return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[part]))
     assert isinstance(piece, MeteredResult)
-    end = AIMessageChunk(content="", usage_metadata=_usage(_checked(piece)), response_metadata=_facts(piece))
+    end = AIMessageChunk(content="", usage_metadata=_usage(answered(piece)), response_metadata=_facts(piece))
     return ChatGenerationChunk(message=end)

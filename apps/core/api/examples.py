@@ -32,6 +32,12 @@ PROBLEMS = {
         "not_authenticated",
         "Send an API key or an access token in the header Authorization: Bearer …, or sign in.",
     ),
+    402: Refusal(
+        "A budget has no room for the call.",
+        "budget_exceeded",
+        "The budget of the team (Each month, 2026-11, $5.00) has no room for this call: $4.99 is spent, $0.00 is held, "
+        "and the call may cost up to $0.02. Raise the budget, or wait until held money comes back.",
+    ),
     403: Refusal(
         "The role in the team does not allow it, the API key has not the scope, or a session sent no CSRF token.",
         "forbidden",
@@ -62,6 +68,9 @@ PROBLEMS = {
         "too_many_requests",
         "Too many requests. Wait 7 seconds, then go on.",
     ),
+    502: Refusal("The provider failed, or refused this installation's key.", "bad_answer", "The answer is not JSON."),
+    503: Refusal("The provider is overloaded.", "overloaded", "The provider is overloaded."),
+    504: Refusal("The provider did not answer in time.", "timeout", "No complete answer within 120 s."),
 }
 
 

@@ -13,6 +13,7 @@ from apps.core.tests.rest import RECORDS, Api
 from apps.experiments.models import DatasetImport, DatasetVersion, Experiment, Upload
 from apps.experiments.tasks import dataset_import_stage, upload_inspect
 from apps.experiments.tests.upload_world import CSV, csv_of
+from apps.providers.models import LanguageModel
 from apps.training.models import Preflight, TrainingRun
 from apps.training.tests.plans import SHORT
 from apps.training.tests.test_training_new import MEASURED
@@ -268,6 +269,7 @@ def _money(api: Api) -> None:
         assert sum(row["spent_nanousd"] for row in found["results"]) == found["total"]["spent_nanousd"]
     wrong = api.http.get(f"{api.address}/api/v1/usage?range=custom&first=2026-02-02&last=2026-02-01", timeout=60)
     assert (wrong.status_code, wrong.json()["field"]) == (400, "last")
+    _generated(api)
     budget = api.do("budget_create", {"limit_nanousd": 5_000_000_000, "period": "daily", "hard": False})
     assert (budget["spent_nanousd"], budget["held_nanousd"], budget["experiment"]) == (0, 0, None)
     assert api.do("budgets")["results"][0] == api.do("budget", uid=budget["uid"]) == budget
@@ -277,6 +279,16 @@ def _money(api: Api) -> None:
     api.do("budget_close", uid=budget["uid"])
     assert api.refused("budget_close", 409, uid=budget["uid"])["code"] == "conflict"
     assert budget["uid"] not in [row["uid"] for row in api.pages("budgets")]
+
+
+def _generated(api: Api) -> None:
+    """A free baseline answers like any model; asked again with the same key, it is the same answer."""
+    name = LanguageModel.objects.filter(kind="baseline", state="ready").latest("id").served_name
+    answer = api.do("generate", {"model": name, "prompt": "Where is my parcel?", "max_tokens": 16})
+    assert answer["output"]
+    assert (answer["cached"], answer["cost_is_bound"]) == (False, False)
+    assert api.refused("generate", 404, {"model": "nothing", "prompt": "x"})["code"] == "model_not_found"
+    assert "messages" in api.refused("generate", 400, {"model": name})["errors"]
 
 
 def _provider_keys(api: Api) -> None:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.keys import KeyFacts, key_of_async, key_refusal
 from apps.accounts.services.keys import api_key_use_known, api_key_use_record
 from apps.billing.errors import BudgetExceeded
-from apps.billing.generating import Caller, callable_model, callable_models, metered_call
+from apps.billing.generating import BAD_GATEWAY, STATUS_OF, Caller, callable_model, callable_models, metered_call
 from apps.billing.metering import INFRASTRUCTURE, MeteredCall, MeteredResult, Metering, StreamEvent
 from apps.core import rates
 from apps.core.db import in_database
@@ -44,15 +44,6 @@ _STREAM_HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-# What a failed call is for the client, by the provider's code of it. Anything else is a bad gateway.
-_STATUS = {
-    "rate_limited": 429,
-    "overloaded": 503,
-    "timeout": 504,
-    "bad_request": 400,
-    "content_filter": 400,
-    "context_too_long": 400,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +268,7 @@ def _refusal_of(error: ApplicationError, *, param: str | None = None) -> Refusal
 def _failure(result: MeteredResult) -> Refusal:
     """Why there is no answer. The provider's own sentence says it best."""
     code = result.error if result.error != INFRASTRUCTURE else result.error_code
-    status = _STATUS.get(code, 502)
+    status = STATUS_OF.get(code, BAD_GATEWAY)
     shown = "context_length_exceeded" if code == "context_too_long" else code
     return Refusal(status, shown, result.error_text.partition(": ")[2] or result.error_text)
 
