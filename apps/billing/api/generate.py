@@ -49,7 +49,7 @@ class GenerateSerializer(serializers.Serializer[Any]):
     """Either `messages`, or `prompt`: a text that is sent as it is, or as the input of `prompt_version`."""
 
     model = serializers.CharField(max_length=200, help_text="Its name as /v1/models lists it.")
-    messages = TurnSerializer(many=True, required=False, allow_empty=False, max_length=MOST_MESSAGES)
+    messages = serializers.ListField(child=TurnSerializer(), required=False, min_length=1, max_length=MOST_MESSAGES)
     prompt = serializers.CharField(max_length=MOST_CHARACTERS, trim_whitespace=False, required=False)
     prompt_version = serializers.UUIDField(required=False, help_text="Public id of a version of a prompt.")
     columns = serializers.DictField(
