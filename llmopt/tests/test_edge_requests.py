@@ -212,6 +212,8 @@ async def test_a_failure_below_is_answered_with_a_reference_that_the_log_has(cap
     assert any(vars(record).get("request_id") == answer.headers["x-request-id"] for record in caplog.records)
 
 
+# The database's thread, which metrics ask, may still hold a connection of an earlier test.
+@pytest.mark.django_db(transaction=True)
 async def test_metrics_count_requests_and_are_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     totals = LedgerTotals(1_500_000_000, 250_000_000, 10, hits=3, misses=9, unknown=2)
     monkeypatch.setattr("llmopt.edge.ledger_metrics.ledger_totals", lambda: totals)
@@ -231,6 +233,8 @@ async def test_metrics_count_requests_and_are_for_this_machine(monkeypatch: pyte
     assert (await call(edge, "/metrics", headers=bearer, client=("10.1.2.3", 1))).status == 200
 
 
+# The database's thread, which metrics ask, may still hold a connection of an earlier test.
+@pytest.mark.django_db(transaction=True)
 async def test_metrics_of_requests_are_there_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> LedgerTotals:
         raise OperationalError("no connection")
