@@ -1,5 +1,6 @@
 """How often the REST API may be called. A refusal is 429 with the seconds to wait in `Retry-After`."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +10,7 @@ from rest_framework.throttling import BaseThrottle
 from apps.core import rates
 
 
-class _Counted(BaseThrottle):
+class _Counted(BaseThrottle, ABC):
     waiting = 0
 
     def allow_request(self, request: Request, view: Any) -> bool:
@@ -24,9 +25,9 @@ class _Counted(BaseThrottle):
     def wait(self) -> float:
         return float(self.waiting)
 
+    @abstractmethod
     def whose(self, request: Request) -> tuple[str, int]:
         """What is counted, and how often it may happen in a minute."""
-        raise NotImplementedError
 
 
 class PerCaller(_Counted):

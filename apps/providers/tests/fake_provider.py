@@ -14,6 +14,7 @@ import asyncio
 import dataclasses
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -72,7 +73,7 @@ class RefusedRequest(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class FakeProvider:
+class FakeProvider(ABC):
     """Subclasses speak one provider's protocol; this is what all of them do with a connection."""
 
     #: Path of the API below the host.
@@ -116,21 +117,22 @@ class FakeProvider:
 
     # What a protocol fills in.
 
-    def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
+    @abstractmethod
+    def routes(self) -> list[web.RouteDef]: ...
 
-    def whole(self, seen: Seen, reply: Reply) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def whole(self, seen: Seen, reply: Reply) -> dict[str, Any]: ...
 
-    def events(self, seen: Seen, reply: Reply) -> Iterator[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def events(self, seen: Seen, reply: Reply) -> Iterator[bytes]: ...
 
-    def error(self, status: int, code: str, message: str) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def error(self, status: int, code: str, message: str) -> dict[str, Any]: ...
 
-    def error_event(self, code: str, message: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def error_event(self, code: str, message: str) -> bytes: ...
 
+    @abstractmethod
     def check(self, seen: Seen) -> None:
         """Raise RefusedRequest for what the real server would not take."""
 
