@@ -12,8 +12,8 @@ from apps.evaluation.models import Evaluation
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.bringing import fetch_of_step
+from apps.workspace.quickstart.making import FEW_SHOT, PLAIN, TUNED
 from apps.workspace.quickstart.sequence import steps_of
-from apps.workspace.quickstart.steps import FEW_SHOT, PLAIN, TUNED
 
 _FINAL_OF = {"plain": PLAIN, "few_shot": FEW_SHOT, "tuned": TUNED}
 # What a step that has begun is called when its job is not at work.

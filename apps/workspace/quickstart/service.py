@@ -19,8 +19,9 @@ from apps.experiments.models import Experiment
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import definition_hash
 from apps.workspace.quickstart.facts import peak_memory
+from apps.workspace.quickstart.making import StepFailed
 from apps.workspace.quickstart.sequence import steps_of
-from apps.workspace.quickstart.steps import Step, StepFailed
+from apps.workspace.quickstart.steps import Step
 from apps.workspace.selectors.run_left import run_seconds_left
 
 SLICE_SECONDS = 50

@@ -3,13 +3,9 @@
 Each step is idempotent: it looks at what is there, does what is missing, and says whether it is complete. Nothing here
 decides by a test score."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -17,11 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from apps.billing.selectors import experiment_cost
 from apps.billing.services import budget_create, reservations_sweep
-from apps.core.artifacts import folder_digest, local_folder
-from apps.core.errors import ApplicationError
 from apps.core.models import JobModel, JobStatus
 from apps.evaluation.models import Evaluation
-from apps.evaluation.reading import validation_value
 from apps.evaluation.services.evaluations import (
     choice_evaluation_create,
     evaluation_start,
@@ -29,28 +22,31 @@ from apps.evaluation.services.evaluations import (
 )
 from apps.evaluation.services.leaderboards import leaderboard_is_behind, leaderboard_refresh
 from apps.evaluation.services.reports import report_create
-from apps.experiments import rows
-from apps.experiments.engine.prompts import Demonstration
-from apps.experiments.models import Candidate, Dataset, DatasetVersion, Experiment, PromptVersion
+from apps.experiments.models import Candidate, Experiment, PromptVersion
 from apps.experiments.selectors import contenders
 from apps.experiments.services.baselines import NAMES, baseline_model
-from apps.experiments.services.candidates import candidate_add
-from apps.experiments.services.datasets import dataset_create, dataset_version_create
 from apps.experiments.services.experiments import experiment_create, experiment_register
-from apps.experiments.services.prompts import prompt_version_create
 from apps.providers.engine.baselines import baselines_for
-from apps.providers.models import LanguageModel
-from apps.providers.services import language_model_create
 from apps.training.models import TrainingRun
 from apps.training.services.runs import training_run_create, training_run_start
-from apps.workspace.engine.addresses import FIELDS, read_labelled
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.bringing import base_fetch
 from apps.workspace.quickstart.commercial import commercial_models_ensure, models_within_reach
 from apps.workspace.quickstart.facts import library_versions, training_facts
-from apps.workspace.quickstart.plan import prompt_spec_of
-
-PLAIN, FEW_SHOT, TUNED = "Base model, plain prompt", "Base model, few-shot prompt", "Fine-tuned model"
+from apps.workspace.quickstart.making import (
+    FEW_SHOT,
+    PLAIN,
+    TUNED,
+    StepFailed,
+    base_model_of,
+    candidate_ensure,
+    chosen_draw,
+    dataset_version_of,
+    draw_name,
+    experiment_of,
+    few_shot_prompt_ensure,
+    prompt_ensure,
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,9 @@ class Step:
     run: Callable[[ExperimentRun], bool]
 
 
-class StepFailed(ApplicationError):
-    """A job that the quickstart waits for has failed; its own sentence says why."""
-
-
 def import_data(quickstart: ExperimentRun) -> bool:
     """The labelled addresses as an immutable dataset version with locked splits."""
-    _dataset_version(quickstart)
+    dataset_version_of(quickstart)
     return True
 
 
@@ -77,12 +69,12 @@ def define(quickstart: ExperimentRun) -> bool:
     if quickstart.experiment is None:
         _experiment_create(quickstart)
     for seed in quickstart.definition["prompts"].get("few_shot", {}).get("draw_seeds", ()):
-        _candidate(
+        candidate_ensure(
             quickstart,
-            name=_draw_name(seed),
+            name=draw_name(seed),
             kind="prompted",
-            model=_base_model(quickstart),
-            prompt=_few_shot_prompt(quickstart, seed),
+            model=base_model_of(quickstart),
+            prompt=few_shot_prompt_ensure(quickstart, seed),
             trial=True,
         )
     return True
@@ -91,7 +83,7 @@ def define(quickstart: ExperimentRun) -> bool:
 def _experiment_create(quickstart: ExperimentRun) -> None:
     """With the note of it: a kill between the two would leave an experiment that nobody goes on with."""
     text = quickstart.definition["experiment"]
-    version = _dataset_version(quickstart)
+    version = dataset_version_of(quickstart)
     with transaction.atomic():
         experiment = experiment_create(
             actor=quickstart.actor,
@@ -138,7 +130,7 @@ def choose_demonstrations(quickstart: ExperimentRun) -> bool:
     for seed in few_shot["draw_seeds"]:
         evaluation = choice_evaluation_create(
             actor=quickstart.actor,
-            candidate=_experiment(quickstart).candidates.get(name=_draw_name(seed)),
+            candidate=experiment_of(quickstart).candidates.get(name=draw_name(seed)),
             order_seed=quickstart.definition["experiment"]["order_seed"],
             limit=few_shot["sample"],
         )
@@ -149,13 +141,13 @@ def choose_demonstrations(quickstart: ExperimentRun) -> bool:
 
 def register_decision(quickstart: ExperimentRun) -> bool:
     """All contenders, the planned training run, the reference and the family: written before the first test score."""
-    experiment = _experiment(quickstart)
+    experiment = experiment_of(quickstart)
     if experiment.state != Experiment.State.DRAFT:
         return True
     version = experiment.dataset_version
     for method in quickstart.definition.get("baselines", baselines_for(version.answer)):
         model = baseline_model(actor=quickstart.actor, team=quickstart.team, dataset_version=version, method=method)
-        _candidate(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
+        candidate_ensure(quickstart, name=NAMES[method], kind="baseline", model=model, prompt=None)
     # The reference is the last of these; what is paid for elsewhere is compared with it.
     models = [*_prompted(quickstart), *_commercial(quickstart), *_tuned(quickstart)]
     # Where no model is compared, all are measured against the simplest baseline.
@@ -168,12 +160,16 @@ def _prompted(quickstart: ExperimentRun) -> list[Candidate]:
     """The base model with each prompt of the definition."""
     prompts, made = quickstart.definition["prompts"], []
     if "plain" in prompts:
-        plain = _prompt(quickstart, "plain", prompts["plain"])
-        made.append(_candidate(quickstart, name=PLAIN, kind="prompted", model=_base_model(quickstart), prompt=plain))
+        plain = prompt_ensure(quickstart, "plain", prompts["plain"])
+        made.append(
+            candidate_ensure(quickstart, name=PLAIN, kind="prompted", model=base_model_of(quickstart), prompt=plain)
+        )
     if "few_shot" in prompts:
-        draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
-        shown = _few_shot_prompt(quickstart, draw)
-        made.append(_candidate(quickstart, name=FEW_SHOT, kind="prompted", model=_base_model(quickstart), prompt=shown))
+        draw = chosen_draw(experiment_of(quickstart), prompts["few_shot"]["draw_seeds"])
+        shown = few_shot_prompt_ensure(quickstart, draw)
+        made.append(
+            candidate_ensure(quickstart, name=FEW_SHOT, kind="prompted", model=base_model_of(quickstart), prompt=shown)
+        )
     return made
 
 
@@ -183,13 +179,13 @@ def _commercial(quickstart: ExperimentRun) -> list[Candidate]:
         return []
     prompts, made = quickstart.definition["prompts"], []
     if "few_shot" in prompts:
-        draw = _chosen_draw(_experiment(quickstart), prompts["few_shot"]["draw_seeds"])
-        prompt = _few_shot_prompt(quickstart, draw)
+        draw = chosen_draw(experiment_of(quickstart), prompts["few_shot"]["draw_seeds"])
+        prompt = few_shot_prompt_ensure(quickstart, draw)
     else:
-        prompt = _prompt(quickstart, "commercial", quickstart.definition["commercial"]["prompt"])
+        prompt = prompt_ensure(quickstart, "commercial", quickstart.definition["commercial"]["prompt"])
     for model in commercial_models_ensure(actor=quickstart.actor, team=quickstart.team):
         made.append(
-            _candidate(
+            candidate_ensure(
                 quickstart,
                 name=_("%(model)s, with examples") % {"model": model.name},
                 kind="commercial",
@@ -204,14 +200,14 @@ def _tuned(quickstart: ExperimentRun) -> list[Candidate]:
     """The model that the definition trains, if it trains one."""
     if "training" not in quickstart.definition:
         return []
-    prompt = _prompt(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
+    prompt = prompt_ensure(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
     run = quickstart.training_run or _training_run_create(quickstart, prompt)
-    return [_candidate(quickstart, name=TUNED, kind="tuned", model=run.language_model, prompt=prompt)]
+    return [candidate_ensure(quickstart, name=TUNED, kind="tuned", model=run.language_model, prompt=prompt)]
 
 
 def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> TrainingRun:
     """The run with the note of it, as for the experiment."""
-    base, version = _base_model(quickstart), _dataset_version(quickstart)
+    base, version = base_model_of(quickstart), dataset_version_of(quickstart)
     with transaction.atomic():
         run = training_run_create(
             actor=quickstart.actor,
@@ -228,7 +224,7 @@ def _training_run_create(quickstart: ExperimentRun, prompt: PromptVersion) -> Tr
 
 
 def evaluate_baselines(quickstart: ExperimentRun) -> bool:
-    baselines = _experiment(quickstart).candidates.filter(kind="baseline", trial=False)
+    baselines = experiment_of(quickstart).candidates.filter(kind="baseline", trial=False)
     done = [final_is_done(quickstart, baseline) for baseline in baselines]  # starts all before it waits for any
     return all(done)
 
@@ -242,7 +238,7 @@ def evaluate_few_shot(quickstart: ExperimentRun) -> bool:
 
 
 def evaluate_commercial(quickstart: ExperimentRun) -> bool:
-    paid = _experiment(quickstart).candidates.filter(kind="commercial", trial=False)
+    paid = experiment_of(quickstart).candidates.filter(kind="commercial", trial=False)
     done = [final_is_done(quickstart, candidate) for candidate in paid]
     return all(done)
 
@@ -259,12 +255,12 @@ def evaluate_tuned(quickstart: ExperimentRun) -> bool:
 
 def write_report(quickstart: ExperimentRun) -> bool:
     reservations_sweep()
-    if experiment_cost(_experiment(quickstart)).held_nanousd:
+    if experiment_cost(experiment_of(quickstart)).held_nanousd:
         return False  # a call of a process that died: its money is booked or given back before the books are closed
     report_create(
         actor=quickstart.actor,
-        experiment=_experiment(quickstart),
-        training=training_facts(quickstart.training_run or _first_training(_experiment(quickstart))),
+        experiment=experiment_of(quickstart),
+        training=training_facts(quickstart.training_run or _first_training(experiment_of(quickstart))),
         seconds=quickstart.seconds,
         memory_mib=quickstart.facts.get("memory_mib", {}),
         versions={**library_versions(), "definition": quickstart.definition_hash},
@@ -297,129 +293,13 @@ STEPS = (
 PHASES: dict[str, str | Promise] = {step.name: step.label for step in STEPS} | {"total": gettext_lazy("All together")}
 
 
-def _experiment(quickstart: ExperimentRun) -> Experiment:
-    assert quickstart.experiment is not None
-    return quickstart.experiment
-
-
-def _dataset_version(quickstart: ExperimentRun) -> DatasetVersion:
-    if quickstart.experiment is not None:
-        return quickstart.experiment.dataset_version
-    text = quickstart.definition["dataset"]
-    if "version" in text:
-        return DatasetVersion.objects.get(dataset__team=quickstart.team, uid=text["version"])
-    dataset = Dataset.objects.filter(team=quickstart.team, name=text["name"]).first() or dataset_create(
-        actor=quickstart.actor,
-        team=quickstart.team,
-        name=text["name"],
-        split_seed=text["split_seed"],
-        description=text["description"],
-        source=text["source"],
-        licence=text["licence"],
-    )
-    if dataset.split_seed != text["split_seed"]:
-        raise StepFailed(
-            _("The dataset %(name)s exists with split seed %(seed)d. Give the definition's dataset another name.")
-            % {"name": dataset.name, "seed": dataset.split_seed},
-            code="split_seed",
-        )
-    pairs = list(read_labelled(Path(settings.VAR_DIR) / "assets" / text["file"]))
-    return dataset_version_create(
-        actor=quickstart.actor,
-        dataset=dataset,
-        pairs=pairs[: text.get("limit", len(pairs))],
-        answer={"format": "json", "fields": list(FIELDS)},
-    )
-
-
-def _base_model(quickstart: ExperimentRun) -> LanguageModel:
-    text = quickstart.definition["model"]
-    if "uid" in text:
-        return LanguageModel.objects.get(team=quickstart.team, uid=text["uid"])
-    known = LanguageModel.objects.filter(team=quickstart.team, served_name=text["served_name"]).first()
-    if known is not None:
-        return known
-    artifact = f"models/{text['served_name']}"
-    folder = local_folder(artifact) / "hf"
-    if not folder.is_dir():
-        raise StepFailed(_("The base model is missing: there is no %(folder)s.") % {"folder": folder}, code="no_model")
-    digest = folder_digest(folder)
-    return language_model_create(
-        actor=quickstart.actor,
-        team=quickstart.team,
-        name=text["name"],
-        kind=LanguageModel.Kind.LOCAL,
-        served_name=text["served_name"],
-        state=LanguageModel.State.READY,
-        revision=digest[:16],
-        artifact=artifact,
-        context_length=text["context_length"],
-        note=text["note"],
-        facts={"weights": digest},
-    )
-
-
-def _prompt(
-    quickstart: ExperimentRun, name: str, text: dict[str, Any], demonstrations: tuple[Demonstration, ...] = ()
-) -> PromptVersion:
-    return prompt_version_create(
-        actor=quickstart.actor,
-        team=quickstart.team,
-        name=f"{quickstart.definition.get('prompt_name', 'Addresses')}: {name.replace('_', '-')}",
-        spec=prompt_spec_of(text, demonstrations),
-        demonstrations_from=_dataset_version(quickstart),
-        columns=_dataset_version(quickstart).columns,
-    )
-
-
-def _few_shot_prompt(quickstart: ExperimentRun, seed: int) -> PromptVersion:
-    text = quickstart.definition["prompts"]["few_shot"]
-    train = sorted(rows.train_rows(_dataset_version(quickstart)), key=lambda row: row.id)
-    drawn = random.Random(seed).sample(train, text["k"])  # noqa: S311 - a recorded draw, not a secret
-    shown = tuple(Demonstration(row.id, row.input, row.expected, dict(row.columns)) for row in drawn)
-    return _prompt(quickstart, "few_shot", text, shown)
-
-
-def _draw_name(seed: int) -> str:
-    return f"{FEW_SHOT}, draw {seed}"
-
-
-def _chosen_draw(experiment: Experiment, seeds: list[int]) -> int:
-    """The draw with the highest primary metric on its validation sample; the first among equals."""
-    evaluations = {evaluation.candidate.name: evaluation for evaluation in experiment.evaluations.all()}
-    return max(seeds, key=lambda seed: (validation_value(evaluations[_draw_name(seed)]), -seeds.index(seed)))
-
-
-def _candidate(
-    quickstart: ExperimentRun,
-    *,
-    name: str,
-    kind: str,
-    model: LanguageModel,
-    prompt: PromptVersion | None,
-    trial: bool = False,
-) -> Candidate:
-    experiment = _experiment(quickstart)
-    known = experiment.candidates.filter(name=name).first()
-    return known or candidate_add(
-        actor=quickstart.actor,
-        experiment=experiment,
-        name=name,
-        kind=kind,
-        language_model=model,
-        prompt_version=prompt,
-        parameters=quickstart.definition["generation"],
-        trial=trial,
-    )
-
-
 def _named_is_done(quickstart: ExperimentRun, name: str) -> bool:
-    return final_is_done(quickstart, _experiment(quickstart).candidates.get(name=name))
+    return final_is_done(quickstart, experiment_of(quickstart).candidates.get(name=name))
 
 
 def final_is_done(quickstart: ExperimentRun, candidate: Candidate) -> bool:
     """Whether the candidate's final test has ended, with its figures. Planned and started if it was not yet."""
-    experiment = _experiment(quickstart)
+    experiment = experiment_of(quickstart)
     evaluation = final_evaluation_create(
         actor=quickstart.actor,
         candidate=candidate,

@@ -12,7 +12,8 @@ from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.definition import read_definition
-from apps.workspace.quickstart.steps import FEW_SHOT, STEPS
+from apps.workspace.quickstart.making import FEW_SHOT
+from apps.workspace.quickstart.steps import STEPS
 from apps.workspace.tests.look_rows import evaluate, job_columns, step_times
 
 # How much of its sample each draw has answered, and how good its answers are.

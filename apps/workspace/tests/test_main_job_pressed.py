@@ -14,7 +14,7 @@ from apps.evaluation.models import Evaluation
 from apps.evaluation.tasks import evaluation_slice
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart import service, steps
+from apps.workspace.quickstart import making, service, steps
 from apps.workspace.quickstart.progress import progress_of
 from apps.workspace.quickstart.service import experiment_run_start
 from apps.workspace.tasks import experiment_run_advance
@@ -180,7 +180,7 @@ def test_a_step_that_meets_a_job_stopped_with_it_does_not_call_itself_failed(
 ) -> None:
     def cancelled_meanwhile(row: ExperimentRun) -> bool:
         jobs.job_cancel(actor=None, row=stored(row))
-        raise steps.StepFailed("It was cancelled.")
+        raise making.StepFailed("It was cancelled.")
 
     step = steps.Step("import", "Import", cancelled_meanwhile)
     monkeypatch.setattr(service, "steps_of", lambda _run: (step,))

@@ -25,7 +25,7 @@ from apps.training.services.registry import model_version_register
 from apps.training.tests.runs import finished, result_folder
 from apps.workspace.demo import demo_team_ensure
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart import service, steps
+from apps.workspace.quickstart import making, service, steps
 from apps.workspace.quickstart.definition import COMMITTED, definition_hash, read_definition
 from apps.workspace.quickstart.progress import progress_of
 from apps.workspace.quickstart.sequence import steps_of
@@ -161,9 +161,9 @@ def _assert_the_report_is_whole(experiment: Experiment, n: int) -> None:
     report = json.loads(get_bytes(experiment.report_artifact))
     assert set(report) >= REPORT_KEYS
     assert report["schema"] == "llmopt.report/1"
-    assert report["experiment"]["reference"] == steps.TUNED
+    assert report["experiment"]["reference"] == making.TUNED
     assert sorted(pair[0] for pair in report["experiment"]["family"]) == sorted(
-        row["name"] for row in report["candidates"] if row["name"] != steps.TUNED
+        row["name"] for row in report["candidates"] if row["name"] != making.TUNED
     )
     assert [len(row["outputs"]) for row in report["candidates"]] == [n] * 6
     primary = [item for item in report["comparisons"] if item["metric"] == "field_f1"]
@@ -232,10 +232,10 @@ def test_a_dataset_of_the_same_name_with_another_seed_is_not_used_in_silence(
 ) -> None:
     team, user = demo
     quickstart = ExperimentRun(team=team, actor=user, definition=definition)
-    steps._dataset_version(quickstart)
+    making.dataset_version_of(quickstart)
     quickstart.definition = {**definition, "dataset": {**definition["dataset"], "split_seed": 2}}
     with pytest.raises(ApplicationError, match="exists with split seed 1"):
-        steps._dataset_version(quickstart)
+        making.dataset_version_of(quickstart)
 
 
 def test_the_committed_definition_says_what_the_main_job_promises() -> None:
@@ -263,26 +263,6 @@ def test_a_definition_without_a_section_is_refused_by_name(tmp_path: Path) -> No
 
 
 # --- as a stranger starts it
-
-
-@pytest.mark.slow
-def test_headless_it_ends_with_a_report_leaves_no_process_and_is_quick_the_second_time(tmp_path: Path) -> None:
-    var_dir = tmp_path / "var"
-    first = kill_test.run_once(var_dir, port=free_port())
-    assert first.code == 0, first.output[-3000:]
-    assert set(first.report) >= REPORT_KEYS
-    assert first.report["memory_mib"]["peak_pss"] > 100
-    assert first.report["training"]["tokens_per_second"] > 0
-    assert kill_test.check_books(var_dir)["problems"] == []
-    assert "Open this page" in first.output
-    assert first.report["conclusion"]["text"].split()[0] in first.output
-    assert first.left == ()
-
-    second = kill_test.run_once(var_dir, port=free_port())
-    assert second.code == 0, second.output[-3000:]
-    assert second.report == first.report
-    assert second.seconds < first.seconds
-    assert second.left == ()
 
 
 def test_a_report_folder_that_does_not_exist_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from apps.experiments.services.experiments import registration_hash
 from apps.providers.engine.clients.base import GenerateRequest, GenerateResult
 from apps.training.models import TrainingRun
 from apps.workspace.models import ExperimentRun
-from apps.workspace.quickstart import service, steps
+from apps.workspace.quickstart import making, service, steps
 from apps.workspace.quickstart.facts import peak_memory
 from apps.workspace.quickstart.service import experiment_run_start
 from apps.workspace.tasks import experiment_run_advance
@@ -38,15 +38,15 @@ def test_the_draw_with_the_highest_value_on_validation_is_chosen_and_the_earlier
 ) -> None:
     experiment = draft(team, alice)
     for seed, answer in ((1, half), (2, rambling), (3, perfect), (4, perfect)):
-        try_on_validation(experiment, alice, steps._draw_name(seed), answer)
-    assert steps._chosen_draw(experiment, [1, 2, 3, 4]) == 3
-    assert steps._chosen_draw(experiment, [2, 4, 3, 1]) == 4
-    assert steps._chosen_draw(experiment, [2, 1]) == 1
+        try_on_validation(experiment, alice, making.draw_name(seed), answer)
+    assert making.chosen_draw(experiment, [1, 2, 3, 4]) == 3
+    assert making.chosen_draw(experiment, [2, 4, 3, 1]) == 4
+    assert making.chosen_draw(experiment, [2, 1]) == 1
 
 
 def teach(spy: Spy, seed: int) -> None:
     """From now on it answers the validation rows right where the demonstrations are those of one draw."""
-    candidate = Experiment.objects.get().candidates.get(name=steps._draw_name(seed))
+    candidate = Experiment.objects.get().candidates.get(name=making.draw_name(seed))
     assert candidate.prompt_version is not None
     shown = [each["input"] for each in candidate.prompt_version.demonstrations]
     expected = {row.input: row.expected for row in rows.validation_rows(candidate.experiment.dataset_version)}
@@ -79,9 +79,9 @@ def test_the_prompt_of_the_best_draw_is_the_one_that_is_registered(
         if Experiment.objects.filter(registered_at__isnull=False).exists():
             break
     candidates = Experiment.objects.get().candidates
-    draws = {seed: candidates.get(name=steps._draw_name(seed)).prompt_version for seed in (1, 2, 3)}
+    draws = {seed: candidates.get(name=making.draw_name(seed)).prompt_version for seed in (1, 2, 3)}
     assert len(set(draws.values())) == 3
-    assert candidates.get(name=steps.FEW_SHOT).prompt_version == draws[2]
+    assert candidates.get(name=making.FEW_SHOT).prompt_version == draws[2]
 
 
 # --- what is written down
@@ -101,7 +101,7 @@ def asleep(definition: dict[str, Any], demo: tuple[Team, User]) -> ExperimentRun
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.both_databases
 def test_a_process_that_was_taken_over_makes_no_second_experiment_or_training_run(asleep: ExperimentRun) -> None:
-    with pytest.raises(steps.StepFailed, match="has taken over"):
+    with pytest.raises(making.StepFailed, match="has taken over"):
         steps.define(asleep)
     assert not Experiment.objects.exists()
     assert asleep.experiment is None
@@ -110,14 +110,14 @@ def test_a_process_that_was_taken_over_makes_no_second_experiment_or_training_ru
     steps.define(awake)
     assert ExperimentRun.objects.get().experiment == Experiment.objects.get()
     asleep.refresh_from_db(fields=["experiment"])
-    with pytest.raises(steps.StepFailed, match="has taken over"):
+    with pytest.raises(making.StepFailed, match="has taken over"):
         steps._training_run_create(asleep, _any_prompt(awake))
     assert not TrainingRun.objects.exists()
     assert steps._training_run_create(awake, _any_prompt(awake)) == ExperimentRun.objects.get().training_run
 
 
 def _any_prompt(quickstart: ExperimentRun) -> Any:
-    return steps._prompt(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
+    return making.prompt_ensure(quickstart, "tuned", quickstart.definition["prompts"]["tuned"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -129,7 +129,7 @@ def test_what_was_registered_with_the_plan_of_a_training_holds_when_the_model_is
     assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, "")
     experiment = Experiment.objects.get()
     assert hash_now(experiment) == experiment.registration_hash
-    model = experiment.candidates.get(name=steps.TUNED).language_model
+    model = experiment.candidates.get(name=making.TUNED).language_model
     model.facts["spec"]["epochs"] += 1
     model.save(update_fields=["facts"])
     assert hash_now(experiment) != experiment.registration_hash
