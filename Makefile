@@ -44,7 +44,8 @@ dev: starter
 	@$(STARTER) scripts/setup.py --dev --start
 	@$(PYTHON) scripts/run.py --reload --no-quickstart
 
-check: setup-dev
+check: starter
+	@$(STARTER) scripts/setup.py --dev --assets none
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	$(PYTHON) -m mypy apps llmopt scripts
@@ -55,11 +56,11 @@ check: setup-dev
 	$(PYTHON) scripts/export_requirements.py --check
 
 test: starter
-	@$(STARTER) scripts/setup.py --dev --browser
+	@$(STARTER) scripts/setup.py --dev --browser --assets data
 	$(PYTHON) scripts/testdb.py -- pytest $(PYTEST_ARGS)
 
 look: starter
-	@$(STARTER) scripts/setup.py --dev --browser
+	@$(STARTER) scripts/setup.py --dev --browser --assets none
 	$(PYTHON) scripts/look.py
 
 bench: setup-dev

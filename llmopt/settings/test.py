@@ -24,5 +24,3 @@ API_REQUESTS_PER_MINUTE = SIGN_IN_TRIES_PER_MINUTE = 0
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: threads and processes of one test must see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(VAR_DIR) / "test.sqlite3")}
-# Tests drop their database, so nothing may keep a connection to it.
-DATABASES["default"]["CONN_MAX_AGE"] = 0

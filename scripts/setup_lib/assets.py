@@ -80,6 +80,7 @@ ADDRESSES = Asset(
     licence="MIT",
 )
 ASSETS = (MODEL, ADDRESSES)
+KINDS = {"all": ASSETS, "data": (ADDRESSES,), "none": ()}
 
 
 def var_dir() -> Path:
@@ -223,9 +224,10 @@ def restore_model(*, python: Path, source: Path, destination: Path, log: Path) -
     return True
 
 
-def prepare_assets(*, python: Path, log: Path) -> None:
-    """Fetch what is missing and restore the model. A finished step is never repeated."""
+def prepare_assets(wanted: tuple[Asset, ...], *, python: Path, log: Path) -> None:
+    """Fetch what is missing and restore the model, if it is wanted. A finished step is never repeated."""
     folder = var_dir() / "assets"
-    for asset in ASSETS:
+    for asset in wanted:
         fetch(asset, folder=folder, python=python, log=log)
-    restore_model(python=python, source=folder / MODEL.file_name, destination=restored_dir(), log=log)
+    if MODEL in wanted:
+        restore_model(python=python, source=folder / MODEL.file_name, destination=restored_dir(), log=log)

@@ -32,7 +32,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--dev", action="store_true", help="also install what the checks and the tests need")
     parser.add_argument("--browser", action="store_true", help="also make sure that there is a Chromium")
     parser.add_argument("--start", action="store_true", help="a start follows: look for a free port too")
-    parser.add_argument("--no-assets", action="store_true", help="leave out the demo model and data")
+    parser.add_argument(
+        "--assets", choices=list(assets.KINDS), default="all", help="what of the demo to fetch: the tests need no model"
+    )
     return parser.parse_args(arguments)
 
 
@@ -49,7 +51,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def first_checks(*, group: str, installed: bool, with_assets: bool, with_start: bool) -> None:
+def first_checks(*, group: str, installed: bool, wanted: tuple[assets.Asset, ...], with_start: bool) -> None:
     """Look at place, disk, memory and, before a start, database and port; say what will be downloaded."""
     var_dir = assets.var_dir()
     checks.path_check(ROOT, var_dir)
@@ -63,8 +65,9 @@ def first_checks(*, group: str, installed: bool, with_assets: bool, with_start: 
     say(" · ".join(said))
     if not installed:
         say(packages_text(group=group, update=update))
-    if with_assets and (megabytes := missing_assets_mb()):
-        say(f"To download: {megabytes} MB of demo assets; to keep under var/: {ASSETS_GB} GB with the restored model.")
+    if megabytes := missing_assets_mb(wanted):
+        kept = f"; to keep under var/: {ASSETS_GB} GB with the restored model" if assets.MODEL in wanted else ""
+        say(f"To download: {megabytes} MB of demo assets{kept}.")
 
 
 def disk_needed(*, group: str, installed: bool, update: bool, var_dir: Path) -> dict[Path, float]:
@@ -85,16 +88,17 @@ def packages_text(*, group: str, update: bool) -> str:
     return f"To download: {extent} {DOWNLOAD_MB[group]} MB of packages; to install: {INSTALLED_GB[group]} GB in .venv."
 
 
-def missing_assets_mb() -> int:
+def missing_assets_mb(wanted: tuple[assets.Asset, ...]) -> int:
     folder = assets.var_dir() / "assets"
-    return sum(asset.download_mb for asset in assets.ASSETS if not (folder / asset.file_name).exists())
+    return sum(asset.download_mb for asset in wanted if not (folder / asset.file_name).exists())
 
 
 def set_up(options: argparse.Namespace) -> None:
     group = "dev" if options.dev else "run"
     log = assets.var_dir() / "log" / "setup.log"
     installed = environment.is_installed(group=group)
-    first_checks(group=group, installed=installed, with_assets=not options.no_assets, with_start=options.start)
+    wanted = assets.KINDS[options.assets]
+    first_checks(group=group, installed=installed, wanted=wanted, with_start=options.start)
     with one_at_a_time(assets.var_dir() / "run"):
         # Before the packages: where it cannot be installed, that is said before they are fetched.
         if options.browser:
@@ -102,8 +106,7 @@ def set_up(options: argparse.Namespace) -> None:
         # Another set-up may have finished while this one waited.
         if not installed and not environment.is_installed(group=group):
             environment.install(group=group, log=log)
-        if not options.no_assets:
-            assets.prepare_assets(python=environment.venv_python(), log=log)
+        assets.prepare_assets(wanted, python=environment.venv_python(), log=log)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from apps.accounts.models import Team
 from apps.billing.models import Reservation
 from apps.core.processes.tree import process_key
 from apps.core.tests.factories import LanguageModelFactory, PriceFactory, entry_of
-from apps.core.tests.installation import free_port, wait_for
+from apps.core.tests.installation import wait_for
 from scripts import kill_test
 from scripts.kill_lib.books import unknown_problems
 from scripts.kill_lib.compare import differences
@@ -231,16 +231,3 @@ def reservation(team: Team, *, sent_at: datetime, closed_at: datetime) -> Reserv
         team=team, language_model=LanguageModelFactory.create(team=team), price=price, purpose="p", held_nanousd=1,
         state="unknown", sent_at=sent_at, closed_at=closed_at, expires_at=closed_at,
     )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_in_three_places_ends_like_one_that_is_not(tmp_path: Path) -> None:
-    calm = kill_test.run_once(tmp_path / "calm", port=free_port())
-    assert kill_test.judge(calm, calm.report, tmp_path / "calm") == []
-    plan = plan_for(11, 6)
-    assert plan.fault == "register:1"
-    folder = tmp_path / "killed"
-    ended = kill_test.run_once(folder, port=free_port(), plan=plan, lifetimes=calm.lifetimes)
-    assert kill_test.judge(ended, calm.report, folder, plan) == []
-    assert kill_test.missed(ended, plan) == []
-    assert len(ended.deaths) == 3

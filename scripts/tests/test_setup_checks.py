@@ -115,7 +115,7 @@ def test_a_start_with_a_database_of_ones_own_is_refused_before_anything_is_fetch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/llmopt")
     monkeypatch.delenv("LLMOPT_EMBEDDED", raising=False)
-    kind = {"group": "run", "installed": True, "with_assets": False}
+    kind = {"group": "run", "installed": True, "wanted": ()}
     with pytest.raises(SetupError, match="DATABASE_URL is set.*Several machines"):
         steps.first_checks(**kind, with_start=True)
     steps.first_checks(**kind, with_start=False)
@@ -137,7 +137,7 @@ def test_another_system_than_linux_is_refused_before_anything_is_fetched(tmp_pat
 
 
 def said_of_packages(capsys: pytest.CaptureFixture[str]) -> str:
-    steps.first_checks(group="run", installed=False, with_assets=False, with_start=False)
+    steps.first_checks(group="run", installed=False, wanted=(), with_start=False)
     return capsys.readouterr().out
 
 
@@ -184,7 +184,7 @@ def test_a_first_set_up_needs_disk_in_both_places_and_an_installed_one_only_for_
 def test_a_place_that_cannot_be_written_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environment = {**os.environ, "LLMOPT_VAR_DIR": str(tmp_path / "file" / "var")}
-    command = [sys.executable, str(ROOT / "scripts" / "setup.py"), "--no-assets"]
+    command = [sys.executable, str(ROOT / "scripts" / "setup.py"), "--assets", "none"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -255,7 +255,7 @@ def test_a_missing_browser_is_said_before_the_packages_are_fetched(
     monkeypatch.setattr(steps, "first_checks", lambda **kwargs: None)
     monkeypatch.setattr(steps, "ensure_chromium", refused)
     with pytest.raises(SetupError, match="no Chromium"):
-        steps.set_up(steps.parse(["--dev", "--browser", "--no-assets"]))
+        steps.set_up(steps.parse(["--dev", "--browser", "--assets", "none"]))
     assert installed == []
 
 

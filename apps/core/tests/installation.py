@@ -108,10 +108,10 @@ class Installation:
                 if pipe is not None:
                     pipe.close()
 
-    def pid_in(self, name: str) -> int:
+    def pid_in(self, name: str, *, seconds: float = 15.0) -> int:
         """The pid that a task wrote to the file `name`."""
         path = self.var_dir / name
-        wait_for(path.exists, what=f"{name} to be written")
+        wait_for(path.exists, seconds=seconds, what=f"{name} to be written")
         return int(path.read_text())
 
     def path(self, name: str) -> str:

@@ -15,6 +15,7 @@ from apps.core import jobs
 from apps.core.artifacts import folder_digest, local_folder
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.models import AuditEvent, JobStatus
+from apps.core.tests import warm
 from apps.core.tests.factories import LanguageModelFactory
 from apps.providers import host
 from apps.providers.models import LanguageModel, ModelFetch
@@ -33,7 +34,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def places(settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def places(
+    settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "subprocess", warm)
     settings.VAR_DIR = tmp_path / "var"
     settings.MODEL_FOLDERS = [str(tmp_path_factory.getbasetemp())]
     settings.TRAINING_THREADS = 1

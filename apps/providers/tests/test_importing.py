@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from apps.core.engine.messages import Sentence
+from apps.core.tests import warm
 from apps.providers.engine.chat import ChatTokenizer
 from apps.providers.engine.importing import archive
 from apps.providers.engine.importing.archive import unpack
@@ -192,9 +193,11 @@ def job(folder: Path, step: str, **spec: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     (folder / "spec.json").write_text(json.dumps({"threads": 1, **spec}), encoding="utf-8")
     command = [sys.executable, "-m", "apps.providers.engine.importing", step, str(folder)]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
-    assert (folder / "result.json").is_file(), ended.stderr
-    return {"exit": ended.returncode, **json.loads((folder / "result.json").read_text(encoding="utf-8"))}
+    with (folder / "step.log").open("ab") as output:
+        process = warm.Popen(command, cwd=REPOSITORY, env=os.environ, stdout=output)
+    code = process.wait(180)
+    assert (folder / "result.json").is_file(), (folder / "step.log").read_text()
+    return {"exit": code, **json.loads((folder / "result.json").read_text(encoding="utf-8"))}
 
 
 def taken(folder: Path, path: Path, **spec: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from apps.core import jobs
 from apps.training.models import *
 from apps.training.services.runs import training_run_create, training_run_start
 from apps.workspace.demo import demo_team_ensure
-from apps.workspace.quickstart import steps
+from apps.workspace.quickstart import making
 from apps.workspace.quickstart.definition import read_definition
 from apps.workspace.models import ExperimentRun
 from pathlib import Path
@@ -34,9 +34,9 @@ team, user = demo_team_ensure()
 definition = read_definition(Path("DEFINITION"))
 quick = ExperimentRun(team=team, actor=user, definition=definition, definition_hash="x")
 spec = {{**definition["training"], **SPEC}}
-prompt = steps._prompt(quick, "tuned", definition["prompts"]["tuned"])
-run = training_run_create(actor=user, team=team, name="Tiny", base_model=steps._base_model(quick),
-    dataset_version=steps._dataset_version(quick), prompt_version=prompt, spec=spec)
+prompt = making.prompt_ensure(quick, "tuned", definition["prompts"]["tuned"])
+run = training_run_create(actor=user, team=team, name="Tiny", base_model=making.base_model_of(quick),
+    dataset_version=making.dataset_version_of(quick), prompt_version=prompt, spec=spec)
 training_run_start(actor=user, run=run)
 print(run.pk)
 """
@@ -183,7 +183,7 @@ def test_a_run_is_paused_resumed_killed_and_registered_exactly_once(installation
 
 @pytest.mark.slow
 def test_a_cancelled_run_keeps_its_checkpoint_and_has_no_model_until_it_goes_on(installation: Installation) -> None:
-    machine = Machine(installation, epochs=40)
+    machine = Machine(installation, epochs=12)
     host = machine.start(machine.claim())
     machine.wait_for_event("checkpoint")
     machine.do("jobs.job_cancel(actor=None, row=run)")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import Team, User
+from apps.core.tests import warm
 from apps.training import preflight_host
 from apps.training.datacheck import refusals_in
 from apps.training.engine import estimate
@@ -85,6 +86,7 @@ def test_memory_can_be_limited_and_the_upper_half_is_tried(
 ) -> None:
     settings.VAR_DIR = artifact_folder.parent
     monkeypatch.setattr(preflight_host, "close_old_connections", lambda: None)
+    monkeypatch.setattr(preflight_host, "subprocess", warm)
     settings.TRAINING_MEMORY_MIB = 100
     base = tiny_base(team)
     plan = plan_for(team, bob, base, lora={"r": 4, "alpha": 8, "targets": "all-linear", "layers": "all"})

@@ -11,6 +11,7 @@ from apps.accounts.models import Team, User
 from apps.core import jobs
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.models import JobStatus
+from apps.core.tests import warm
 from apps.core.tests.factories import PreflightFactory, TrainingRunFactory
 from apps.providers.models import LanguageModel
 from apps.training import preflight_host
@@ -34,6 +35,7 @@ def one_process(settings: Any, artifact_folder: Any, monkeypatch: pytest.MonkeyP
     settings.VAR_DIR = artifact_folder.parent
     for module in ("host", "preflight_host"):
         monkeypatch.setattr(f"apps.training.{module}.close_old_connections", lambda: None)
+        monkeypatch.setattr(f"apps.training.{module}.subprocess", warm)
 
 
 @pytest.fixture

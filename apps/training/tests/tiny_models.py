@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,14 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from apps.core.tests.warm import SPAWNER
 from apps.providers.tests.tiny_tokenizer import chatml_tokenizer, gpt2_tokenizer
 from apps.training.engine.events import EventLog
 from apps.training.engine.job import load_job
 from apps.training.engine.report import Reporter
-
-# Processes of this context start with the libraries loaded and without the threads of the test process.
-SPAWNER = multiprocessing.get_context("forkserver")
-SPAWNER.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "apps.training.engine.run"])
 
 STREETS = ("Elm Street", "Oak Avenue", "5th Street", "Lake Road", "Old Mill Lane")
 

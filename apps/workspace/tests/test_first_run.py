@@ -13,6 +13,7 @@ from django.urls import reverse
 from apps.accounts.models import Team, User
 from apps.core import jobs
 from apps.core.models import JobStatus
+from apps.core.tests import warm
 from apps.core.tests.pressing import Walker, has_class
 from apps.core.tests.test_permissions import PEOPLE, ROWS
 from apps.evaluation import tasks as evaluation_tasks
@@ -222,6 +223,8 @@ def places(
     settings.MODEL_FOLDERS = [str(tmp_path_factory.getbasetemp())]
     settings.TRAINING_THREADS = 1
     monkeypatch.setattr("apps.training.preflight_host.close_old_connections", lambda: None)
+    for host in ("apps.training.preflight_host", "apps.providers.host"):
+        monkeypatch.setattr(f"{host}.subprocess", warm)
 
 
 @pytest.mark.slow
