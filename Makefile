@@ -4,6 +4,8 @@ SHELL := /bin/sh
 # Any Python 3 can start the set-up; it looks for Python 3.11 itself and says how to install it.
 STARTER := $(shell for name in python3.11 python3 python; do if $$name -c "import sys; sys.exit(sys.version_info[0] < 3)" >/dev/null 2>&1; then echo $$name; break; fi; done)
 PYTHON := .venv/bin/python
+# Where it is set, every process compiles all of our files again, and pytest rewrites every test.
+export PYTHONDONTWRITEBYTECODE :=
 # PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
 PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 

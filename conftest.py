@@ -58,6 +58,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(var_dir, ignore_errors=True)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Only files that name the one mark that is asked for: importing all others takes longer than their tests."""
+    mark = config.option.markexpr
+    if mark not in {"both_databases", "syntax"} or not collection_path.name.startswith("test_"):
+        return None
+    return None if mark in collection_path.read_text(encoding="utf-8") else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, then those with a browser: what is begun last keeps nobody waiting for long."""
     marked = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("slow", "browser")}

@@ -79,7 +79,8 @@ def test_a_connection_that_died_unseen_is_replaced(role: str, postgresql: str, s
         "PGAPPNAME": f"restarted-{role}",
     }
     answer = python(RESTARTED, environment)
-    assert answer.stderr == ""
+    # A pool that opens one more connection just then warns, and opens another.
+    assert [line for line in answer.stderr.splitlines() if '"psycopg.pool"' not in line] == []
     assert answer.stdout.strip() == (postgresql if connection.vendor == "postgresql" else sqlite)
 
 

@@ -34,13 +34,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def places(
-    settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host, "subprocess", warm)
+def places(settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.VAR_DIR = tmp_path / "var"
     settings.MODEL_FOLDERS = [str(tmp_path_factory.getbasetemp())]
     settings.TRAINING_THREADS = 1
+
+
+@pytest.fixture(autouse=True)
+def warm_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "subprocess", warm)
 
 
 def brought_in(fetch: ModelFetch) -> ModelFetch:
