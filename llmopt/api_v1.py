@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("apps.experiments.api.urls")),
     path("", include("apps.billing.api.urls")),
     path("", include("apps.evaluation.api.urls")),
+    path("", include("apps.feedback.api.urls")),
     path("", include("apps.training.api.urls")),
     path("", include("apps.workspace.api.urls")),
 ]

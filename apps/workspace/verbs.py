@@ -91,6 +91,8 @@ VERBS: dict[str, Promise] = {
     "budget.closed": gettext_lazy("closed a budget"),
     "budget.limit_changed": gettext_lazy("changed a budget's limit"),
     "price.created": gettext_lazy("set a price"),
+    "feedback.given": gettext_lazy("gave feedback on a model's answer"),
+    "feedback.changed": gettext_lazy("changed their feedback on a model's answer"),
     "reservation.corrected": gettext_lazy("corrected what a call cost"),
     "cache.purged": gettext_lazy("deleted %(answers)s stored answers"),
     "reservation.overrun": gettext_lazy("booked a call that cost more than was held for it"),

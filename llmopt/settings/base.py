@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.experiments",
     "apps.billing",
     "apps.evaluation",
+    "apps.feedback",
     "apps.training",
     "apps.workspace",
 ]

@@ -24,6 +24,7 @@ from apps.experiments.models import (
     PromptVersion,
     Upload,
 )
+from apps.feedback.models import Feedback
 from apps.providers.models import LanguageModel, Provider, ProviderKey
 from apps.training.models import ModelVersion, Preflight, TrainingRun
 from apps.workspace.models import ExperimentRun
@@ -254,6 +255,20 @@ def entry_of(reservation: Reservation, *, kind: str = "settled", amount_nanousd:
         amount_nanousd=amount_nanousd,
         **more,
     )
+
+
+class FeedbackFactory(DjangoModelFactory[Feedback]):
+    """A thumb up on `generation`, which is an entry of the ledger."""
+
+    class Meta:
+        model = Feedback
+
+    generation = factory.LazyAttribute(lambda row: entry_of(UnknownFactory.create(team=row.team, state="settled")))
+    team = factory.SubFactory(TeamFactory)
+    kind = Feedback.Kind.THUMB
+    thumb_up = True
+    person = factory.SubFactory(UserFactory)
+    given_at = factory.LazyFunction(timezone.now)
 
 
 class BudgetFactory(DjangoModelFactory[Budget]):

@@ -109,7 +109,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
     budget = factories.BudgetFactory.create(team=team, person=owner)
     unknown = factories.UnknownFactory.create(team=team, person=owner)
-    factories.entry_of(unknown, kind="unknown")
+    factories.FeedbackFactory.create(team=team, generation=factories.entry_of(unknown, kind="unknown"), person=owner)
     base = "t/<slug:team>/"
     prompt = _prompt(team, owner)
     return World(

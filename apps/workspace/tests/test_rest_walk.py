@@ -289,6 +289,20 @@ def _generated(api: Api) -> None:
     assert (answer["cached"], answer["cost_is_bound"]) == (False, False)
     assert api.refused("generate", 404, {"model": "nothing", "prompt": "x"})["code"] == "model_not_found"
     assert "messages" in api.refused("generate", 400, {"model": name})["errors"]
+    _said(api, answer["generation"], api.do("generate", {"model": name, "prompt": "When does it come?"})["generation"])
+
+
+def _said(api: Api, generation: str, other: str) -> None:
+    """An answer is rated, rated anew, and chosen before another; each is listed once."""
+    body = {"generation": generation, "rating": 2, "scale": {"low": 0, "high": 10}, "comment": "Not what I asked."}
+    first = api.do("feedback_give", body)
+    assert (first["kind"], first["rating"], first["scale"]) == ("rating", 2, {"low": 0, "high": 10})
+    again = api.do("feedback_give", {**body, "rating": 9})
+    assert (again["uid"], again["rating"]) == (first["uid"], 9)
+    choice = api.do("feedback_give", {"generation": other, "other": generation, "preferred": None})
+    assert {choice["generation"], choice["other"]} == {generation, other}
+    assert api.do("feedback")["results"] == [choice, again] == api.pages("feedback")
+    assert "rating" in api.refused("feedback_give", 400, {"generation": generation})["errors"]
 
 
 def _provider_keys(api: Api) -> None:

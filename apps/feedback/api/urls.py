@@ -1,0 +1,9 @@
+"""Routes of feedback below /api/v1/."""
+
+from django.urls import path
+
+from apps.feedback.api import views
+
+urlpatterns = [
+    path("feedback", views.feedback, name="api_feedback"),
+]

@@ -1,0 +1,110 @@
+"""Feedback by REST: said by people and programs, and read."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.api.teams import team_for
+from apps.core.api.once import once
+from apps.core.api.paging import page
+from apps.core.api.schema import documented
+from apps.core.scopes import KeyScope
+from apps.feedback import selectors
+from apps.feedback.api.serializers import (
+    THUMBS,
+    FeedbackFilterSerializer,
+    FeedbackGiveSerializer,
+    FeedbackSerializer,
+)
+from apps.feedback.models import Feedback
+from apps.feedback.services import SCALE, feedback_give
+from apps.providers.selectors import language_model
+
+TAG = "feedback"
+
+
+@documented(
+    "feedback",
+    says="What was said of the team's generations, newest first.",
+    method="GET",
+    answer=FeedbackSerializer,
+    paged=True,
+    refusals=[404],
+    parameters=[
+        OpenApiParameter("generation", description="Of one generation alone, by its id."),
+        OpenApiParameter("model", OpenApiTypes.UUID, description="Of what one model answered, by its public id."),
+        OpenApiParameter("first", OpenApiTypes.DATE, description="From this day of the team's time zone on."),
+        OpenApiParameter("last", OpenApiTypes.DATE, description="Up to this day, which is in it."),
+    ],
+    tag=TAG,
+)
+@documented(
+    "feedback_give",
+    says=(
+        "Rate a generation, put a thumb up or down, or choose between two. Each key, or person without one, has one of "
+        "each kind for a generation or pair: said again, it takes the place of what was said before."
+    ),
+    method="POST",
+    answer=FeedbackSerializer,
+    status=201,
+    request=FeedbackGiveSerializer,
+    refusals=[404],
+    # Whoever may ask for an answer may say what became of it.
+    scope=(KeyScope.GENERATE, KeyScope.WRITE),
+    tag=TAG,
+)
+@api_view(["GET", "POST"])
+@once
+def feedback(request: Request) -> Response:
+    """What was said of the team's generations, newest first; or something said of one."""
+    if request.method != "POST":
+        return _listed(request)
+    team = team_for(request, "rate")
+    given = FeedbackGiveSerializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    values: dict[str, Any] = given.validated_data
+    named = {
+        name: selectors.generation(user=request.user, team=team, uid=values[name], action="rate")
+        for name in ("generation", "other", "preferred")
+        if values.get(name) is not None
+    }
+    scale = values.get("scale")
+    said = feedback_give(
+        actor=request.user,
+        kind=_kind(values),
+        rating=values.get("rating"),
+        scale=(scale["low"], scale["high"]) if scale else SCALE,
+        thumb_up=THUMBS.get(values.get("thumb", "")),
+        comment=values["comment"],
+        **named,
+    )
+    return Response(FeedbackSerializer(said).data, status=201)
+
+
+def _kind(values: dict[str, Any]) -> str:
+    if "other" in values:
+        return Feedback.Kind.CHOICE
+    return Feedback.Kind.RATING if "rating" in values else Feedback.Kind.THUMB
+
+
+def _listed(request: Request) -> Response:
+    team = team_for(request)
+    asked = FeedbackFilterSerializer(data=request.query_params)
+    asked.is_valid(raise_exception=True)
+    wanted = asked.validated_data
+    model = wanted.get("model")
+    found = selectors.feedback(
+        user=request.user,
+        team=team,
+        entry=selectors.generation(user=request.user, team=team, uid=wanted["generation"])
+        if "generation" in wanted
+        else None,
+        model=language_model(user=request.user, team=team, uid=model) if model is not None else None,
+        first=wanted.get("first"),
+        last=wanted.get("last"),
+    )
+    return page(request, found, FeedbackSerializer)
