@@ -72,12 +72,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in marked["slow"], item.path not in marked["browser"]))
 
 
+# What migrations write, and every test may expect.
+KEPT_TABLES = {"django_content_type", "auth_permission"}
+
+
+def empty_tables() -> None:
+    """Delete what tests have committed. Django's flush truncates every table and writes the content types and the
+    permissions again, which took 0.4 s after each of five hundred tests.
+    """
+    from django.db import connection, transaction
+
+    quoted = [
+        connection.ops.quote_name(name)
+        for name in connection.introspection.django_table_names(only_existing=True, include_views=False)
+        if name not in KEPT_TABLES
+    ]
+    with connection.cursor() as cursor:
+        asked = [f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in quoted]  # noqa: S608 - our tables
+        cursor.execute(" UNION ALL ".join(asked))
+        filled = [name for (name,) in cursor.fetchall()]
+        # In any order: foreign keys are looked at when the transaction ends.
+        with transaction.atomic():
+            for name in filled:
+                cursor.execute(f"DELETE FROM {name}")  # noqa: S608 - as above
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, which cannot be dropped while the threads that tests left still hold it open."""
-    yield
     from django.db import connection
+    from django.test import TransactionTestCase
 
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
+        yield
     from apps.core.db import stop_database_thread
 
     stop_database_thread()
