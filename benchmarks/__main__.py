@@ -6,7 +6,18 @@ import sys
 
 from benchmarks import machine
 
-NAMES = ("statistics", "ledger", "clients", "events", "upload", "inference", "training", "preflight", "api_keys")
+NAMES = (
+    "statistics",
+    "ledger",
+    "clients",
+    "gateway",
+    "events",
+    "upload",
+    "inference",
+    "training",
+    "preflight",
+    "api_keys",
+)
 # They take minutes and the whole machine, so they run only by name.
 BY_NAME = ("main_job", "import_rows")
 

@@ -15,32 +15,14 @@ from typing import Any
 
 import psutil
 
-from benchmarks import figures, machine, servers
+from benchmarks import figures, machine, servers, upstream
 from benchmarks.figures import Pair, Turns
+from benchmarks.upstream import HELD, PIECES
 
 CALLS = 1_000
 AT_ONCE = 25
 STREAMS = 200
-PIECES = 200
 UPSTREAM, HOLD, CALL = "--upstream", "--hold", "--call"
-ANSWER = json.dumps(
-    {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
-        "choices": [
-            {
-                "index": 0, "logprobs": None, "finish_reason": "stop",
-                "message": {"role": "assistant", "content": "An answer of some words. " * 8, "refusal": None},
-            }
-        ],
-        "usage": {"prompt_tokens": 120, "completion_tokens": 40, "total_tokens": 160},
-    }
-).encode()  # fmt: skip
-PIECE: dict[str, Any] = {
-    "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-    "choices": [{"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}],
-}  # fmt: skip
-LAST = {**PIECE, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]}
-HELD = "held"
 QUESTION = "Split this address into its fields: 123 Main Street, Springfield. " * 6
 # What must not be collected, and so closed, before the process ends.
 _KEPT: list[object] = []
@@ -54,7 +36,7 @@ def main() -> None:
         options.add_argument(name, nargs=2, metavar=("SIDE", "PORT"), help="be one side, and print its figures")
     given = options.parse_args()
     if given.upstream:
-        asyncio.run(_upstream(given.upstream))
+        asyncio.run(upstream.serve(given.upstream))
     elif given.call:
         asyncio.run(_say(_milliseconds(*_side(given.call, "m"))))
     elif given.hold:
@@ -172,50 +154,6 @@ async def _held(call: Call, stream: Callable[[], Any]) -> list[float]:
     _KEPT.append(open_streams)
     await asyncio.gather(*(anext(pieces) for pieces in open_streams))
     return [(process.memory_full_info().uss - memory) / 2**20, threading.active_count() - threads]
-
-
-async def _upstream(port: int) -> None:
-    """Answers at once. A stream comes in one go, or stays open after its first piece for the model `HELD`."""
-    server = await asyncio.get_running_loop().create_server(_Upstream, "127.0.0.1", port, backlog=1024)
-    await server.serve_forever()
-
-
-class _Upstream(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._data = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, end, body = self._data.partition(b"\r\n\r\n")
-        length = 0
-        for line in head.lower().split(b"\r\n"):
-            if line.startswith(b"content-length:"):
-                length = int(line.partition(b":")[2])
-        if not end or len(body) < length:
-            return
-        self._data = b""
-        if b'"stream":true' in body.replace(b" ", b""):
-            self._stream(held=f'"{HELD}"'.encode() in body)
-        else:
-            self._answer(b"{}" if head.startswith(b"GET") else ANSWER)
-
-    def _answer(self, body: bytes) -> None:
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-
-    def _stream(self, *, held: bool) -> None:
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        usage = {**PIECE, "choices": [], "usage": json.loads(ANSWER)["usage"]}
-        pieces = [PIECE] if held else [*[PIECE] * PIECES, LAST, usage]
-        lines = [b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces]
-        if not held:
-            lines.append(b"data: [DONE]\n\n")
-        chunks = b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines)
-        self._transport.write(chunks if held else chunks + b"0\r\n\r\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.engine.keys import KeyParts, parts_of
 from apps.accounts.models import APIKey, Membership
-from apps.core.db import in_database
+from apps.core.db import in_database_once
 from apps.core.roles import roles_for
 from apps.core.scopes import NEEDS
 
@@ -63,7 +63,7 @@ def key_of(text: str) -> KeyFacts | None:
 async def key_of_async(text: str) -> KeyFacts | None:
     """As `key_of`. It leaves the loop only for a key that it does not remember."""
     parts = parts_of(text)
-    return None if parts is None else _remembered(parts) or await in_database(_read, parts)
+    return None if parts is None else _remembered(parts) or await in_database_once(parts, _read, parts)
 
 
 def key_refusal(text: str) -> KeyRefusal:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.billing import cache, holders, ledger_runner, pricing
 from apps.billing.calls import INFRASTRUCTURE, MeteredCall, MeteredResult
-from apps.billing.engine.ledger import Closed, Hold, Spent, Wait
+from apps.billing.engine.ledger import Closed, Hold, Reserved, Spent, Wait
 from apps.billing.models import Price
 from apps.core.errors import translated
 from apps.core.faults import fault_point
@@ -68,9 +68,13 @@ class Attempt:
 
     def reserve(self) -> None:
         """Hold the most that the attempt can cost. BudgetExceeded; NoRoom."""
+        self.took(ledger_runner.reserve(self.hold()))
+
+    def hold(self, *, uid: str = "", leaves: bool = False) -> Hold:
+        """What has to be held. `leaves`: the books say at once that the request is on its way."""
         call, price = self.call, pricing.stored(self.price)
         self.held_nanousd = pricing.bound_nanousd(price, call.request, timeout_seconds=self.timeout_seconds)
-        hold = Hold(
+        return Hold(
             team_id=call.team_id,
             experiment_id=call.experiment_id,
             language_model_id=call.language_model.id,
@@ -85,8 +89,12 @@ class Attempt:
             provider_key_id=call.language_model.provider_key_id,
             max_concurrency=self.limits.max_concurrency,
             requests_per_minute=self.limits.requests_per_minute,
+            uid=uid,
+            leaves=leaves,
         )
-        outcome = ledger_runner.reserve(hold)
+
+    def took(self, outcome: Reserved | Wait) -> None:
+        """Keep what is held now. NoRoom."""
         if isinstance(outcome, Wait):
             raise NoRoom(outcome)
         self.reservation_id = outcome.reservation_id
@@ -97,16 +105,24 @@ class Attempt:
         return self.left
 
     @property
-    def _open(self) -> int:
+    def open_id(self) -> int:
+        """The reservation that has to be closed."""
         if self.reservation_id is None:
             raise RuntimeError("an attempt without a reservation cannot be closed")
         return self.reservation_id
 
+    def booking(self, answer: GenerateResult, evidence: str) -> tuple[MeteredResult, Spent | None]:
+        """What the caller gets, and what has to be booked; None where nobody can know what the answer cost."""
+        spent = pricing.spent_on(self.price, answer)
+        if spent is None:
+            return dataclasses.replace(self._result(answer, self.held_nanousd), bounded=True), None
+        said = " ".join(filter(None, (spent.evidence, evidence)))
+        booked = dataclasses.replace(spent, evidence=said, uid=self.call.generation_uid)
+        return self._result(answer, spent.amount_nanousd), booked
+
     def settle(self, answer: GenerateResult, key: str, evidence: str = "") -> MeteredResult:
         """Book the answer and store it, in one transaction. Its bound is booked if its cost cannot be known."""
-        spent = pricing.spent_on(self.price, answer)
-        result = self._result(answer, self.held_nanousd if spent is None else spent.amount_nanousd)
-        result = dataclasses.replace(result, bounded=spent is None)
+        result, spent = self.booking(answer, evidence)
         call = self.call
 
         def keep(closed: Closed | None) -> None:
@@ -121,11 +137,9 @@ class Attempt:
         if spent is None:
             says = f"The answer came without a usable count of its tokens. {evidence}".strip()
             uid = call.generation_uid
-            self._close(lambda then: ledger_runner.mark_unknown(self._open, says, uid=uid, and_then=then), keep)
+            self._close(lambda then: ledger_runner.mark_unknown(self.open_id, says, uid=uid, and_then=then), keep)
         else:
-            said = " ".join(filter(None, (spent.evidence, evidence)))
-            booked = dataclasses.replace(spent, evidence=said, uid=call.generation_uid)
-            self._close(lambda then: ledger_runner.settle(self._open, booked, and_then=then), keep)
+            self._close(lambda then: ledger_runner.settle(self.open_id, spent, and_then=then), keep)
         if call.use_cache:
             cache.remember(call.team_id, key, result)
         return result
@@ -183,12 +197,12 @@ class Attempt:
                 _store(self.call, result)
 
         if not error.sent:
-            ledger_runner.release(self._open, and_then=keep)
+            ledger_runner.release(self.open_id, and_then=keep)
         elif nothing_owed:
             none = Spent(0, evidence=f"Refused, nothing generated. {said}")
-            ledger_runner.settle(self._open, none, answered=False, and_then=keep)
+            ledger_runner.settle(self.open_id, none, answered=False, and_then=keep)
         else:
-            ledger_runner.mark_unknown(self._open, said, and_then=keep)
+            ledger_runner.mark_unknown(self.open_id, said, and_then=keep)
         self._tell_provider_state(error)
         return result
 

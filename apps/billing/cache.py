@@ -13,11 +13,15 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.billing.calls import MeteredCall, MeteredResult
+from apps.billing.engine.ledger_facts import Upsert
+from apps.billing.ledger_runner import adapted
 from apps.billing.models import CachedResponse
+from apps.core.models.base import new_uid
 from apps.providers.engine.messages import ToolCall
 
 MEMORY_ENTRIES = 2000
@@ -60,13 +64,24 @@ def cache_key(call: MeteredCall) -> str:
 def find(team_id: int, key: str) -> MeteredResult | None:
     """The stored answer, free of charge. Reads the table when this process has not seen the answer lately."""
     started = time.perf_counter()
-    place = (team_id, key)
-    kept = _remembered(place)
+    found = find_in_memory(team_id, key)
+    if found is not None:
+        return found
+    kept = _stored(team_id, key)
     if kept is None:
-        kept = _stored(team_id, key)
-        if kept is None:
-            return None
-        _remember(place, kept)
+        return None
+    _remember((team_id, key), kept)
+    return _found(kept, started)
+
+
+def find_in_memory(team_id: int, key: str) -> MeteredResult | None:
+    """As `find`, of what this process has seen lately alone: an event loop need not wait for it."""
+    started = time.perf_counter()
+    kept = _remembered((team_id, key))
+    return None if kept is None else _found(kept, started)
+
+
+def _found(kept: dict[str, Any], started: float) -> MeteredResult:
     calls = tuple(ToolCall(**call) for call in kept["tool_calls"])
     return MeteredResult(
         **{**kept, "tool_calls": calls}, cached=True, latency_ms=(time.perf_counter() - started) * 1000
@@ -75,20 +90,29 @@ def find(team_id: int, key: str) -> MeteredResult | None:
 
 def store(team_id: int, key: str, result: MeteredResult) -> None:
     """Keep an answer, inside the transaction that books it."""
-    days = settings.RESPONSE_CACHE_DAYS
-    row = CachedResponse(
-        team_id=team_id,
-        key=key,
-        result=_kept(result),
-        cost_nanousd=result.cost_nanousd,
-        language_model_id=result.language_model_id,
-        expires_at=timezone.now() + timedelta(days=days) if days else None,
-    )
-    CachedResponse.objects.bulk_create(
-        [row],
-        update_conflicts=True,
-        unique_fields=["team", "key"],
-        update_fields=["result", "cost_nanousd", "expires_at", "language_model"],
+    with connection.cursor() as cursor:
+        sql, values = keeping(team_id, key, result).alone
+        params: list[Any] = [adapted(value) for value in values]
+        cursor.execute(sql, params)
+
+
+def keeping(team_id: int, key: str, result: MeteredResult) -> Upsert:
+    """What writes an answer into the table, in the place of an earlier one."""
+    days, now = settings.RESPONSE_CACHE_DAYS, timezone.now()
+    return Upsert(
+        table="billing_cachedresponse",
+        values={
+            "uid": new_uid().hex,
+            "created_at": now,
+            "team_id": team_id,
+            "key": key,
+            "result": json.dumps(_kept(result)),
+            "cost_nanousd": result.cost_nanousd,
+            "language_model_id": result.language_model_id,
+            "expires_at": now + timedelta(days=days) if days else None,
+        },
+        unique=("team_id", "key"),
+        changed=("result", "cost_nanousd", "expires_at", "language_model_id"),
     )
 
 

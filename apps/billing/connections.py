@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from django.conf import settings
@@ -14,12 +14,12 @@ from apps.billing.attempts import Limits
 from apps.billing.calls import MeteredCall, ModelFacts
 from apps.billing.errors import TextMayNotLeave
 from apps.core import artifacts
-from apps.core.db import in_database
+from apps.core.db import in_database, in_database_once
 from apps.providers.availability import forbidden_to_leave
 from apps.providers.connections import KeyUnavailable, connection_of
 from apps.providers.engine.clients.base import Client
 from apps.providers.engine.clients.connections import Limits as ClientLimits
-from apps.providers.engine.clients.factory import ClientSpec, Provider, client_for
+from apps.providers.engine.clients.factory import ClientSpec, OpenAIAPI, Provider, client_for
 from apps.providers.models import LanguageModel, ProviderKey
 
 # A key that is replaced or revoked, and a team that forbids what leaves the house, hold for every call after this.
@@ -45,8 +45,9 @@ class _Known:
 class Connections:
     """Opens a connection with the first call that needs it; `ready` gives some by served name."""
 
-    def __init__(self, *, ready: dict[str, Client], timeout_seconds: float) -> None:
+    def __init__(self, *, ready: dict[str, Client], timeout_seconds: float, openai_api: OpenAIAPI = "") -> None:
         self._timeout_seconds = timeout_seconds
+        self._openai_api: OpenAIAPI = openai_api
         self._known = {name: _Known(Connection(client), None, float("inf")) for name, client in ready.items()}
         self._opened: list[Client] = list(ready.values())
 
@@ -58,8 +59,12 @@ class Connections:
         place = f"{call.team_id}:{model.provider_key_id}"
         known = self._known.get(model.served_name) or self._known.get(place)
         if known is None or known.until < time.monotonic():
-            facts = await in_database(_provider_facts, call.team_id, model.provider_key_id, self._timeout_seconds)
-            known = self._known[place] = self._renewed(self._known.get(place), *facts)
+            question = ("provider", place, self._timeout_seconds)
+            spec, limits = await in_database_once(
+                question, _provider_facts, call.team_id, model.provider_key_id, self._timeout_seconds
+            )
+            spec = replace(spec, api=self._openai_api)
+            known = self._known[place] = self._renewed(self._known.get(place), spec, limits)
         return known.connection
 
     async def aclose(self) -> None:

@@ -78,16 +78,21 @@ def callable_model(team_id: int, name: str) -> CallableModel:
 
     NoSuchModel; ModelUnavailable says why where the model is there and may not be called.
     """
-    place = (team_id, name)
-    until, found = _known.get(place, (0.0, None))
-    if found is not None and time.monotonic() < until:
+    found = known_model(team_id, name)
+    if found is not None:
         return found
     made = _read(team_id, name)
     with _lock:
         if len(_known) >= MOST_REMEMBERED:
             _known.clear()
-        _known[place] = (time.monotonic() + FRESH_SECONDS, made)
+        _known[team_id, name] = (time.monotonic() + FRESH_SECONDS, made)
     return made
+
+
+def known_model(team_id: int, name: str) -> CallableModel | None:
+    """As `callable_model`, of what this process has read lately alone: an event loop need not wait for it."""
+    until, found = _known.get((team_id, name), (0.0, None))
+    return found if time.monotonic() < until else None
 
 
 def forget_models() -> None:

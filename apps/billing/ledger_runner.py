@@ -26,7 +26,7 @@ AndThen = Callable[[Closed | None], None]
 
 def moment() -> Moment:
     """Now, and how this database locks rows."""
-    lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_update else ""
     return Moment(now=timezone.now(), new_uid=lambda: new_uid().hex, lock=lock)
 
 
@@ -50,11 +50,12 @@ def _drive(steps: Steps[T], cursor: Any) -> T:
         except StopIteration as stop:
             outcome: T = stop.value
             return outcome
-        cursor.execute(sql, [_adapted(value) for value in params])
+        cursor.execute(sql, [adapted(value) for value in params])
         rows = cursor.fetchall() if cursor.description is not None else []
 
 
-def _adapted(value: object) -> object:
+def adapted(value: object) -> object:
+    """A parameter of a raw statement as the database takes it."""
     # Raw statements must write times exactly as the ORM does, or SQLite would compare two spellings as text.
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 

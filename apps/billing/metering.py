@@ -15,20 +15,19 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from apps.billing import cache, ledger_runner, selectors
+from apps.billing import cache
 from apps.billing.attempts import Attempt, NoRoom
+from apps.billing.books import Books, ThreadBooks
 from apps.billing.calls import INFRASTRUCTURE, MeteredCall, MeteredResult, ModelFacts
-from apps.billing.connections import Connection, Connections
-from apps.billing.engine.ledger import Hit, WaitReason
+from apps.billing.connections import Connection, Connections, OpenAIAPI
+from apps.billing.engine.ledger import WaitReason
 from apps.billing.engine.retry import delay_seconds
 from apps.billing.errors import BudgetExceeded, CallPostponed, UnknownPrice
 from apps.billing.models import Price
 from apps.billing.streaming import Pump, leave, too_late
-from apps.core.db import in_database
 from apps.core.faults import fault_point
 from apps.providers.engine.clients.base import (
     AnswerFormat,
@@ -86,7 +85,8 @@ class Metering:
     """Calls models for one running piece of work, and keeps their connections until it ends.
 
     `clients` may give ready clients by served name, for tests of everything around them. Once `should_stop` says so, no
-    further attempt is begun: a call that would need one raises CallPostponed.
+    further attempt is begun: a call that would need one raises CallPostponed. `books` and `openai_api` are for
+    processes that do little but call models: where attempts are booked, and which of OpenAI's two APIs comes first.
     """
 
     def __init__(
@@ -96,9 +96,14 @@ class Metering:
         call_timeout_seconds: float = CALL_TIMEOUT_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
         should_stop: Callable[[], bool] = lambda: False,
+        books: Books | None = None,
+        openai_api: OpenAIAPI = "",
         rng: random.Random | None = None,
     ) -> None:
-        self._connections = Connections(ready=clients or {}, timeout_seconds=call_timeout_seconds)
+        self._connections = Connections(
+            ready=clients or {}, timeout_seconds=call_timeout_seconds, openai_api=openai_api
+        )
+        self._books = books or ThreadBooks()
         self._call_timeout_seconds = call_timeout_seconds
         self._deadline_seconds = deadline_seconds
         self._should_stop = should_stop
@@ -117,6 +122,7 @@ class Metering:
         if self._streams:
             await asyncio.wait(self._streams)
         await self._connections.aclose()
+        await self._books.aclose()
 
     async def generate(self, call: MeteredCall) -> MeteredResult:
         """Make one call, retrying what another attempt can mend, and store its result.
@@ -164,7 +170,7 @@ class Metering:
     # --- before a call
 
     async def _hit(self, call: MeteredCall, key: str) -> MeteredResult | None:
-        return await in_database(_from_cache, call, key) if call.use_cache else None
+        return await self._books.hit(call, key) if call.use_cache else None
 
     @asynccontextmanager
     async def _alone(self, call: MeteredCall, key: str) -> AsyncIterator[None]:
@@ -199,7 +205,7 @@ class Metering:
     async def _streamed(self, call: MeteredCall, key: str) -> AsyncGenerator[StreamEvent | MeteredResult, None]:
         tries = await self._tries(call)
         while True:
-            pump = Pump(tries.connection.client)
+            pump = Pump(tries.connection.client, self._books)
             # A task of its own: it goes on when the caller's is cancelled.
             work = asyncio.create_task(pump.run(self._attempt(tries, key, pump.read, pump)))
             self._streams.add(work)
@@ -214,7 +220,7 @@ class Metering:
             await self._wait(pump.wait_seconds)
 
     async def _tries(self, call: MeteredCall) -> "_Tries":
-        price = await in_database(_price, call)
+        price = await self._books.price(call)
         connection = await self._connections.of(call)
         return _Tries(call, price, connection, asyncio.get_running_loop().time() + self._deadline_seconds)
 
@@ -225,11 +231,11 @@ class Metering:
         )
         async with tries.connection.slots:
             try:
-                await in_database(attempt.reserve)
+                await self._books.reserve(attempt)
                 tries.number += 1
                 fault_point("reserve")
                 answer = await read(attempt)
-                return await in_database(attempt.settle, answer, key, pump.evidence() if pump else "")
+                return await self._books.settle(attempt, answer, key, pump.evidence() if pump else "")
             except NoRoom as error:
                 return self._no_room(tries, attempt, error)
             except ProviderError as error:
@@ -237,11 +243,11 @@ class Metering:
                 return await self._failed(tries, attempt, error, final=final)
             except BaseException:
                 # Cancelled, or a fault of ours: the money must not stay held for a call that nobody waits for.
-                await in_database(attempt.abandon)
+                await self._books.abandon(attempt)
                 raise
 
     async def _send(self, client: Client, attempt: Attempt) -> GenerateResult:
-        await leave(attempt)
+        await leave(self._books, attempt)
         answering = asyncio.ensure_future(client.generate(attempt.call.request))
         try:
             await asyncio.sleep(0)  # the request is on its way
@@ -263,7 +269,7 @@ class Metering:
             "a model call failed",
             extra={"code": error.code, "purpose": attempt.call.purpose, "attempt": attempt.number, "again": again},
         )
-        result = await in_database(partial(attempt.fail, error, last=not again))
+        result = await self._books.fail(attempt, error, last=not again)
         return wait if result is None else result
 
     def _no_room(self, tries: "_Tries", attempt: Attempt, found: NoRoom) -> MeteredResult | float:
@@ -312,42 +318,3 @@ def _pieces_of(hit: MeteredResult) -> Iterator[StreamEvent | MeteredResult]:
     for index, tool_call in enumerate(hit.tool_calls):
         yield ToolCallDelta(index, tool_call.id, tool_call.name, tool_call.arguments)
     yield hit
-
-
-def _price(call: MeteredCall) -> Price:
-    model = call.language_model
-    return selectors.price_for(
-        call.team_id,
-        kind=model.kind,
-        served_name=model.served_name,
-        provider=model.provider,
-        provider_model=model.provider_model,
-    )
-
-
-def _from_cache(call: MeteredCall, key: str) -> MeteredResult | None:
-    hit = cache.find(call.team_id, key)
-    if hit is None:
-        return None
-    # The entry that explains the answer and what is stored of it exist both or not at all.
-    with transaction.atomic():
-        uid = ledger_runner.book_hit(
-            Hit(
-                team_id=call.team_id,
-                experiment_id=call.experiment_id,
-                language_model_id=call.language_model.id,
-                purpose=call.purpose,
-                saved_nanousd=hit.original_cost_nanousd,
-                prompt_tokens=hit.prompt_tokens,
-                completion_tokens=hit.completion_tokens,
-                latency_ms=hit.latency_ms,
-                person_id=call.person_id,
-                api_key_id=call.api_key_id,
-                uid=call.generation_uid,
-            )
-        )
-        hit = replace(hit, generation_uid=uid, language_model_id=call.language_model.id)
-        if call.store is not None:
-            call.store(hit)
-            fault_point("hit")
-    return hit

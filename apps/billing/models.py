@@ -2,8 +2,10 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.engine.rates import TokenRates
 from apps.core.models import ScopedModel
 
 
@@ -37,6 +39,11 @@ class Price(ScopedModel):
 
     def __str__(self) -> str:
         return f"{self.served_name} from {self.valid_from:%Y-%m-%d}"
+
+    @cached_property
+    def token_rates(self) -> TokenRates | None:
+        """`rates` as they are computed with; read once, since a row never changes."""
+        return None if self.rates is None else TokenRates.from_json(self.rates)
 
 
 class Budget(ScopedModel):

@@ -66,9 +66,9 @@ def rates_of(price: Price) -> TokenRates | None:
         if price.nanousd_per_hour is None:
             raise _no_amount(price)
         return None
-    if price.rates is None:
+    if price.token_rates is None:
         raise _no_amount(price)
-    return TokenRates.from_json(price.rates)
+    return price.token_rates
 
 
 def bound_nanousd(price: Price, request: GenerateRequest, *, timeout_seconds: float) -> int:

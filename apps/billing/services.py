@@ -12,6 +12,7 @@ from apps.accounts.models import Team
 from apps.billing import cache, holders, ledger_runner, selectors
 from apps.billing.engine.ledger import Closed
 from apps.billing.engine.rates import TokenRates
+from apps.billing.known_prices import forget_prices
 from apps.billing.models import Budget, BudgetPeriod, CachedResponse, Price, Reservation
 from apps.billing.pricing import PER_HOUR, PER_TOKEN, rates_hash
 from apps.core import audit
@@ -82,7 +83,8 @@ def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Bu
         require(budget, actor, "manage")
         if limit_nanousd <= 0:
             raise ApplicationError(_("A budget's limit must be above zero."), field="limit_nanousd")
-        if Budget.objects.select_for_update().get(pk=budget.pk).closed_at is not None:
+        # As the ledger locks it: a transaction that has changed a period twice refers to its budget when it commits.
+        if Budget.objects.select_for_update(no_key=True).get(pk=budget.pk).closed_at is not None:
             raise Conflict(_("This budget is closed. Make a new one instead."))
         before = budget.limit_nanousd
         Budget.objects.filter(pk=budget.pk).update(limit_nanousd=limit_nanousd)
@@ -141,6 +143,7 @@ def price_create(
             nanousd_per_hour=nanousd_per_hour,
             assumed=assumed,
         )
+        transaction.on_commit(forget_prices)
     return price
 
 
@@ -161,6 +164,7 @@ def token_price_create(*, actor: Any, team: Team, model: LanguageModel, rates: T
             valid_from=timezone.now(),
         )
         audit.record(actor=actor, verb="price.created", target=price, served_name=model.served_name, rates=column)
+        transaction.on_commit(forget_prices)
     return price
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from apps.billing.attempts import Attempt
+from apps.billing.books import Books
 from apps.billing.calls import MeteredResult
-from apps.core.db import in_database
 from apps.core.faults import fault_point
 from apps.providers.engine.clients.base import (
     BadAnswer,
@@ -29,9 +29,9 @@ PIECES_AHEAD = 64
 Piece = StreamEvent | MeteredResult
 
 
-async def leave(attempt: Attempt) -> None:
+async def leave(books: Books, attempt: Attempt) -> None:
     """Say in the books that the request leaves now. ConnectionFailed if somebody has given the attempt up."""
-    if not await in_database(attempt.mark_sent):
+    if not await books.leave(attempt):
         raise ConnectionFailed(gettext_noop("The attempt was given up before it was sent."), sent=False)
 
 
@@ -42,8 +42,9 @@ def too_late(attempt: Attempt) -> Timeout:
 class Pump:
     """One attempt at a streamed answer: reads the provider in a task of its own, and is read by the caller."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, books: Books) -> None:
         self._client = client
+        self._books = books
         self._ready: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue(PIECES_AHEAD)
         self._left = False
         self._limit: asyncio.Timeout | None = None
@@ -91,7 +92,7 @@ class Pump:
         """The whole answer, its pieces handed on as they come."""
         if self._left:
             raise ConnectionFailed(gettext_noop("The caller left before the request was sent."), sent=False)
-        await leave(attempt)
+        await leave(self._books, attempt)
         try:
             # The client's own timeout comes first: it knows whether the request had left.
             async with asyncio.timeout(attempt.timeout_seconds + 1) as self._limit:

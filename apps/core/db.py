@@ -5,11 +5,11 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
@@ -57,6 +57,26 @@ async def in_database(fn: Callable[..., T], *args: object) -> T:
     """
     context = copy_context()
     work = asyncio.get_running_loop().run_in_executor(_database_thread(), context.run, _with_fresh_connection, fn, args)
+    return await ended(work)
+
+
+_being_asked: "dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Task[Any]]" = {}
+
+
+async def in_database_once(name: Hashable, fn: Callable[..., T], *args: object) -> T:
+    """As `in_database`, for a read: who asks for the same `name` while it is under way gets its result too."""
+    place = (asyncio.get_running_loop(), name)
+    work = _being_asked.get(place)
+    if work is None:
+        work = _being_asked[place] = asyncio.ensure_future(in_database(fn, *args))
+        work.add_done_callback(lambda _done: _being_asked.pop(place))
+    # One that leaves must not take the answer away from the others.
+    result: T = await asyncio.shield(work)
+    return result
+
+
+async def ended(work: "asyncio.Future[T]") -> T:
+    """The result of work that is waited for even when the calling task is cancelled; that is raised afterwards."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:

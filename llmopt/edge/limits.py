@@ -143,7 +143,9 @@ def counted_receive(receive: Receive, limits: Limits) -> Receive:
         allowed = limits.body_grace_seconds + total / limits.body_bytes_per_second - waited
         started = clock()
         try:
-            message = await asyncio.wait_for(receive(), min(limits.body_gap_seconds, max(0.0, allowed)))
+            # Not `wait_for`, which makes a task of each part.
+            async with asyncio.timeout(min(limits.body_gap_seconds, max(0.0, allowed))):
+                message = await receive()
         except TimeoutError:
             raise BodyTooSlow from None
         waited += clock() - started

@@ -72,7 +72,7 @@ def curl(address: str, key: str, body: Any, *more: str, query: str = "") -> tupl
 
 
 def test_openais_sdk_gets_an_answer_with_its_usage_and_the_books_know_who_paid(
-    client: openai.OpenAI, model: LanguageModel, bob: User, team: Team
+    client: openai.OpenAI, model: LanguageModel, bob: User, upstream: FakeProvider
 ) -> None:
     answer = client.chat.completions.create(model=NAME, messages=ASK, max_tokens=16)
 
@@ -87,6 +87,8 @@ def test_openais_sdk_gets_an_answer_with_its_usage_and_the_books_know_who_paid(
     )
     assert (entry.person, entry.language_model, entry.api_key.name) == (bob, model, "shop")
     assert entry.amount_nanousd > 0
+    # Without OpenAI's SDK, which takes several times as long as everything else here.
+    assert [seen.path for seen in upstream.requests] == ["/v1/chat/completions"]
 
 
 def test_openais_sdk_streams_with_usage_at_the_end(client: openai.OpenAI) -> None:

@@ -29,6 +29,16 @@ from apps.billing.engine.ledger_facts import (
     as_moment,
     period_key,
 )
+from apps.billing.engine.ledger_sql import (
+    COVERING,
+    ENTRY_COLUMNS,
+    ENTRY_MARKS,
+    RESERVATION_COLUMNS,
+    RESERVATION_MARKS,
+    covering_values,
+    entry_values,
+    reservation_values,
+)
 from apps.billing.engine.provider_room import note_failure, note_success, room_for
 
 __all__ = [
@@ -246,11 +256,8 @@ def _budgets(at: Moment, hold: Hold) -> Steps[list[_BudgetAtMoment]]:
     """Budgets of the team, and of what the call is for and from, in the order of their ids."""
     rows = yield (
         "SELECT b.id, b.period, b.hard, b.experiment_id, b.person_id, b.api_key_id, t.time_zone "
-        "FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id WHERE b.team_id = %s "
-        "AND b.closed_at IS NULL "
-        "AND (b.experiment_id IS NULL OR b.experiment_id = %s) AND (b.person_id IS NULL OR b.person_id = %s) "
-        "AND (b.api_key_id IS NULL OR b.api_key_id = %s) ORDER BY b.id",
-        (hold.team_id, hold.experiment_id, hold.person_id, hold.api_key_id),
+        f"FROM billing_budget b JOIN accounts_team t ON t.id = b.team_id WHERE {COVERING} ORDER BY b.id",
+        covering_values(hold),
     )
     return [
         _BudgetAtMoment(budget_id, period, period_key(period, at.now, time_zone), bool(hard), experiment, person, key)
@@ -298,25 +305,8 @@ def _lock_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Steps[list[
 
 def _add_reservation(at: Moment, hold: Hold) -> Steps[int]:
     rows = yield (
-        "INSERT INTO billing_reservation (uid, created_at, team_id, experiment_id, language_model_id, price_id, "
-        "person_id, api_key_id, provider_key_id, purpose, attempt, state, held_nanousd, expires_at, holder) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'held', %s, %s, %s) RETURNING id",
-        (
-            at.new_uid(),
-            at.now,
-            hold.team_id,
-            hold.experiment_id,
-            hold.language_model_id,
-            hold.price_id,
-            hold.person_id,
-            hold.api_key_id,
-            hold.provider_key_id,
-            hold.purpose,
-            hold.attempt,
-            hold.amount_nanousd,
-            hold.expires_at,
-            hold.holder,
-        ),
+        f"INSERT INTO billing_reservation ({RESERVATION_COLUMNS}) VALUES ({RESERVATION_MARKS}) RETURNING id",
+        reservation_values(at, hold),
     )
     return int(rows[0][0])
 
@@ -325,25 +315,9 @@ def _add_entry(at: Moment, reservation_id: int, kind: str, spent: Spent) -> Step
     """An entry with all that its reservation says of the call, and its public id."""
     uid = spent.uid or at.new_uid()
     yield (
-        "INSERT INTO billing_ledgerentry (uid, created_at, team_id, reservation_id, kind, amount_nanousd, "
-        "saved_nanousd, experiment_id, language_model_id, price_id, person_id, api_key_id, purpose, prompt_tokens, "
-        "completion_tokens, cached_prompt_tokens, reasoning_tokens, compute_seconds, latency_ms, evidence) "
-        "SELECT %s, %s, team_id, id, %s, %s, 0, experiment_id, language_model_id, price_id, person_id, api_key_id, "
-        "purpose, %s, %s, %s, %s, %s, %s, %s FROM billing_reservation WHERE id = %s",
-        (
-            uid,
-            at.now,
-            kind,
-            spent.amount_nanousd,
-            spent.prompt_tokens,
-            spent.completion_tokens,
-            spent.cached_prompt_tokens,
-            spent.reasoning_tokens,
-            spent.compute_seconds,
-            spent.latency_ms,
-            spent.evidence,
-            reservation_id,
-        ),
+        f"INSERT INTO billing_ledgerentry ({ENTRY_COLUMNS}) SELECT {ENTRY_MARKS} FROM billing_reservation "
+        "WHERE id = %s",
+        (*entry_values(at, uid, kind, spent), reservation_id),
     )
     return uid
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the names put together here are constants of the callers; every value is a parameter
 """What goes into an operation of the ledger and what comes out of it."""
 
 import zoneinfo
@@ -22,7 +23,8 @@ class Moment:
 
     now: datetime
     new_uid: Callable[[], str]
-    # " FOR UPDATE" on PostgreSQL; empty on SQLite, whose immediate transactions lock the database.
+    # " FOR NO KEY UPDATE" on PostgreSQL: nobody's key changes, and rows that refer to a locked one may be written
+    # meanwhile. Empty on SQLite, whose immediate transactions lock the database.
     lock: str = ""
 
 
@@ -47,6 +49,10 @@ class Hold:
     provider_key_id: int | None = None
     max_concurrency: int | None = None
     requests_per_minute: int | None = None
+    # The public id that the reservation is to have; empty for any.
+    uid: str = ""
+    # The request leaves as soon as the money is held: nobody will say so in the books once more.
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,33 @@ class Hit:
     person_id: int | None = None
     api_key_id: int | None = None
     uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A row to be written, in the place of one with the same `unique` columns, of which `changed` are then written."""
+
+    table: str
+    values: dict[str, object]
+    unique: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def alone(self) -> Statement:
+        return self._statement("VALUES (%s)")
+
+    def if_any_of(self, relation: str) -> Statement:
+        """Written only if `relation`, of one row at most, has one."""
+        return self._statement(f"SELECT %s FROM {relation}")
+
+    def _statement(self, source: str) -> Statement:
+        columns, marks = ", ".join(self.values), ", ".join(["%s"] * len(self.values))
+        changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in self.changed)
+        sql = (
+            f"INSERT INTO {self.table} ({columns}) {source.replace('%s', marks)} "
+            f"ON CONFLICT ({', '.join(self.unique)}) DO UPDATE SET {changes}"
+        )
+        return sql, tuple(self.values.values())
 
 
 Outcome = Literal["settled", "released", "unknown", "corrected"]

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the fragments put together here are constants of this file; every value is a parameter
 """Whether a provider's key has room for one more call: calls at once, calls in a minute, and what the provider said.
 
 Part of the ledger: `reserve` asks here inside its own transaction, so that the calls under way are exactly the held
@@ -9,7 +10,7 @@ one succeeds (a circuit breaker: M. Nygard, "Release It!", 2007).
 
 from datetime import timedelta
 
-from apps.billing.engine.ledger_facts import Hold, Moment, Steps, Wait, as_moment
+from apps.billing.engine.ledger_facts import Hold, Moment, Statement, Steps, Wait, as_moment
 
 # So many failures in a row open the circuit, for longer each time.
 FAILURES_TO_OPEN = 5
@@ -22,6 +23,8 @@ LONGEST_WAIT_SECONDS = 600.0
 # How soon a call that found no room looks again: held calls end at any moment.
 LOOK_AGAIN_SECONDS = 0.1
 MINUTE = timedelta(seconds=60)
+_UNDER_WAY = "FROM billing_reservation WHERE provider_key_id = %s AND state = 'held'"
+_OF_THE_MINUTE = "FROM billing_reservation WHERE provider_key_id = %s AND created_at > %s AND created_at <= %s"
 
 
 def room_for(at: Moment, hold: Hold) -> Steps[Wait | None]:
@@ -33,7 +36,7 @@ def room_for(at: Moment, hold: Hold) -> Steps[Wait | None]:
         (key,),
     )
     ((not_before, failures),) = yield (
-        f"SELECT not_before, failures FROM billing_providerstate WHERE provider_key_id = %s{at.lock}",  # noqa: S608
+        f"SELECT not_before, failures FROM billing_providerstate WHERE provider_key_id = %s{at.lock}",
         (key,),
     )
     if not_before is not None:
@@ -47,6 +50,33 @@ def room_for(at: Moment, hold: Hold) -> Steps[Wait | None]:
             (at.now + timedelta(seconds=PROBE_SECONDS), key),
         )
     return wait
+
+
+def locked_state(hold: Hold) -> Statement:
+    """Locks the state of the key. What counts calls has to be a later statement: it must see what committed while this
+    one waited.
+    """
+    return (
+        "SELECT id FROM billing_providerstate WHERE provider_key_id = %s FOR NO KEY UPDATE",
+        (hold.provider_key_id,),
+    )
+
+
+def room_condition(at: Moment, hold: Hold) -> Statement:
+    """True only where `room_for` finds room and has nothing to write. For a statement after `locked_state`."""
+    key = hold.provider_key_id
+    conditions = [
+        "EXISTS (SELECT 1 FROM billing_providerstate s WHERE s.provider_key_id = %s AND s.failures < %s "
+        "AND (s.not_before IS NULL OR s.not_before <= %s))"
+    ]
+    values: list[object] = [key, FAILURES_TO_OPEN, at.now]
+    if hold.max_concurrency is not None:
+        conditions.append(f"(SELECT COUNT(*) {_UNDER_WAY}) < %s")
+        values += [key, hold.max_concurrency]
+    if hold.requests_per_minute is not None:
+        conditions.append(f"(SELECT COUNT(*) {_OF_THE_MINUTE}) < %s")
+        values += [key, at.now - MINUTE, at.now, hold.requests_per_minute]
+    return " AND ".join(conditions), tuple(values)
 
 
 def note_success(provider_key_id: int) -> Steps[None]:
@@ -80,16 +110,12 @@ def note_failure(at: Moment, provider_key_id: int, *, counts: bool, retry_after:
 
 def _counted_room(at: Moment, hold: Hold) -> Steps[Wait | None]:
     if hold.max_concurrency is not None:
-        ((under_way,),) = yield (
-            "SELECT COUNT(*) FROM billing_reservation WHERE provider_key_id = %s AND state = 'held'",
-            (hold.provider_key_id,),
-        )
+        ((under_way,),) = yield (f"SELECT COUNT(*) {_UNDER_WAY}", (hold.provider_key_id,))
         if under_way >= hold.max_concurrency:
             return Wait(LOOK_AGAIN_SECONDS, "concurrency")
     if hold.requests_per_minute is not None:
         ((made, first),) = yield (
-            "SELECT COUNT(*), MIN(created_at) FROM billing_reservation "
-            "WHERE provider_key_id = %s AND created_at > %s AND created_at <= %s",
+            f"SELECT COUNT(*), MIN(created_at) {_OF_THE_MINUTE}",
             (hold.provider_key_id, at.now - MINUTE, at.now),
         )
         if made >= hold.requests_per_minute:

@@ -43,6 +43,15 @@ def _reasons(model: str, effort: str) -> bool:
     return bool(effort) or not _REASONS_WHEN_ASKED.match(model)
 
 
+# Named as such on their pages in OpenAI's reference of models.
+_ONLY_RESPONSES = re.compile(r"(o\d|gpt-\d+(\.\d+)?)-pro(-\d{4}|$)|.*codex|.*-deep-research|computer-use-preview")
+
+
+def only_responses(model: str) -> bool:
+    """Whether OpenAI offers the model through its Responses API alone."""
+    return _ONLY_RESPONSES.match(model.lower()) is not None
+
+
 #: Tokens that a model which always reasons gets for that, beside those of the answer: its bound covers both.
 REASONING_ROOM = 1024
 

@@ -237,6 +237,26 @@ async def test_openai_is_asked_through_the_api_that_knows_what_is_set(
     assert not caught.value.sent
 
 
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("gpt-4.1-mini", "/v1/chat/completions"),
+        ("gpt-5", "/v1/chat/completions"),
+        ("gpt-5-pro", "/v1/responses"),
+        ("gpt-5.2-pro-2026-01-20", "/v1/responses"),
+        ("gpt-5-codex", "/v1/responses"),
+        ("ft:gpt-4.1-mini:ours:pro", "/v1/chat/completions"),
+    ],
+)
+async def test_chat_completions_come_first_where_openai_has_both(
+    servers: dict[Provider, FakeProvider], model: str, path: str
+) -> None:
+    world = World("openai", servers["openai"])
+    world.server.requests.clear()
+    await world.generate(world.request(model=model), api="chat_first")
+    assert [seen.path for seen in world.server.requests] == [path]
+
+
 LOADING = """
 import asyncio, sys, threading
 from apps.providers.engine.clients.base import ProviderError

@@ -1,6 +1,7 @@
 """`/v1/chat/completions` and `/v1/models` as one ASGI application in front of Django."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -14,11 +15,21 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.keys import KeyFacts, key_of_async, key_refusal
 from apps.accounts.services.keys import api_key_use_known, api_key_use_record
+from apps.billing.books import fastest_books
 from apps.billing.errors import BudgetExceeded
-from apps.billing.generating import BAD_GATEWAY, STATUS_OF, Caller, callable_model, callable_models, metered_call
+from apps.billing.generating import (
+    BAD_GATEWAY,
+    STATUS_OF,
+    CallableModel,
+    Caller,
+    callable_model,
+    callable_models,
+    known_model,
+    metered_call,
+)
 from apps.billing.metering import INFRASTRUCTURE, MeteredCall, MeteredResult, Metering, StreamEvent
 from apps.core import rates
-from apps.core.db import in_database
+from apps.core.db import in_database, in_database_once, is_database_away
 from apps.core.errors import ApplicationError
 from llmopt.edge.asgi_types import Receive, Scope, Send, header_of, headers_of, respond
 from llmopt.edge.gateway.errors import Refusal
@@ -31,6 +42,8 @@ from llmopt.edge.gateway.writing import (
     last_chunks,
     piece_chunk,
 )
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
 COMPLETIONS = "/v1/chat/completions"
@@ -67,6 +80,12 @@ class Gateway:
             await self._answer(scope, receive, send)
         except Refusal as refusal:
             await _json(send, refusal.status, orjson.dumps(refusal.body), refusal.headers)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            log.warning("the database is away", exc_info=error)
+            away = _database_away()
+            await _json(send, away.status, orjson.dumps(away.body), away.headers)
 
     async def aclose(self) -> None:
         """Book what is under way and close connections."""
@@ -124,13 +143,27 @@ class Gateway:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
         except ApplicationError as error:
             raise _refusal_of(error) from error
+        except Exception as error:
+            if not began or not is_database_away(error):
+                raise
+            log.warning("the database is away", exc_info=error)
+            body = error_chunk(_database_away().body)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:
             gone.cancel()
 
 
+def _database_away() -> Refusal:
+    """What was sent is booked when the database is back: by its answer, or at the most that it can have cost."""
+    message = _("The database of this LLMOpt cannot be reached just now. Try again in a moment.")
+    return Refusal(503, "database_unavailable", message, retry_after=2)
+
+
 def _metering() -> Metering:
     seconds = float(settings.GATEWAY_SECONDS)
-    return Metering(call_timeout_seconds=seconds, deadline_seconds=seconds)
+    return Metering(
+        call_timeout_seconds=seconds, deadline_seconds=seconds, books=fastest_books(), openai_api="chat_first"
+    )
 
 
 async def _key(scope: Scope) -> KeyFacts:
@@ -171,7 +204,7 @@ def _count_wrong_key(address: str) -> None:
 
 async def _asked(key: KeyFacts, scope: Scope, wanted: Wanted) -> _Asked:
     try:
-        model = await in_database(callable_model, key.team_id, wanted.request.model)
+        model = await _model_called(key.team_id, wanted.request.model)
     except ApplicationError as error:
         raise _refusal_of(error, param="model") from error
     caller = Caller(key.team_id, key.person_id, key.id)
@@ -179,6 +212,13 @@ async def _asked(key: KeyFacts, scope: Scope, wanted: Wanted) -> _Asked:
         caller, model, wanted.request, purpose="gateway", use_cache=_use_cache(scope, wanted), repeat=_repeat(scope)
     )
     return _Asked(call, Head(call.generation_uid, int(time.time()), wanted.request.model), wanted)
+
+
+async def _model_called(team_id: int, name: str) -> CallableModel:
+    known = known_model(team_id, name)
+    if known is not None:
+        return known
+    return await in_database_once(("model", team_id, name), callable_model, team_id, name)
 
 
 def _use_cache(scope: Scope, wanted: Wanted) -> bool:

@@ -24,8 +24,11 @@ from apps.providers.engine.clients.openai_compatible import BASE_URL, KEY, OpenA
 from apps.providers.engine.clients.refusing import fits_responses
 from apps.providers.engine.gate import Gate
 from apps.providers.engine.outbound import BaseUrlRefused
+from apps.providers.engine.parameters import only_responses
 
 Provider = Literal["openai", "anthropic", "compatible"]
+#: One of OpenAI's two APIs alone; "" and "chat_first" ask that one first which the request or its model leaves open.
+OpenAIAPI = Literal["", "chat_first", "responses", "chat_completions"]
 #: Each provider's own address.
 BASE_URLS: dict[Provider, str] = {
     "openai": "https://api.openai.com/v1",
@@ -41,7 +44,8 @@ class ClientSpec:
     ``base_url`` empty means the provider's own address. A base URL that a user gave is held against ``allowed_hosts``,
     the operator's list; ``own_address`` says that the operator gave it. ``api`` holds OpenAI to one of its two APIs;
     empty means its Responses API through its SDK, and chat completions for what that has no place for: stop sequences,
-    a seed, a bound of the answer below 16 tokens.
+    a seed, a bound of the answer below 16 tokens. ``chat_first`` means chat completions, which cost a fraction of the
+    SDK's processor time, and the Responses API for models that answer nowhere else.
     """
 
     provider: Provider
@@ -50,7 +54,7 @@ class ClientSpec:
     allowed_hosts: tuple[str, ...] = ()
     own_address: bool = False
     limits: Limits = field(default_factory=Limits)
-    api: Literal["", "responses", "chat_completions"] = ""
+    api: OpenAIAPI = ""
 
 
 def client_for(spec: ClientSpec) -> Client:
@@ -88,8 +92,8 @@ def _made(spec: ClientSpec, address: str, gate: Gate | None) -> Client:
     if spec.provider == "openai" and spec.api == "responses":
         return _LoadedLate("openai_responses", options)
     chat = OpenAICompatibleClient(**options, provider=spec.provider)
-    if spec.provider == "openai" and not spec.api:
-        return _OpenAI(_LoadedLate("openai_responses", options), chat)
+    if spec.provider == "openai" and spec.api in ("", "chat_first"):
+        return _OpenAI(_LoadedLate("openai_responses", options), chat, chat_first=spec.api == "chat_first")
     return chat
 
 
@@ -126,8 +130,8 @@ class _LoadedLate:
 class _OpenAI:
     """Sends each request to the API of OpenAI's that has a place for everything in it."""
 
-    def __init__(self, responses: Client, chat: Client) -> None:
-        self._responses, self._chat = responses, chat
+    def __init__(self, responses: Client, chat: Client, *, chat_first: bool) -> None:
+        self._responses, self._chat, self._chat_first = responses, chat, chat_first
 
     async def generate(self, request: GenerateRequest) -> GenerateResult:
         return await self._for(request).generate(request)
@@ -140,7 +144,8 @@ class _OpenAI:
         await self._chat.aclose()
 
     def _for(self, request: GenerateRequest) -> Client:
-        return self._responses if fits_responses(request) else self._chat
+        wanted = only_responses(request.model) if self._chat_first else fits_responses(request)
+        return self._responses if wanted else self._chat
 
 
 class _Unusable:
