@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
 PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup setup-dev login dev check test look bench kill-test requirements assets clean starter
+.PHONY: help run setup setup-dev login dev check check-types check-rest test look bench kill-test requirements assets clean starter
 
 help:
 	@echo "make run           set everything up and run the main job on real data"
@@ -48,9 +48,15 @@ dev: starter
 
 check: starter
 	@$(STARTER) scripts/setup.py --dev --assets none
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-rest
+
+# mypy takes as long as all others together.
+check-types:
+	$(PYTHON) -m mypy apps llmopt scripts
+
+check-rest:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PYTHON) -m mypy apps llmopt scripts
 	.venv/bin/djlint templates --lint
 	.venv/bin/lint-imports
 	$(PYTHON) -m pytest -m syntax -q
