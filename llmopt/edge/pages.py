@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmopt.edge.asgi_types import Application, Message, Receive, Scope, Send, header_of, refuse
@@ -20,7 +21,8 @@ class Pages:
 
     Each request of Django has a thread of its own; `at_once` bounds them. A view in a thread cannot be cancelled:
     waiting for it would block the event loop, so an overdue one is answered with 503 and goes on unheard, keeping its
-    place. For the same reason Django is not told when a client leaves early.
+    place. For the same reason Django is not told when a client leaves before the answer has begun. One that leaves a
+    stream closes it: no thread works for it any more, so that it keeps no place among the pages either.
 
     Place and time begin when the body is there: a file on a slow line takes as long as the limits of a body allow, and
     keeps nobody from their pages. `bodies_at_once` bounds how many large bodies arrive side by side.
@@ -37,7 +39,8 @@ class Pages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._pages is None or self._bodies is None:
             self._pages, self._bodies = asyncio.Semaphore(self.at_once), asyncio.Semaphore(self.bodies_at_once)
-        answer, body = _Answer(send), _Body(receive, self._bodies, self._pages)
+        answer = _Answer(send)
+        body = _Body(receive, self._bodies, self._pages, answer)
         task = asyncio.create_task(self._run(scope, body, answer))
         arrived = asyncio.create_task(body.arrived.wait())
         try:
@@ -52,7 +55,7 @@ class Pages:
         if done:
             task.result()
             return
-        if answer.started:
+        if answer.started.is_set():
             # A response that already streams may take longer than a page.
             await task
             return
@@ -64,6 +67,7 @@ class Pages:
     async def _run(self, scope: Scope, body: "_Body", answer: "_Answer") -> None:
         try:
             await body.begin()
+            answer.streams = body.leave
             await self.django(scope, body.receive, answer.send)
         finally:
             body.leave()
@@ -83,24 +87,35 @@ class _Answer:
     """Passes a response on until it is closed."""
 
     to: Send
-    started: bool = False
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
+    # Called once it is clear that events are sent, as long as the client reads them.
+    streams: Callable[[], None] = lambda: None
 
     async def send(self, message: Message) -> None:
         if not self.closed:
-            self.started = True
+            if message["type"] == "http.response.start" and _is_event_stream(message):
+                self.streams()
+            self.started.set()
             await self.to(message)
 
 
+def _is_event_stream(start: Message) -> bool:
+    types = (value for name, value in start["headers"] if name.lower() == b"content-type")
+    return any(value.startswith(b"text/event-stream") for value in types)
+
+
 class _Body:
-    """The body as it comes, then nothing, even when the client has gone. Django reads it whole before anything else.
+    """The body as it comes, then nothing until the answer has begun, even when the client has gone; and then that it
+    has. Django reads it whole before anything else.
 
     Takes a place among the large bodies when it turns out to be one, and gives it up for a place among the pages when
     the last of it is there.
     """
 
-    def __init__(self, receive: Receive, bodies: asyncio.Semaphore, pages: asyncio.Semaphore) -> None:
+    def __init__(self, receive: Receive, bodies: asyncio.Semaphore, pages: asyncio.Semaphore, answer: _Answer) -> None:
         self.arrived = asyncio.Event()
+        self._answer = answer
         self._receive = receive
         self._bodies, self._pages = bodies, pages
         self._held: asyncio.Semaphore | None = None
@@ -117,7 +132,8 @@ class _Body:
 
     async def _next(self) -> Message:
         if self.arrived.is_set():
-            await asyncio.get_running_loop().create_future()
+            await self._answer.started.wait()
+            return await self._receive()
         if self._bytes > SMALL_BODY_BYTES and self._held is None:
             await self._enter(self._bodies)
         message = await self._receive()

@@ -278,6 +278,45 @@ async def test_no_more_pages_run_at_once_than_allowed() -> None:
     assert most == 3
 
 
+async def test_a_reader_who_leaves_a_stream_is_noticed_and_a_stream_keeps_no_place_among_the_pages() -> None:
+    told, left = asyncio.Event(), asyncio.Event()
+
+    async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if scope["path"] != "/stream":
+            await respond(send, 200, b"ok")
+            return
+        listening = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        assert not listening.done()
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        assert (await listening)["type"] == "http.disconnect"
+        told.set()
+
+    parts: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not parts:
+            await left.wait()
+            return {"type": "http.disconnect"}
+        return parts.pop()
+
+    started = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        started.set()
+
+    pages = Pages(streaming, at_once=1)
+    stream = asyncio.create_task(pages(scope_of("/stream"), receive, send))
+    await asyncio.wait_for(started.wait(), 5)
+    assert (await asyncio.wait_for(call(pages, "/"), 5)).status == 200
+    assert not told.is_set()
+    left.set()
+    await asyncio.wait_for(stream, 5)
+    assert told.is_set()
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [("/static/a.css", "static"), ("/t/acme/events/", "events"), ("/t/acme/eventsx/", "page"), ("/api/v1/x", "api")],
