@@ -1,11 +1,13 @@
-"""An experiment run: one job that walks the whole path of an experiment, from its data to its report."""
+"""An experiment run: one job that walks the whole path of an experiment, from its data to its report. And what was
+asked in the playground.
+"""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.models import JobModel, JobStatus
+from apps.core.models import JobModel, JobStatus, ScopedModel
 from apps.evaluation.models import Evaluation
 from apps.providers.models import ModelFetch
 from apps.training.models import TrainingRun
@@ -50,3 +52,60 @@ class ExperimentRun(JobModel):
             models |= Q(language_model__uid=uid, team=self.team_id)
         fetches = ModelFetch.objects.filter(models).exclude(status__in=untouched).distinct()
         return [*fetches.order_by("id"), *evaluations.order_by("id"), *runs.order_by("id")]
+
+
+class PlaygroundRun(ScopedModel):
+    """Candidates beside each other on one input, as somebody sent or shared them. It never changes.
+
+    `setup`: {"input", "columns": {name: text}, "example": {"version", "row"} or absent, "candidates": [{"model",
+    "prompt", "messages": [{"role", "content"}], "max_tokens", "temperature"}]}; models, prompts and dataset versions
+    by public id, an empty one where there is none.
+    """
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="playground_runs")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    setup = models.JSONField()
+
+    class Meta:
+        verbose_name = _("playground run")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"Playground run {self.uid}"
+
+
+class PlaygroundAnswer(ScopedModel):
+    """What one candidate of a run answered, or why it did not: `error` is a sentence, `error_code` its stable name.
+
+    Written in the transaction that books the answer, so that neither exists without the other.
+    """
+
+    team_path = "run__team"
+
+    run = models.ForeignKey(PlaygroundRun, on_delete=models.CASCADE, related_name="answers")
+    # From 1, in the order of the run's candidates.
+    number = models.PositiveSmallIntegerField()
+    model_name = models.CharField(max_length=200, blank=True)
+    text = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=100, blank=True)
+    error = models.TextField(blank=True)
+    error_code = models.CharField(max_length=100, blank=True)
+    # Names the ledger entry; None where nothing was booked for an answer.
+    generation_uid = models.UUIDField(null=True)
+    latency_ms = models.FloatField(null=True)
+    cost_nanousd = models.BigIntegerField(default=0)
+    saved_nanousd = models.BigIntegerField(default=0)
+    # The provider did not say what it cost, so the most that it can be is booked.
+    bounded = models.BooleanField(default=False)
+    cached = models.BooleanField(default=False)
+    assumed = models.BooleanField(default=False)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("playground answer")
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="playground_answer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run}, answer {self.number}"

@@ -210,6 +210,7 @@ def sample_context(here: str) -> dict[str, Any]:
         "form": SampleForm({"name": _("Addresses"), "email": "alice@", "split": "validation"}),
         "options": [("all", _("All states")), ("running", _("Running"))],
         "heard": now - timedelta(seconds=8),
+        "lanes": [_("Candidate A"), _("Candidate B"), _("Candidate C")],
         "hour_ago": now - timedelta(hours=3, minutes=20),
         "fixed_time": datetime(2026, 11, 20, 16, 5, tzinfo=UTC),
         "expected": EXPECTED,

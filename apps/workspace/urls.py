@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.workspace.views import candidates, drafts, plans, team
+from apps.workspace.views import candidates, drafts, plans, playground, team
 
 EXPERIMENT = "experiments/<uuid:uid>"
 
@@ -24,6 +24,9 @@ urlpatterns = [
     path(f"{EXPERIMENT}/progress/", team.quickstart_progress, name="quickstart_progress"),
     path("datasets/<uuid:uid>/v/<int:number>/plan/", plans.plan, name="plan"),
     path("plans/<uuid:uid>/", plans.plan_started, name="plan_started"),
+    path("playground/", playground.playground, name="playground"),
+    path("playground/<uuid:uid>/", playground.playground_run_page, name="playground_run"),
+    path("playground/<uuid:uid>/answers/<int:number>/", playground.playground_answer_stream, name="playground_answer"),
     path("jobs/", team.job_list, name="jobs"),
     path("jobs/notices/", team.notices, name="notices"),
     *(

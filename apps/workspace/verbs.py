@@ -66,6 +66,7 @@ VERBS: dict[str, Promise] = {
     "provider_key.revoked": gettext_lazy("revoked the provider key %(name)s"),
     "provider_key.limits_changed": gettext_lazy("changed the limits of the provider key %(name)s"),
     "provider_key.checked": gettext_lazy("tested the provider key %(name)s"),
+    "playground_run.created": gettext_lazy("set %(candidates)s candidates beside each other in the playground"),
     "language_model.tried": gettext_lazy("tried a model"),
     "model_fetch.started": gettext_lazy("began to add the model %(name)s"),
     "model_fetch.finished": gettext_lazy("added a model"),

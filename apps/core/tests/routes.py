@@ -27,7 +27,9 @@ from apps.experiments.services.prompts import prompt_label_set, prompt_version_c
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
 from apps.training.models import TrainingRun
+from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
 from apps.workspace.quickstart.definition import read_definition
+from apps.workspace.services.playground import playground_run_create
 
 ADMIN = "admin/"
 
@@ -134,6 +136,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,
             f"{base}plans/": walked.uid,
+            f"{base}playground/": _playground(team, owner, candidate.language_model).uid,
             f"{base}training/preflights/": preflight.uid,
             f"{base}evaluations/": evaluation.uid,
             "api/v1/api-keys/": key.uid,
@@ -156,6 +159,16 @@ def make_world(team: Team, owner: User, member: User) -> World:
         row_id=rows.train_rows(version)[0].id,
         candidate=candidate.uid,
     )
+
+
+def _playground(team: Team, owner: User, model: LanguageModel) -> PlaygroundRun:
+    """A run whose one candidate has answered, so that nobody is asked."""
+    messages = [{"role": "user", "content": "{{ input }}"}]
+    candidate = {"prompt": "", "messages": messages, "max_tokens": 16, "temperature": 0}
+    setup = {"input": "Hello", "columns": {}, "candidates": [candidate]}
+    run = playground_run_create(actor=owner, team=team, models=[str(model.uid)], setup=setup)
+    PlaygroundAnswer.objects.create(run=run, number=1, text="Hello there")
+    return run
 
 
 def _prompt(team: Team, owner: User) -> Prompt:

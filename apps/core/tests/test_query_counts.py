@@ -42,6 +42,15 @@ def _prompts(team: Team, owner: User) -> None:
     PromptLabel.objects.create(prompt=version.prompt, name="production", version=version)
 
 
+def _playground(team: Team, owner: User) -> None:
+    """One more of everything that it offers; the candidates are two."""
+    _prompts(team, owner)
+    _datasets(team, owner)
+    _models(team, owner)
+    factories.CommercialModelFactory.create(team=team)
+    factories.ExperimentFactory.create(team=team, created_by=owner)
+
+
 def _members(team: Team, owner: User) -> None:
     factories.MembershipFactory.create(team=team, role="viewer")
 
@@ -95,6 +104,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "experiments/": _experiments,
     "jobs/": _jobs,
     "models/": _models,
+    "playground/": _playground,
     "prompts/": _prompts,
     "settings/api-keys/": _api_keys,
     "settings/budgets/": _budgets,

@@ -19,6 +19,7 @@ _SECTIONS = (
     ("datasets/", lambda: _("Datasets"), "database"),
     ("prompts/", lambda: _("Prompts"), "message-square-text"),
     ("models/", lambda: _("Models"), "box"),
+    ("playground/", lambda: _("Playground"), "messages-square"),
     ("training/", lambda: _("Training"), "graduation-cap"),
     ("jobs/", lambda: _("Jobs"), "list-checks"),
     ("usage/", lambda: _("Usage"), "receipt"),

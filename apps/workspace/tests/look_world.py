@@ -37,6 +37,7 @@ from apps.workspace.tests.look_choosing import choosing_experiment
 from apps.workspace.tests.look_drafts import draft_pages, look_drafts
 from apps.workspace.tests.look_keys import key_pages, look_keys
 from apps.workspace.tests.look_money import look_money, money_pages
+from apps.workspace.tests.look_playground import look_playground, playground_pages
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
 from apps.workspace.tests.look_providers import look_providers
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
@@ -87,6 +88,7 @@ def make_look(state: str, *, addresses: int = 420) -> Look:
     look_training(look.run, state)
     look.provider_key = look_providers(look.team, look.owner, state)
     look_money(look.team, look.owner, look.experiment, state)
+    look_playground(look.version, look.owner, state)
     look.drafts = look_drafts(look.version, look.owner, look.experiment, late=state == "full")
     return look
 
@@ -118,7 +120,7 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     if look.version is not None:
         version = reverse("dataset_version", args=[slug, look.version.dataset.uid, look.version.number])
         pages += [("dataset", version), ("dataset-test", f"{version}?split=test")]
-    pages += money_pages(look.team)
+    pages += [*money_pages(look.team), *playground_pages(look.team)]
     pages += upload_pages(look.team, look.version)
     if look.experiment is not None:
         base = f"{home}experiments/{look.experiment.uid}/"
