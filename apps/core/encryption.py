@@ -120,7 +120,9 @@ def sealed_columns() -> Iterator[tuple[type[models.Model], str]]:
 
 
 def keys_check(app_configs: Any, **kwargs: Any) -> list[Error]:
-    """At every start: the list has a key, and each can be one."""
+    """At every start of a process that opens stored secrets: the list has a key, and each can be one."""
+    if not settings.HOLDS_PROVIDER_SECRETS:
+        return []
     if not settings.ENCRYPTION_KEYS:
         hint = f"Make one with: {HOW_TO_MAKE_ONE}"
         return [Error("LLMOPT_ENCRYPTION_KEYS is empty: provider keys cannot be stored.", hint=hint, id="core.E001")]

@@ -1,6 +1,5 @@
 """Starting the process that brings a model in, outside the queue: a download may take an hour."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.core.processes.environment import without_provider_secrets
 from apps.core.processes.tree import ProcessKey, send_signal
 from apps.providers.models import ModelFetch
 
@@ -25,7 +25,7 @@ def host_start(fetch: ModelFetch) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={**os.environ, "LLMOPT_ROLE": "worker"},
+            env=without_provider_secrets(LLMOPT_ROLE="fetch"),
         )
     return process.pid
 

@@ -28,6 +28,7 @@ from apps.core import jobs, live
 from apps.core.db import is_database_away
 from apps.core.errors import Conflict
 from apps.core.models import JobStatus
+from apps.core.processes.environment import without_secrets
 from apps.core.processes.tree import process_key
 from apps.training import workdir
 from apps.training.device import lease_release, lease_take
@@ -154,7 +155,7 @@ def _start_engine(host: Host) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={**os.environ, "LLMOPT_ROLE": "host", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        env=without_secrets(LLMOPT_ROLE="host", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1"),
     )
     output.close()
     _mine(host.run).update(engine_pid=engine.pid, engine_started_ticks=_ticks(engine.pid))

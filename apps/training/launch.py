@@ -1,6 +1,5 @@
 """Starting a host outside the queue, and finding out whether one is still alive."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.core.models import JobStatus
+from apps.core.processes.environment import without_provider_secrets
 from apps.core.processes.tree import ProcessKey, send_signal
 from apps.training.models import Preflight, TrainingRun
 
@@ -36,7 +36,7 @@ def _start(command: str, job: TrainingRun | Preflight) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={**os.environ, "LLMOPT_ROLE": "host"},
+            env=without_provider_secrets(LLMOPT_ROLE="host"),
         )
     return process.pid
 

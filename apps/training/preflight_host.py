@@ -20,6 +20,7 @@ from apps.core import jobs, live
 from apps.core.engine.messages import Sentence, gettext_noop
 from apps.core.errors import ApplicationError
 from apps.core.models import JobStatus
+from apps.core.processes.environment import without_secrets
 from apps.core.processes.tree import process_key
 from apps.core.storable import storable_json
 from apps.training import workdir
@@ -160,5 +161,5 @@ def _start(folder: Path, max_seconds: int) -> "subprocess.Popen[bytes]":
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, "LLMOPT_ROLE": "host", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+            env=without_secrets(LLMOPT_ROLE="host", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1"),
         )

@@ -16,13 +16,16 @@ if (BASE_DIR / ".env").exists():
 
 VAR_DIR = Path(env("LLMOPT_VAR_DIR", default=str(BASE_DIR / "var")))
 ROLE: str = env("LLMOPT_ROLE", default="web")
+# The host of a training or of a model's import calls no provider and opens no team's key, so that it holds no secret
+# for either: what a library in it might give away is not there.
+HOLDS_PROVIDER_SECRETS = ROLE not in ("host", "fetch")
 _database_url: str = env("DATABASE_URL", default="")
 EMBEDDED: bool = env.bool("LLMOPT_EMBEDDED", default=not _database_url)
 
 DEBUG = False
 SECRET_KEY = env("LLMOPT_SECRET_KEY", default="")
 # Newest first: the first encrypts, every one decrypts.
-ENCRYPTION_KEYS: list[str] = env.list("LLMOPT_ENCRYPTION_KEYS", default=[])
+ENCRYPTION_KEYS: list[str] = env.list("LLMOPT_ENCRYPTION_KEYS", default=[]) if HOLDS_PROVIDER_SECRETS else []
 ALLOWED_HOSTS: list[str] = env.list("LLMOPT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("LLMOPT_CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -277,8 +280,8 @@ INFERENCE_URL: str = env("LLMOPT_INFERENCE_URL", default="http://127.0.0.1:8710/
 INFERENCE_TOKEN_FILE = VAR_DIR / "run" / "inference-token"
 # Keys that the operator offers to every team, and where those providers are then reached; empty: the provider itself.
 PROVIDER_API_KEYS: dict[str, str] = {
-    "openai": env("OPENAI_API_KEY", default="").strip(),
-    "anthropic": env("ANTHROPIC_API_KEY", default="").strip(),
+    "openai": env("OPENAI_API_KEY", default="").strip() if HOLDS_PROVIDER_SECRETS else "",
+    "anthropic": env("ANTHROPIC_API_KEY", default="").strip() if HOLDS_PROVIDER_SECRETS else "",
 }
 PROVIDER_BASE_URLS: dict[str, str] = {
     "openai": env("OPENAI_BASE_URL", default="").strip(),

@@ -3,11 +3,11 @@
 from django.core.exceptions import ImproperlyConfigured
 
 from llmopt.settings.base import *  # noqa: F403
-from llmopt.settings.base import ENCRYPTION_KEYS, SECRET_KEY
+from llmopt.settings.base import ENCRYPTION_KEYS, HOLDS_PROVIDER_SECRETS, SECRET_KEY
 
 if not SECRET_KEY:
     raise ImproperlyConfigured("Set LLMOPT_SECRET_KEY: without it sessions cannot be signed.")
-if not ENCRYPTION_KEYS:
+if HOLDS_PROVIDER_SECRETS and not ENCRYPTION_KEYS:
     raise ImproperlyConfigured("Set LLMOPT_ENCRYPTION_KEYS: without a key the keys of providers cannot be stored.")
 
 EMBEDDED = False

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apps.core.processes.tied import NO_SECRETS
+
 # A unix socket's path is limited by the kernel to 107 bytes.
 _LONGEST_SOCKET_PATH = 100
 
@@ -22,6 +24,8 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     # True where the command itself does not stop its children.
     stop_as_group: bool = True
+    # False for a program that has no use for keys, passwords and the addresses of stores.
+    secrets: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,14 @@ def programs(
     ]
     return [
         # A thread that spins for its descheduled partner takes the time that the partner needs.
-        Program("inference", inference, 10, 10, {"LLMOPT_ROLE": "inference", "OMP_WAIT_POLICY": "PASSIVE"}),
+        Program(
+            "inference",
+            inference,
+            10,
+            10,
+            {"LLMOPT_ROLE": "inference", "OMP_WAIT_POLICY": "PASSIVE"},
+            secrets=False,
+        ),
         Program(
             "web",
             [*manage, "web", "--host", host, "--port", str(port), *(["--reload"] if reload else [])],
@@ -129,11 +140,11 @@ def configuration_text(places: Places, supervised: list[Program]) -> str:
 
 
 def _program_section(places: Places, program: Program) -> str:
-    command = [sys.executable, "-m", "apps.core.processes.tied", *program.command]
+    tied = [sys.executable, "-m", "apps.core.processes.tied", *([] if program.secrets else [NO_SECRETS])]
     return _section(
         f"program:{program.name}",
         {
-            "command": shlex.join(command),
+            "command": shlex.join([*tied, *program.command]),
             "directory": places.base_dir,
             "environment": ",".join(f'{name}="{value}"' for name, value in program.environment.items()),
             "priority": program.priority,

@@ -3,6 +3,7 @@
 import configparser
 import datetime
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -117,6 +118,38 @@ def test_the_configuration_is_what_supervisor_reads(tmp_path: Path) -> None:
         assert "apps.core.processes.tied" in parser[f"program:{name}"]["command"]
     assert parser["unix_http_server"]["chmod"] == "0700"
     assert "100%% var" in parser["program:web"]["stdout_logfile"]
+
+
+def test_inference_gets_no_secret_of_the_supervisors_environment_and_the_web_server_gets_all(tmp_path: Path) -> None:
+    places = Places(tmp_path, ROOT)
+    supervised = programs(places, host="x", port=1, inference_port=2, token_file=tmp_path / "token", reload=False)
+    parser = configparser.RawConfigParser()
+    parser.read_string(configuration_text(places, supervised))
+    planted = dict.fromkeys(
+        ("OPENAI_API_KEY", "LLMOPT_ENCRYPTION_KEYS", "LLMOPT_SECRET_KEY", "HF_TOKEN", "SMTP_PASSWORD", "DATABASE_URL"),
+        "sk-planted",
+    )
+    environment = {
+        **os.environ,
+        **planted,
+        "MAIL": "smtp://me:sk-planted@mail",
+        "LLMOPT_RUN": "r",
+        "LLMOPT_PARENT_PID": "",
+    }
+
+    def given(name: str) -> str:
+        """What the program's own command line would have found around it."""
+        started = shlex.split(parser[f"program:{name}"]["command"])
+        before = started[: started.index(sys.executable, 1)]
+        code = "import os; print(dict(os.environ))"
+        done = subprocess.run(
+            [*before, sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20
+        )
+        assert "LLMOPT_RUN" in done.stdout, done.stderr
+        return done.stdout
+
+    assert "sk-planted" not in given("inference")
+    assert given("web").count("sk-planted") == len(planted) + 1
 
 
 def test_a_socket_path_that_the_kernel_would_refuse_is_shortened(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from apps.accounts.models import Membership, Team
 from apps.core.engine.messages import Sentence
 from apps.core.errors import ApplicationError, translated
 from apps.core.management.base import TranslatedCommand
+from apps.core.processes.environment import without_secrets
 from apps.experiments import rows
 from apps.experiments.engine.intake.problems import OFFERED_FIXES
 from apps.experiments.models import Dataset, DatasetVersion
@@ -170,7 +171,9 @@ def _run(command: str, spec: dict[str, Any], folder: Path, console: Console) -> 
     (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     events = folder / "events.jsonl"
     events.unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, "-m", ENGINE, command, str(folder)], cwd=settings.BASE_DIR)
+    process = subprocess.Popen(
+        [sys.executable, "-m", ENGINE, command, str(folder)], cwd=settings.BASE_DIR, env=without_secrets()
+    )
     try:
         with Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console
