@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -14,6 +13,7 @@ from apps.core.models.base import new_uid
 from apps.providers.availability import ModelUnavailable, hindrance
 from apps.providers.engine.clients.base import GenerateRequest
 from apps.providers.models import LanguageModel
+from apps.providers.names import callable_names, other_names
 
 # A model that is added, renamed or retired is seen within this.
 FRESH_SECONDS = 5.0
@@ -27,6 +27,13 @@ class NoSuchModel(ApplicationError):
 
     code = "model_not_found"
     status = 404
+
+
+class AmbiguousModel(ApplicationError):
+    """Several models of the team are called so; the sentence has the names that say which."""
+
+    code = "model_ambiguous"
+    status = 400
 
 
 # What a failed call is for whoever asked, by the provider's code of it. Anything else is a bad gateway.
@@ -74,9 +81,9 @@ class Caller:
 
 
 def callable_model(team_id: int, name: str) -> CallableModel:
-    """The team's model of that name: as `GET models` lists it, or as its provider calls it where only one is meant.
+    """The team's model of that name: its own, its provider's or an alias that was given to it, where only one is meant.
 
-    NoSuchModel; ModelUnavailable says why where the model is there and may not be called.
+    NoSuchModel; AmbiguousModel; ModelUnavailable says why where the model is there and may not be called.
     """
     found = known_model(team_id, name)
     if found is not None:
@@ -126,15 +133,33 @@ def callable_models(team_id: int) -> list[LanguageModel]:
     return [model for model in ready.select_related("team", "provider_key") if hindrance(model) is None]
 
 
-def _read(team_id: int, name: str) -> CallableModel:
+def names_of_callable_models(team_id: int) -> list[tuple[str, LanguageModel]]:
+    """Every name that can be called now, with its model: each model's own, newest first, then the aliases by name."""
+    models = callable_models(team_id)
+    aliases = callable_names(team_id)
+    found = [(alias, model) for model in models for alias in aliases.get(model.pk, [])]
+    return [*((model.served_name, model) for model in models), *sorted(found, key=lambda each: each[0])]
+
+
+def _named(team_id: int, name: str) -> LanguageModel | None:
+    """A model's own name goes before what its provider calls it and before aliases."""
     models = LanguageModel.objects.filter(team_id=team_id).select_related("team", "provider_key")
-    model: Any = models.filter(served_name=name).first()
-    if model is None:
-        by_provider = list(models.filter(provider_model=name, state=LanguageModel.State.READY)[:2])
-        if len(by_provider) > 1:
-            names = ", ".join(sorted(each.served_name for each in by_provider))
-            raise NoSuchModel(_("Several models are called %(name)s: %(names)s.") % {"name": name, "names": names})
-        model = by_provider[0] if by_provider else None
+    own: LanguageModel | None = models.filter(served_name=name).first()
+    if own is not None:
+        return own
+    by_provider = models.filter(provider_model=name, state=LanguageModel.State.READY)
+    called = [*by_provider.values_list("pk", "served_name")]
+    called += [(each.model_id, each.whole) for each in other_names(team_id) if name in (each.short, each.whole)]
+    if len({pk for pk, _whole in called}) > 1:
+        names = ", ".join(sorted(whole for _pk, whole in called))
+        message = _("Several models are called %(name)s. Name one of %(names)s.")
+        raise AmbiguousModel(message % {"name": name, "names": names}, field="model")
+    found: LanguageModel | None = models.filter(pk=called[0][0]).first() if called else None
+    return found
+
+
+def _read(team_id: int, name: str) -> CallableModel:
+    model = _named(team_id, name)
     if model is None:
         raise NoSuchModel(
             _("There is no model %(name)s in this team. GET /v1/models lists those that answer.") % {"name": name[:160]}

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -16,6 +17,8 @@ from apps.billing.models import Price
 from apps.providers.engine.clients.base import GenerateRequest, GenerateResult, Usage
 
 PER_HOUR = "compute_hour"
+# The name of a price that holds for everything which runs on the team's own machine and has no price of its own.
+ANY_LOCAL_MODEL = "*"
 PER_TOKEN = "token"  # noqa: S105 - a unit, not a secret
 
 # No model reads or writes so many tokens at once; a count above it is a fault of the provider's.
@@ -39,6 +42,19 @@ def published(*, served_name: str, provider: str, provider_model: str) -> Price 
         source=f"genai-prices: {found.model}",
         data_version=found.data_version,
         valid_from=now,
+    )
+
+
+def assumed_local() -> Price:
+    """What computing here is assumed to cost until the team sets another price, as a row that is not stored yet."""
+    return Price(
+        team=None,
+        served_name=ANY_LOCAL_MODEL,
+        unit=PER_HOUR,
+        nanousd_per_hour=settings.LOCAL_NANOUSD_PER_HOUR,
+        assumed=True,
+        source="LLMOPT_LOCAL_NANOUSD_PER_HOUR",
+        valid_from=timezone.now(),
     )
 
 

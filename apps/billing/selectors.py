@@ -16,7 +16,7 @@ from apps.core import audit
 from apps.experiments.models import PromptVersion
 from apps.providers.models import LanguageModel
 
-ANY_LOCAL_MODEL = "*"
+ANY_LOCAL_MODEL = pricing.ANY_LOCAL_MODEL
 _PURPOSE_LENGTH = len("output:") + 36
 LOCAL_KINDS = frozenset({LanguageModel.Kind.BASELINE, LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED})
 

@@ -7,10 +7,12 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core.jobs import JobKind, register
+        from apps.providers.names import register_names
         from apps.training.launch import host_may_resume, preflight_may_resume
         from apps.training.selectors import PHASES, PREFLIGHT_PHASES
         from apps.training.services.runs import training_run_cancelled, training_run_failed
 
+        register_names("aliases", "apps.training.alias_names.alias_names")
         register(
             JobKind(
                 model="training.TrainingRun",

@@ -17,10 +17,11 @@ from apps.billing.generating import forget_models
 from apps.billing.models import LedgerEntry, Reservation
 from apps.billing.tests.provider_world import GPT, commercial_model, provider_key
 from apps.core.models import AuditEvent
-from apps.core.tests.factories import LanguageModelFactory
+from apps.core.tests.factories import LanguageModelFactory, ModelVersionFactory, TrainingRunFactory
 from apps.providers.models import LanguageModel
 from apps.providers.tests.fake_openai import fake_openai
 from apps.providers.tests.fake_provider import FakeProvider, Reply
+from apps.training.services.aliases import model_alias_set
 from llmopt.tests.gateway_server import edge_server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -162,6 +163,34 @@ def test_the_models_of_the_team_that_answer_are_listed_and_no_other(
 
 def test_the_providers_own_name_of_a_model_is_understood(client: openai.OpenAI) -> None:
     assert client.chat.completions.create(model=GPT, messages=ASK, max_tokens=16).choices[0].message.content == TEXT
+
+
+def test_an_alias_is_a_name_of_a_model_until_two_tasks_have_it(
+    client: openai.OpenAI, model: LanguageModel, team: Team, bob: User
+) -> None:
+    def point_at(language_model: LanguageModel, dataset: str) -> None:
+        run = TrainingRunFactory.create(team=team, dataset_version__dataset__name=dataset)
+        version = ModelVersionFactory.create(run=run, language_model=language_model)
+        model_alias_set(actor=bob, version=version, alias="production")
+
+    def ask(name: str, **more: Any) -> Any:
+        return client.chat.completions.create(model=name, messages=ASK, max_tokens=16, **more)
+
+    def aliases() -> list[str]:
+        return [found.id for found in client.models.list() if found.model_extra["root"] != found.id]  # type: ignore[index]
+
+    point_at(model, "Mail")
+    assert ask("production").model == NAME
+    assert {chunk.model for chunk in ask("Mail/production", stream=True)} == {NAME}
+    assert aliases() == ["production"]
+    assert client.models.retrieve("production").model_extra == client.models.retrieve(NAME).model_extra
+
+    point_at(LanguageModelFactory.create(team=team, kind="trained"), "US orders")
+    with pytest.raises(openai.BadRequestError, match="Name one of Mail/production, US orders/production"):
+        ask("production")
+    assert ask("Mail/production").model == NAME
+    assert aliases() == ["Mail/production", "US orders/production"]
+    assert client.models.retrieve("US orders/production").id == "US orders/production"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class TurnSerializer(serializers.Serializer[Any]):
 class GenerateSerializer(serializers.Serializer[Any]):
     """Either `messages`, or `prompt`: a text that is sent as it is, or as the input of `prompt_version`."""
 
-    model = serializers.CharField(max_length=200, help_text="Its name as /v1/models lists it.")
+    model = serializers.CharField(max_length=200, help_text="A name that /v1/models lists: its own or an alias.")
     messages = serializers.ListField(child=TurnSerializer(), required=False, min_length=1, max_length=MOST_MESSAGES)
     prompt = serializers.CharField(max_length=MOST_CHARACTERS, trim_whitespace=False, required=False)
     prompt_version = serializers.UUIDField(required=False, help_text="Public id of a version of a prompt.")
@@ -83,6 +83,7 @@ class GeneratedSerializer(serializers.Serializer[Any]):
     """An answer with what it cost. `cost_is_bound`: the provider did not say, so the most it can be is booked."""
 
     generation = serializers.SerializerMethodField(help_text="Names the answer, for feedback on it.")
+    model = serializers.SerializerMethodField(help_text="The own name of the model that answered.")
     output = serializers.CharField(source="text")
     finish_reason = serializers.CharField()
     usage = TokensUsedSerializer(source="*")
@@ -93,6 +94,10 @@ class GeneratedSerializer(serializers.Serializer[Any]):
 
     def get_generation(self, result: MeteredResult) -> UUID:
         return UUID(hex=result.generation_uid)
+
+    def get_model(self, _result: MeteredResult) -> str:
+        call: MeteredCall = self.context["call"]
+        return call.language_model.served_name
 
 
 @documented(
@@ -121,7 +126,7 @@ def generate(request: Request) -> HttpResponseBase:
         response = StreamingHttpResponse(_events(call), content_type="text/event-stream; charset=utf-8")
         response["Cache-Control"], response["X-Accel-Buffering"] = "no-store, no-transform", "no"
         return response
-    return Response(GeneratedSerializer(answered(loop_thread.generate(call))).data)
+    return Response(_generated(call, loop_thread.generate(call)))
 
 
 def _call(request: Request, team: Team, values: dict[str, Any]) -> MeteredCall:
@@ -138,6 +143,10 @@ def _call(request: Request, team: Team, values: dict[str, Any]) -> MeteredCall:
     use_cache = bool(once) or values.get("cache", values.get("temperature") == 0)
     repeat = _number_of(once) if once else 0
     return metered_call(caller, model, wanted, purpose="generate", use_cache=use_cache, repeat=repeat)
+
+
+def _generated(call: MeteredCall, result: MeteredResult) -> Any:
+    return GeneratedSerializer(answered(result), context={"call": call}).data
 
 
 def _number_of(key: str) -> int:
@@ -165,7 +174,7 @@ async def _events(call: MeteredCall) -> AsyncIterator[bytes]:
                 if isinstance(piece, TextDelta):
                     yield _event({"text": piece.text})
                 elif isinstance(piece, MeteredResult):
-                    yield _event(GeneratedSerializer(answered(piece)).data)
+                    yield _event(_generated(call, piece))
     except ApplicationError as error:
         yield _event(problem(error.status, error.code, error.message).data, kind="problem")
 

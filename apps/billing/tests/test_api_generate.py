@@ -68,7 +68,7 @@ def test_an_answer_comes_with_usage_cost_and_the_name_of_its_generation(
     assert answer.status_code == 200, answer.content
     body, entry = answer.json(), LedgerEntry.objects.get()
     assert (body["output"], body["finish_reason"], body["cached"]) == (TEXT, "stop", False)
-    assert body["generation"] == str(entry.uid)
+    assert (body["generation"], body["model"]) == (str(entry.uid), GPT)
     assert body["cost_nanousd"] == entry.amount_nanousd > 0
     assert body["usage"]["completion_tokens"] == entry.completion_tokens
     assert (entry.person, entry.api_key.name) == (bob, "shop")

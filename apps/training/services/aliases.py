@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
+from apps.billing.generating import forget_models
 from apps.core import audit, live
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
@@ -92,3 +93,5 @@ def _write(version: ModelVersion, aliases: list[str]) -> None:
     version.aliases = aliases
     version.save(update_fields=["aliases"])
     live.publish(version.language_model, "status")
+    # Calls by this name go elsewhere from now on; other processes see it within seconds.
+    transaction.on_commit(forget_models)

@@ -6,8 +6,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from apps.providers.availability import hindrance
-from apps.providers.models import LanguageModel
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.jobs import JobRow
 
@@ -86,42 +84,6 @@ class RunSerializer(serializers.ModelSerializer[ExperimentRun]):
             "error",
             "created_at",
             "finished_at",
-        )
-
-
-class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
-    """A model that candidates can use once its state is `ready` and `unavailable` is empty.
-
-    `provider` is empty for what runs here; `retires_on` is the day from which the provider no longer answers, and
-    `replaced_by` what it names instead. `unavailable` says in words why the model cannot be called now.
-    """
-
-    kind = serializers.CharField()
-    state = serializers.CharField()
-    provider = serializers.CharField()
-    unavailable = serializers.SerializerMethodField()
-
-    def get_unavailable(self, model: LanguageModel) -> str:
-        found = hindrance(model)
-        return found.says if found is not None else ""
-
-    class Meta:
-        model = LanguageModel
-        fields = (
-            "uid",
-            "name",
-            "kind",
-            "state",
-            "unavailable",
-            "served_name",
-            "revision",
-            "context_length",
-            "provider",
-            "provider_model",
-            "retires_on",
-            "replaced_by",
-            "note",
-            "created_at",
         )
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.workspace.api import jobs, plans, views
+from apps.workspace.api import jobs, language_models, plans, views
 
 EXPERIMENT = "experiments/<uuid:uid>"
 
@@ -22,6 +22,6 @@ urlpatterns = [
     path("jobs/<slug:kind>/<uuid:uid>/cancel", jobs.cancel, name="api_job_cancel"),
     path("jobs/<slug:kind>/<uuid:uid>/pause", jobs.pause, name="api_job_pause"),
     path("jobs/<slug:kind>/<uuid:uid>/resume", jobs.resume, name="api_job_resume"),
-    path("models", views.models, name="api_models"),
-    path("models/<uuid:uid>", views.model, name="api_model"),
+    path("models", language_models.models, name="api_models"),
+    path("models/<uuid:uid>", language_models.model, name="api_model"),
 ]

@@ -1,4 +1,4 @@
-"""Making an experiment by REST: definition, candidates, validation, final test, clone; and what models there are."""
+"""Making an experiment by REST: definition, candidates, validation, final test, clone."""
 
 from typing import Any
 from uuid import UUID
@@ -10,13 +10,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.api.teams import scope, team_for
-from apps.core.access import fetch_for_user
+from apps.accounts.api.teams import team_for
 from apps.core.api.once import once
 from apps.core.api.paging import neighbours, page, place
 from apps.core.api.schema import CURSOR, documented
 from apps.core.formats import NANO
-from apps.core.scopes import KeyScope
 from apps.evaluation.api.serializers import (
     CandidateSerializer,
     ExperimentRowSerializer,
@@ -29,14 +27,11 @@ from apps.experiments import selectors as experiment_selectors
 from apps.experiments.models import Experiment
 from apps.experiments.services.candidates import candidate_remove, experiment_reference_set
 from apps.experiments.services.versions import experiment_clone
-from apps.providers.models import LanguageModel
-from apps.providers.selectors import language_models
 from apps.workspace.api.serializers import (
     ActivityPageSerializer,
     CandidatesCreateSerializer,
     CloneSerializer,
     ExperimentCreateSerializer,
-    ModelSerializer,
     ReferenceSerializer,
     RunSerializer,
     ValidationSerializer,
@@ -194,28 +189,6 @@ def clone(request: Request, uid: UUID) -> Response:
     fresh = _checked(CloneSerializer, request)["fresh_test_set"]
     copy = drafts.fresh_test_clone if fresh else experiment_clone
     return _created(request, copy(actor=request.user, experiment=found))
-
-
-@documented(
-    "models",
-    method="GET",
-    answer=ModelSerializer,
-    paged=True,
-    tag="models",
-    scope=(KeyScope.READ, KeyScope.GENERATE),
-)
-@api_view(["GET"])
-def models(request: Request) -> Response:
-    """What this team can call, newest first."""
-    found = language_models(user=request.user, team=team_for(request)).select_related("team", "provider_key")
-    return page(request, found, ModelSerializer)
-
-
-@documented("model", method="GET", answer=ModelSerializer, refusals=[404], tag="models")
-@api_view(["GET"])
-def model(request: Request, uid: UUID) -> Response:
-    """One model: candidates and trainings can use it once its state is `ready`."""
-    return Response(ModelSerializer(fetch_for_user(LanguageModel, request.user, uid=uid, **scope(request))).data)
 
 
 @documented(

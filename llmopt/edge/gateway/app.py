@@ -23,9 +23,9 @@ from apps.billing.generating import (
     CallableModel,
     Caller,
     callable_model,
-    callable_models,
     known_model,
     metered_call,
+    names_of_callable_models,
 )
 from apps.billing.metering import INFRASTRUCTURE, MeteredCall, MeteredResult, Metering, StreamEvent
 from apps.core import rates
@@ -211,7 +211,7 @@ async def _asked(key: KeyFacts, scope: Scope, wanted: Wanted) -> _Asked:
     call = metered_call(
         caller, model, wanted.request, purpose="gateway", use_cache=_use_cache(scope, wanted), repeat=_repeat(scope)
     )
-    return _Asked(call, Head(call.generation_uid, int(time.time()), wanted.request.model), wanted)
+    return _Asked(call, Head(call.generation_uid, int(time.time()), model.name), wanted)
 
 
 async def _model_called(team_id: int, name: str) -> CallableModel:
@@ -237,7 +237,7 @@ def _repeat(scope: Scope) -> int:
 
 
 async def _models(key: KeyFacts, name: str) -> bytes:
-    models = [_model(model) for model in await in_database(callable_models, key.team_id)]
+    models = [_model(*each) for each in await in_database(names_of_callable_models, key.team_id)]
     if not name:
         return orjson.dumps({"object": "list", "data": models})
     found = next((model for model in models if model["id"] == name), None)
@@ -247,9 +247,11 @@ async def _models(key: KeyFacts, name: str) -> bytes:
     return orjson.dumps(found)
 
 
-def _model(model: Any) -> dict[str, Any]:
+def _model(name: str, model: Any) -> dict[str, Any]:
+    """`root` is the name of the model itself, which differs from `id` for an alias."""
     return {
-        "id": model.served_name,
+        "id": name,
+        "root": model.served_name,
         "object": "model",
         "created": int(model.created_at.timestamp()),
         "owned_by": model.provider or "llmopt",

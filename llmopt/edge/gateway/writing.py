@@ -12,7 +12,7 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What every piece of one answer says. `uid` is the generation's id, `model` what the caller asked for."""
+    """What every piece of one answer says. `uid` is the generation's id, `model` the own name of what answers."""
 
     uid: str
     created: int
