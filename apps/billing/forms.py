@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.engine.rates import Rate, TokenRates
 from apps.billing.models import Budget
 
 NANO = 10**9
@@ -52,6 +53,42 @@ class LimitForm(forms.Form):
         """Nano-dollars as they are typed: no trailing zeros, two decimals at least."""
         whole, nano = divmod(nanousd, NANO)
         return f"{whole}.{f'{nano:09d}'.rstrip('0'):0<2}"
+
+
+def _rate(dollars: Decimal) -> Rate:
+    return Rate(int(dollars * NANO))
+
+
+class TokenPriceForm(forms.Form):
+    """US dollars for a million tokens."""
+
+    input = _dollars(_("In, dollars for a million tokens"), min_value=Decimal(0), help_text=_("0 if it costs nothing."))
+    cached_input = _dollars(
+        _("In, from the provider's cache"),
+        min_value=Decimal(0),
+        required=False,
+        help_text=_("Left empty, such tokens cost as all others that go in."),
+    )
+    output = _dollars(_("Out, dollars for a million tokens"), min_value=Decimal(0))
+    source = forms.CharField(
+        label=_("Where these figures come from"),
+        max_length=120,
+        help_text=_("Such as the contract, or what the server costs."),
+    )
+    first_day = forms.DateField(
+        label=_("First day"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=_("Left empty, it holds from now on; a later day begins at midnight in the team's time zone."),
+    )
+
+    def rates(self) -> TokenRates:
+        cached = self.cleaned_data["cached_input"]
+        return TokenRates(
+            input=_rate(self.cleaned_data["input"]),
+            output=_rate(self.cleaned_data["output"]),
+            cached_input=_rate(cached) if cached is not None else None,
+        )
 
 
 class BudgetForm(LimitForm):

@@ -72,5 +72,5 @@ def _first_model(actor: Any, key: ProviderKey) -> LanguageModel:
         raise Conflict(_("Add a model of this server and its price first: the test asks it one short question."))
     smallest = next(known for known in smallest_of_each_provider(today()) if known.provider == key.provider)
     return language_model_add_commercial(
-        actor=actor, team=key.team, provider=key.provider, provider_model=smallest.name, priced=True, key=key
+        actor=actor, team=key.team, provider=key.provider, provider_model=smallest.name, key=key
     )

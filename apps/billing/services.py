@@ -1,6 +1,7 @@
 """Changing prices and budgets, and closing what dead processes left open."""
 
 import logging
+from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
 from apps.billing import cache, holders, ledger_runner, selectors
+from apps.billing.engine.days import day_of, start_of
 from apps.billing.engine.ledger import Closed
 from apps.billing.engine.rates import TokenRates
 from apps.billing.known_prices import forget_prices
@@ -22,6 +24,10 @@ from apps.core.unique import taken_first
 from apps.providers.models import LanguageModel
 
 log = logging.getLogger(__name__)
+
+# A hundred million tokens at more than this would cost more than a column of money can hold.
+MOST_NANOUSD_PER_MILLION = 100_000 * 10**9
+MOST_DAYS_AHEAD = 3660
 
 
 def budget_create(
@@ -147,12 +153,24 @@ def price_create(
     return price
 
 
-def token_price_create(*, actor: Any, team: Team, model: LanguageModel, rates: TokenRates, source: str) -> Price:
-    """Set what a provider takes from this team for a model's tokens from now on, before what it publishes."""
+def token_price_create(
+    *, actor: Any, team: Team, model: LanguageModel, rates: TokenRates, source: str, first_day: date | None = None
+) -> Price:
+    """Set what a provider takes from this team for a model's tokens, before what it publishes: from now on, or from a
+    later day of the team's time zone. What was booked before stays as it is.
+    """
     with transaction.atomic():
         require(team, actor, "manage")
         if model.team_id != team.pk or not model.provider:
             raise ApplicationError(_("Tokens have a price only for a model that runs elsewhere."), field="model")
+        if rates.most() > MOST_NANOUSD_PER_MILLION:
+            raise ApplicationError(_("A price is at most $100,000 for a million tokens. Was it meant for one token?"))
+        now = timezone.now()
+        today = day_of(now, team.time_zone)
+        if first_day is not None and not today <= first_day <= today + timedelta(days=MOST_DAYS_AHEAD):
+            raise ApplicationError(
+                _("Nothing past is priced anew: choose today or a day of the coming ten years."), field="first_day"
+            )
         column = rates.to_json()
         price = Price.objects.create(
             team=team,
@@ -161,9 +179,17 @@ def token_price_create(*, actor: Any, team: Team, model: LanguageModel, rates: T
             rates=column,
             rates_hash=rates_hash(column),
             source=source,
-            valid_from=timezone.now(),
+            valid_from=now if first_day in (None, today) else start_of(first_day, team.time_zone),
         )
-        audit.record(actor=actor, verb="price.created", target=price, served_name=model.served_name, rates=column)
+        audit.record(
+            actor=actor,
+            verb="price.created",
+            target=price,
+            served_name=model.served_name,
+            rates=column,
+            source=source,
+            valid_from=price.valid_from.isoformat(),
+        )
         transaction.on_commit(forget_prices)
     return price
 

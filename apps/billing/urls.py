@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.billing.views import budgets, cache, key_tests, trying, unknown, usage
+from apps.billing.views import budgets, cache, key_tests, prices, trying, unknown, usage
 
 urlpatterns = [
     path("models/<uuid:uid>/try/", trying.model_try, name="model_try"),
+    path("models/<uuid:uid>/price/", prices.model_price, name="model_price"),
     path("settings/providers/<uuid:uid>/test/", key_tests.key_test, name="provider_key_test"),
     path("settings/budgets/", budgets.budgets, name="budgets"),
     path("settings/budgets/<uuid:uid>/", budgets.budget, name="budget"),

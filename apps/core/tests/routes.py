@@ -107,7 +107,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
     staged = put_bytes("imports/world/problems.csv", b"line\r\n").rpartition("/")[0]
     dataset_import = factories.DatasetImportFactory.create(upload=upload, staged=staged, status=JobStatus.QUEUED)
     preflight = factories.PreflightFactory.create(team=team, created_by=owner, dataset_version=version)
-    provider_key = factories.CommercialModelFactory.create(team=team).provider_key
+    commercial = factories.CommercialModelFactory.create(team=team)
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
     budget = factories.BudgetFactory.create(team=team, person=owner)
     unknown = factories.UnknownFactory.create(team=team, person=owner)
@@ -126,9 +126,10 @@ def make_world(team: Team, owner: User, member: User) -> World:
                 (f"{base}models/<uuid:uid>/{page}" for page in ("alias/", "adapter.zip", "merged.zip", "overlap/")),
                 _registered(run, team).uid,
             ),
+            f"{base}models/<uuid:uid>/price/": commercial.uid,
             f"{base}jobs/": evaluation.uid,
             f"{base}usage/unknown/": unknown.uid,
-            f"{base}settings/providers/": provider_key.uid,
+            f"{base}settings/providers/": commercial.provider_key.uid,
             f"{base}settings/api-keys/": key.uid,
             f"{base}settings/budgets/": budget.uid,
             "api/v1/budgets/": budget.uid,
@@ -145,7 +146,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             "api/v1/uploads/": upload.uid,
             "api/v1/imports/": dataset_import.uid,
             "api/v1/prompts/": prompt.uid,
-            "api/v1/provider-keys/": provider_key.uid,
+            "api/v1/provider-keys/": commercial.provider_key.uid,
             "api/v1/evaluations/": evaluation.uid,
             "api/v1/fine-tune/": run.uid,
             "api/v1/fine-tune/preflights/": preflight.uid,

@@ -37,16 +37,14 @@ def language_model_add_commercial(
     team: Any,
     provider: str,
     provider_model: str,
-    priced: bool,
     key: ProviderKey | None = None,
     name: str = "",
     context_length: int | None = None,
 ) -> LanguageModel:
     """Make a provider's model known to a team. The same model again gives the same row, with a key if it had none.
 
-    `priced` says whether billing knows a price for it; without one a provider's model would never be called, so it is
-    refused here. A compatible server's price is the team's to set, before or after. Without `key` the team's first
-    working key of that provider is taken; a compatible server is named by its key.
+    Without `key` the team's first working key of that provider is taken; a compatible server is named by its key. A
+    model that nobody publishes a price of is not called before the team has set one.
     """
     provider_model = provider_model.strip()
     _check_name(provider, provider_model)
@@ -58,16 +56,6 @@ def language_model_add_commercial(
         if known is not None and known.retires_on is not None and known.retired(today()):
             said = retired_sentence(provider, provider_model, known.retires_on, known.replaced_by)
             raise ModelUnavailable(said, code="model_retired", field="provider_model")
-        if provider != Provider.COMPATIBLE and not priced:
-            raise ApplicationError(
-                _(
-                    "No price is known for %(name)s, and an unknown price is not zero. Check the name, or set a price "
-                    "for it first."
-                )
-                % {"name": provider_model},
-                code="unknown_price",
-                field="provider_model",
-            )
         context = known.context_length if known is not None else _checked_context(context_length)
         served_name = _served_name(provider, provider_model, key)
         model = language_model_create(

@@ -16,6 +16,7 @@ from apps.core.pages import render_page
 from apps.core.refusals import refuse_in_form, refuse_on_page
 from apps.providers import selectors
 from apps.providers.forms import CommercialModelForm
+from apps.providers.models import LanguageModel
 from apps.providers.services.commercial import language_model_add_commercial
 from apps.training.model_pages.prices import is_priced, published_context_length
 
@@ -31,7 +32,6 @@ def model_commercial(request: HttpRequest, team: Team) -> HttpResponse:
             team=team,
             provider=provider,
             provider_model=name,
-            priced=is_priced(team, provider=provider, provider_model=name),
         )
     except ApplicationError as error:
         refuse_on_page(request, error)
@@ -57,15 +57,23 @@ def model_commercial_new(request: HttpRequest, team: Team) -> HttpResponse:
                 provider_model=name,
                 key=key,
                 context_length=form.cleaned_data["context_length"] or published_context_length(key.provider, name),
-                priced=is_priced(team, provider=key.provider, provider_model=name),
             )
         except ApplicationError as error:
             refuse_in_form(form, error)
         else:
-            return redirect("model", team=team.slug, uid=model.uid)
+            return _added(request, team, model)
     context: dict[str, Any] = {
         "form": form,
         "keys": choices,
         "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
     }
     return render_page(request, "providers/model_commercial.html", context, status=422 if form.is_bound else 200)
+
+
+def _added(request: HttpRequest, team: Team, model: LanguageModel) -> HttpResponse:
+    """On to the model, or first to its price where it has none."""
+    if is_priced(model):
+        messages.success(request, _("%(name)s is added.") % {"name": model.name})
+        return redirect("model", team=team.slug, uid=model.uid)
+    messages.warning(request, _("%(name)s is added. It is not called until it has a price.") % {"name": model.name})
+    return redirect("model_price", team=team.slug, uid=model.uid)

@@ -95,6 +95,7 @@ def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "entry": entry,
         "crumbs": [{"label": _("Models"), "url": reverse("models", args=[team.slug])}],
         "role_edits": may(user=request.user, team=team, action="edit"),
+        "role_manages": may(user=request.user, team=team, action="manage"),
         "row": job_part(fetch, role=role_in(user=request.user, team=team)) if fetch is not None else None,
         "topic_url": f"{reverse('home', args=[team.slug])}events/?topic={topic_of(fetch or found)}",
         "speed": speeds_by_model(team).get(found.pk),

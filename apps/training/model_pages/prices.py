@@ -9,21 +9,15 @@ from apps.accounts.models import Team
 from apps.billing.engine.published import published_price
 from apps.billing.errors import UnknownPrice
 from apps.billing.price_lists import ShownPrice, Wanted, prices_shown
-from apps.billing.selectors import price_for
+from apps.billing.selectors import price_of
 from apps.providers import entries, selectors
 from apps.providers.models import LanguageModel, Provider
 
 
-def is_priced(team: Team, *, provider: str, provider_model: str) -> bool:
-    """Whether a call of this model could be booked: the provider publishes a price, or the team has set one."""
+def is_priced(model: LanguageModel) -> bool:
+    """Whether a call of the model could be booked: its provider publishes a price, or the team has set one."""
     try:
-        price_for(
-            team.pk,
-            kind=LanguageModel.Kind.COMMERCIAL,
-            served_name=provider_model,
-            provider=provider,
-            provider_model=provider_model,
-        )
+        price_of(model)
     except UnknownPrice:
         return False
     return True

@@ -15,7 +15,6 @@ from apps.core.models import AuditEvent
 from apps.core.tests.factories import (
     CommercialModelFactory,
     ExperimentFactory,
-    PriceFactory,
     ProviderKeyFactory,
     TeamFactory,
 )
@@ -38,7 +37,7 @@ LATE_NOVEMBER = "2026-11-30T12:00:00Z"
 
 
 def added(team: Team, name: str, **more: Any) -> LanguageModel:
-    given = {"actor": None, "team": team, "provider": "openai", "provider_model": name, "priced": True, **more}
+    given = {"actor": None, "team": team, "provider": "openai", "provider_model": name, **more}
     return language_model_add_commercial(**given)
 
 
@@ -98,23 +97,25 @@ def test_with_a_key_one_press_adds_the_model(client: Client, team: Team, bob: Us
         assert said in page
 
 
-def test_a_model_that_nobody_knows_a_price_of_is_refused_until_the_team_sets_one(
-    client: Client, team: Team, bob: User
+def test_a_model_that_nobody_knows_a_price_of_leads_to_where_one_is_set(
+    client: Client, team: Team, bob: User, alice: User
 ) -> None:
     key = ProviderKeyFactory.create(team=team)
     client.force_login(bob)
-    url = reverse("model_commercial_new", args=[team.slug])
     data = {"key": str(key.uid), "provider_model": "gpt-99-secret", "context_length": "1000"}
 
-    refused = client.post(url, data)
+    made = client.post(reverse("model_commercial_new", args=[team.slug]), data, follow=True)
 
-    assert refused.status_code == 422
-    assert "No price is known for gpt-99-secret, and an unknown price is not zero." in refused.content.decode()
-    PriceFactory.create(
-        team=team, served_name="gpt-99-secret", unit="token", nanousd_per_hour=None, rates=_rates_json(), source="us"
-    )
-    assert client.post(url, data).status_code == 302
-    assert "7.50" in row_of(client, team, "gpt-99-secret")
+    model = LanguageModel.objects.get(served_name="gpt-99-secret")
+    price = reverse("model_price", args=[team.slug, model.uid])
+    assert made.redirect_chain == [(price, 302)]
+    assert "It is not called until it has a price." in made.content.decode()
+    assert "An owner or an admin of this team can set it." in made.content.decode()
+    assert f'<a href="{price}">no price</a>' in row_of(client, team, "gpt-99-secret")
+    page = reverse("model", args=[team.slug, model.uid])
+    assert price in client.get(page).content.decode()
+    client.force_login(alice)
+    assert "Set a price" in client.get(page).content.decode()
 
 
 def test_what_the_provider_publishes_of_a_model_need_not_be_typed(client: Client, team: Team, bob: User) -> None:
@@ -125,12 +126,6 @@ def test_what_the_provider_publishes_of_a_model_need_not_be_typed(client: Client
     assert client.post(reverse("model_commercial_new", args=[team.slug]), data).status_code == 302
 
     assert LanguageModel.objects.get(served_name="gpt-5.5").context_length == 1_000_000
-
-
-def _rates_json() -> dict[str, Any]:
-    from apps.billing.engine.rates import Rate, TokenRates
-
-    return TokenRates(input=Rate(7_500_000_000), output=Rate(15_000_000_000)).to_json()
 
 
 def test_a_server_of_ones_own_has_models_under_its_name_and_no_price_until_one_is_set(
@@ -146,7 +141,7 @@ def test_a_server_of_ones_own_has_models_under_its_name_and_no_price_until_one_i
     answer = client.post(reverse("model_commercial_new", args=[team.slug]), data)
 
     model = LanguageModel.objects.get(provider="compatible")
-    assert answer.headers["Location"] == reverse("model", args=[team.slug, model.uid])
+    assert answer.headers["Location"] == reverse("model_price", args=[team.slug, model.uid])
     assert (model.served_name, model.context_length, bool(model.revision)) == ("ollama-here/qwen2.5:7b", 32768, True)
     row = row_of(client, team, "qwen2.5:7b")
     assert "Runs at localhost:11434, inside your network" in row

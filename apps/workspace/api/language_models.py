@@ -61,7 +61,7 @@ class ModelPriceSerializer(serializers.Serializer[Any]):
     request_nanousd = serializers.IntegerField()
     nanousd_per_hour = serializers.IntegerField(allow_null=True)
     assumed = serializers.BooleanField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     data_version = serializers.CharField()
     valid_from = serializers.DateTimeField()
 

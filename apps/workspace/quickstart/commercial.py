@@ -28,7 +28,7 @@ def commercial_models_ensure(*, actor: Any, team: Team) -> list[LanguageModel]:
             key = provider_key_from_environment(actor=actor, team=team, provider=known.provider)
         made.append(
             language_model_add_commercial(
-                actor=actor, team=team, provider=known.provider, provider_model=known.name, priced=True, key=key
+                actor=actor, team=team, provider=known.provider, provider_model=known.name, key=key
             )
         )
     return made

@@ -41,9 +41,7 @@ def _written(actor: Any, team: Team, key: str) -> LanguageModel:
     provider, at_a_provider, name = key.partition(":")
     if at_a_provider:
         # What the list offers has a price (tested against the price data); a call without one would be refused anyway.
-        return language_model_add_commercial(
-            actor=actor, team=team, provider=provider, provider_model=name, priced=True
-        )
+        return language_model_add_commercial(actor=actor, team=team, provider=provider, provider_model=name)
     known = known_model(key)
     if known is not None and any((local_folder(f"models/{name}") / "hf").is_dir() for name in known.also_served):
         return model_on_disk_add(actor=actor, team=team, key=key)

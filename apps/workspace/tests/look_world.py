@@ -39,7 +39,7 @@ from apps.workspace.tests.look_keys import key_pages, look_keys
 from apps.workspace.tests.look_money import look_money, money_pages
 from apps.workspace.tests.look_playground import look_playground, playground_pages
 from apps.workspace.tests.look_prompts import look_prompts, prompt_pages
-from apps.workspace.tests.look_providers import look_providers
+from apps.workspace.tests.look_providers import look_providers, price_pages
 from apps.workspace.tests.look_rows import FIELDS, address, evaluate, job_columns, step_times
 from apps.workspace.tests.look_training import look_training, training_pages
 from apps.workspace.tests.look_uploads import look_uploads, upload_pages
@@ -132,7 +132,7 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     if look.provider_key is not None:
         pages += [("provider-key", reverse("provider_key", args=[slug, look.provider_key.uid]))]
         called = look.provider_key.language_models.get(served_name="gpt-5-mini")
-        pages += [("model-commercial", reverse("model", args=[slug, called.uid]))]
+        pages += [("model-commercial", reverse("model", args=[slug, called.uid])), *price_pages(look.team)]
     if look.choosing is not None:
         pages += [("experiment-choosing", reverse("experiment", args=[slug, look.choosing.uid]))]
     if look.run is not None:

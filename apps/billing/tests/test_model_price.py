@@ -1,0 +1,120 @@
+"""The page on which a team sets what it pays for a model's tokens: from when on, by whom, and what stays as it was."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Team, User
+from apps.billing import services
+from apps.billing.engine.rates import Rate, TokenRates
+from apps.billing.models import Price
+from apps.billing.selectors import price_of
+from apps.core.errors import ApplicationError
+from apps.core.models import AuditEvent
+from apps.core.tests.factories import CommercialModelFactory, LanguageModelFactory, ProviderKeyFactory
+from apps.providers.models import LanguageModel
+
+pytestmark = pytest.mark.django_db
+GIVEN = {"input": "2.5", "cached_input": "", "output": "10", "source": "Contract of May"}
+
+
+@pytest.fixture
+def model(team: Team) -> LanguageModel:
+    """Of a server of one's own: nobody publishes its price."""
+    key = ProviderKeyFactory.create(team=team, provider="compatible", base_url="https://models.example.com/v1")
+    made: LanguageModel = CommercialModelFactory.create(
+        team=team, served_name="ours/qwen3", provider="compatible", provider_key=key
+    )
+    return made
+
+
+def page(client: Client, model: LanguageModel, data: dict[str, Any] | None = None) -> tuple[int, str]:
+    """Status and text of the page; with `data`, of what follows when that is sent."""
+    address = reverse("model_price", args=[model.team.slug, model.uid])
+    answer = client.get(address) if data is None else client.post(address, data, follow=True)
+    return answer.status_code, " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
+
+
+def test_a_price_is_set_from_now_on_and_the_earlier_one_stays(
+    client: Client, model: LanguageModel, alice: User
+) -> None:
+    client.force_login(alice)
+    assert "Nobody publishes a price for this model" in page(client, model)[1]
+
+    assert "The price is set." in page(client, model, GIVEN)[1]
+    first = price_of(model)
+    _status, text = page(
+        client, model, {**GIVEN, "input": "0.000000001", "cached_input": "0", "source": "Contract of June"}
+    )
+
+    second = price_of(model)
+    assert first.rates == {"request_nanousd": 0, "input": [25 * 10**8, []], "output": [10**10, []]}
+    assert (second.rates["input"], second.rates["cached_input"]) == ([1, []], [0, []])  # type: ignore[index]
+    assert "Set by this team: Contract of June." in text
+    assert text.index("Holds now") < text.index("Held before")
+    assert Price.objects.get(pk=first.pk).rates == first.rates
+    event = AuditEvent.objects.filter(verb="price.created").latest("id")
+    assert (event.actor, event.facts["source"], event.facts["rates"]) == (alice, "Contract of June", second.rates)
+
+
+@time_machine.travel(datetime(2026, 3, 1, 23, 30, tzinfo=UTC), tick=False)
+def test_a_price_of_a_later_day_holds_from_that_days_midnight_in_the_teams_time_zone(
+    model: LanguageModel, alice: User
+) -> None:
+    def set_price(dollars: int, first_day: date | None) -> Price:
+        rates = TokenRates(Rate(dollars * 10**9), Rate(dollars * 10**9))
+        return services.token_price_create(
+            actor=alice, team=model.team, model=model, rates=rates, source="contract", first_day=first_day
+        )
+
+    # In Berlin it is half past midnight of the second of March.
+    now, later = set_price(1, date(2026, 3, 2)), set_price(2, date(2026, 3, 3))
+    assert price_of(model) == now
+    with time_machine.travel(datetime(2026, 3, 2, 22, 59, tzinfo=UTC)):
+        assert price_of(model) == now
+    with time_machine.travel(datetime(2026, 3, 2, 23, 0, tzinfo=UTC)):
+        assert price_of(model) == later
+    for wrong in (date(2026, 3, 1), date(2040, 1, 1)):
+        with pytest.raises(ApplicationError, match="Nothing past is priced anew"):
+            set_price(3, wrong)
+
+
+def test_what_cannot_be_a_price_is_refused_at_its_field_and_keeps_what_was_typed(
+    client: Client, model: LanguageModel, alice: User
+) -> None:
+    client.force_login(alice)
+    wrong = (
+        ({"input": "-1"}, "greater than or equal to 0"),
+        ({"output": ""}, "This field is required"),
+        ({"source": " "}, "This field is required"),
+        ({"output": "1.0000000001"}, "no more than 9 decimal places"),
+        ({"output": "100001"}, "Was it meant for one token?"),
+        ({"first_day": "2020-01-01"}, "Nothing past is priced anew"),
+    )
+    for change, says in wrong:
+        status, text = page(client, model, {**GIVEN, **change})
+        assert (status, says in text) == (422, True), (change, text)
+    assert not Price.objects.exists()
+
+
+def test_a_published_price_stands_beside_the_teams_own_and_a_local_model_has_none(
+    client: Client, team: Team, alice: User, bob: User
+) -> None:
+    gpt = CommercialModelFactory.create(team=team, served_name="gpt-4.1-mini")
+    client.force_login(bob)
+    status, text = page(client, gpt)
+    assert "As the provider publishes it (genai-prices" in text
+    assert "An owner or an admin of this team can set it." in text
+    assert page(client, gpt, GIVEN)[0] == 403
+
+    client.force_login(alice)
+    text = page(client, gpt, GIVEN)[1]
+    assert "The provider publishes $0.40 in and $1.60 out" in text
+    assert price_of(gpt).rates["output"] == [int(Decimal(10) * 10**9), []]  # type: ignore[index]
+    assert page(client, LanguageModelFactory.create(team=team))[0] == 404
