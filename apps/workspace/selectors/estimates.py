@@ -85,6 +85,11 @@ def answering_estimate(model: LanguageModel, *, answers: int, rates: Rates | Non
     return _priced(model, LOW * rate * answers, HIGH * rate * answers)
 
 
+def time_of(model: str) -> str:
+    """What is unknown of a model whose money is known by tokens."""
+    return _("the time of %(model)s") % {"model": model}
+
+
 def candidate_estimate(candidate: Candidate, *, answers: int, rates: Rates) -> Estimate:
     """For so many answers of a candidate: money by tokens where its model is paid by them, else by seconds."""
     model = candidate.language_model
@@ -106,7 +111,7 @@ def candidate_estimate(candidate: Candidate, *, answers: int, rates: Rates) -> E
     rate = rates.of(model)
     if rate is None:
         # How fast a provider answers is known from its first answers alone; what it takes, from its price list.
-        return Estimate(nanousd_low=low, nanousd_high=high, unknown=(model.name,), complete=False)
+        return Estimate(nanousd_low=low, nanousd_high=high, unknown=(time_of(model.name),), complete=False)
     return Estimate(LOW * rate * answers, HIGH * rate * answers, low, high)
 
 

@@ -23,7 +23,7 @@ from apps.training.plan import PRESETS, plan_digest, preset_limits, spec_of
 from apps.workspace.models import ExperimentRun
 from apps.workspace.quickstart.plan import DRAW_SEEDS, SAMPLE, prompt_spec_of, tuned_prompt
 from apps.workspace.selectors.candidates import CHARACTERS_PER_TOKEN, baseline_choices, suggested_max_tokens
-from apps.workspace.selectors.estimates import Estimate, answering_estimate, plan_training_estimate
+from apps.workspace.selectors.estimates import Estimate, answering_estimate, plan_training_estimate, time_of
 from apps.workspace.selectors.model_choices import ModelChoice, choices_of, is_base
 
 # With fewer rows a training learns the rows, not the task.
@@ -152,7 +152,7 @@ def commercial_estimate(
     for model in models:
         price = published_price(model.provider, model.name, timezone.now())
         low, high = cost_range(price.rates, size, calls=version.test_count) if price is not None else (0, 0)
-        total += Estimate(nanousd_low=low, nanousd_high=high, unknown=(model.label,), complete=False)
+        total += Estimate(nanousd_low=low, nanousd_high=high, unknown=(time_of(model.label),), complete=False)
     return total
 
 

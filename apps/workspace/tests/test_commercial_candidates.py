@@ -104,7 +104,7 @@ def test_the_estimate_before_holds_what_it_then_cost(
     )
     estimate = candidate_estimate(candidate, answers=100, rates=Rates())
     assert 0 < estimate.nanousd_low < estimate.nanousd_high < 100 * 60 * 1600 * 2
-    assert estimate.unknown == (model.name,)
+    assert estimate.unknown == (f"the time of {model.name}",)
 
 
 # --- a whole experiment on one's own data, and the main job
@@ -125,6 +125,10 @@ def test_a_plan_with_a_key_proposes_that_providers_model_and_runs_it(
     text = shown.content.decode()
     assert "Commercial models" in text
     assert "GPT-6 Luna, with the solved examples" in text
+    # No answer was ever timed here; what they cost is known all the same.
+    assert shown.context["estimate"].nanousd_high > 0
+    assert "Cost" in text
+    assert "so not counted: the time of GPT-6 Luna" in text
     form = shown.context["form"]
     values = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
     assert values["commercial"] is True
