@@ -11,6 +11,9 @@ from unfold.admin import TabularInline
 
 from apps.billing import services
 from apps.billing.models import (
+    Alert,
+    AlertDelivery,
+    AlertDestination,
     Budget,
     BudgetPeriod,
     CachedResponse,
@@ -145,3 +148,28 @@ class CachedResponseAdmin(ReadOnlyAdmin):
     @admin.display(description=_("cost of the original"), ordering="cost_nanousd")
     def cost(self, row: CachedResponse) -> str:
         return money_text(row.cost_nanousd)
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "team", "kind", "level", "budget_period", "language_model", "prepared_at")
+    list_filter = ("kind", "level", "team")
+    search_fields = ("team__name", "uid")
+    list_select_related = ("team", "budget_period__budget", "language_model")
+
+
+@admin.register(AlertDestination)
+class AlertDestinationAdmin(ReadOnlyAdmin):
+    list_display = ("team", "kind", "address", "created_at", "removed_at")
+    list_filter = ("kind", "team")
+    search_fields = ("address", "uid")
+    list_select_related = ("team",)
+    exclude = ("secret",)
+
+
+@admin.register(AlertDelivery)
+class AlertDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "destination", "alert", "state", "attempts", "next_attempt_at", "closed_at")
+    list_filter = ("state", "destination__kind", "destination__team")
+    search_fields = ("recipient", "destination__address", "uid")
+    list_select_related = ("destination", "alert")

@@ -10,3 +10,4 @@ class BillingConfig(AppConfig):
 
         register_housekeeping("reservations", "apps.billing.services.reservations_sweep")
         register_housekeeping("books", "apps.billing.tasks.books_check_send", every_seconds=3600.0)
+        register_housekeeping("alerts", "apps.billing.tasks.alerts_ask", every_seconds=4.0)

@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.engine.rates import Rate, TokenRates
-from apps.billing.models import Budget
+from apps.billing.models import AlertDestination, Budget
 
 NANO = 10**9
 MOST_DOLLARS = 1_000_000_000
@@ -141,3 +141,30 @@ class CorrectionForm(forms.Form):
 
     def amount_nanousd(self) -> int:
         return int(self.cleaned_data["amount"] * NANO)
+
+
+class AlertDestinationForm(forms.Form):
+    kind = forms.ChoiceField(
+        label=_("How"),
+        choices=AlertDestination.Kind.choices,
+        initial=AlertDestination.Kind.EMAIL,
+        widget=forms.RadioSelect,
+    )
+    address = forms.CharField(
+        label=_("Address"),
+        max_length=500,
+        required=False,
+        help_text=_(
+            "For e-mail an address, or nothing: then it is the team's owners and admins. For a webhook its https "
+            "address, which must not lie inside this server's network."
+        ),
+    )
+
+    def __init__(self, *args: Any, mail_available: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not mail_available:
+            email = (
+                AlertDestination.Kind.EMAIL.value,
+                _("E-mail: not sent while this installation has no mail server"),
+            )
+            self.fields["kind"].choices = [email, *AlertDestination.Kind.choices[1:]]  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.engine.rates import TokenRates
+from apps.core.encryption import SealedField
 from apps.core.models import ScopedModel
 
 
@@ -101,6 +102,9 @@ class BudgetPeriod(ScopedModel):
     limit_nanousd = models.PositiveBigIntegerField()
     spent_nanousd = models.PositiveBigIntegerField(default=0)
     held_nanousd = models.PositiveBigIntegerField(default=0)
+    # The highest level that was told under this limit, in percent, and whether a refused call was.
+    told_percent = models.PositiveSmallIntegerField(default=0, db_default=0)
+    told_refusal = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         verbose_name = _("budget period")
@@ -256,3 +260,138 @@ class CachedResponse(ScopedModel):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Alert(ScopedModel):
+    """Something about money that somebody is told: recorded in the transaction that made it true, sent afterwards.
+
+    `spent` has a level of 50, 80 or 100 percent; `refused` and `overrun` have 0. Of an overrun, `spent_nanousd` is what
+    the first such call of the day cost and `held_nanousd` what was held for it.
+    """
+
+    class Kind(models.TextChoices):
+        SPENT = "spent", _("Level of a budget reached")
+        REFUSED = "refused", _("Call refused by a budget")
+        OVERRUN = "overrun", _("Call dearer than what was held")
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="alerts")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    level = models.PositiveSmallIntegerField(default=0)
+    budget_period = models.ForeignKey(BudgetPeriod, on_delete=models.PROTECT, null=True, related_name="alerts")
+    language_model = models.ForeignKey("providers.LanguageModel", on_delete=models.PROTECT, null=True, related_name="+")
+    # In UTC; of an overrun alone.
+    day = models.DateField(null=True)
+    limit_nanousd = models.PositiveBigIntegerField()
+    spent_nanousd = models.PositiveBigIntegerField()
+    held_nanousd = models.PositiveBigIntegerField()
+    # What the refused call might have cost; null unless one was refused.
+    needed_nanousd = models.PositiveBigIntegerField(null=True)
+    # When its deliveries were written down.
+    prepared_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("alert")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["budget_period", "kind", "level", "limit_nanousd"],
+                condition=models.Q(budget_period__isnull=False),
+                name="alert_once",
+            ),
+            models.UniqueConstraint(
+                fields=["language_model", "day"], condition=models.Q(kind="overrun"), name="alert_of_overrun_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="overrun", budget_period=None, language_model__isnull=False, day__isnull=False)
+                | (~models.Q(kind="overrun") & models.Q(budget_period__isnull=False)),
+                name="alert_of_something",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(prepared_at=None), name="alert_unprepared"),
+            models.Index(fields=["team", "id"], name="alert_of_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.level}"
+
+
+class AlertDestination(ScopedModel):
+    """Where a team's alerts go. A removed one keeps its row, for the deliveries that went there."""
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", _("E-mail")
+        WEBHOOK = "webhook", _("Signed webhook")
+        CHAT = "chat", _("Chat webhook, as Slack has them")
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="alert_destinations")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    # An e-mail address, blank for the team's owners and admins; a webhook's URL; of a chat's URL, which is a secret as
+    # a whole, the host and the end.
+    address = models.CharField(max_length=500, blank=True)
+    # What a webhook is signed with, or the URL of a chat.
+    secret = SealedField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("place for alerts")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "kind", "address"],
+                condition=models.Q(removed_at=None) & ~models.Q(kind="chat"),
+                name="alert_destination_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(removed_at=None) | models.Q(secret=""), name="alert_destination_removed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address or str(_("Owners and admins"))
+
+    @property
+    def secret_context(self) -> str:
+        """What the secret is sealed for: it cannot be read in another row."""
+        return f"alert_destination:{self.uid}"
+
+
+class AlertDelivery(ScopedModel):
+    """One message to one place: pending → sent | failed | not_sent, and pending again until the last try."""
+
+    team_path = "destination__team"
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+        NOT_SENT = "not_sent", _("Not sent")
+
+    # Null: a test that somebody asked for.
+    alert = models.ForeignKey(Alert, on_delete=models.PROTECT, null=True, related_name="deliveries")
+    destination = models.ForeignKey(AlertDestination, on_delete=models.PROTECT, related_name="deliveries")
+    # The e-mail address; blank for the others.
+    recipient = models.CharField(max_length=254, blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    # Until then a process tries to send it; after that the process is taken for dead.
+    claimed_until = models.DateTimeField(null=True)
+    # Why the last try did not succeed, or why there was none.
+    error = models.TextField(blank=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("delivery of an alert")
+        verbose_name_plural = _("deliveries of alerts")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "destination", "recipient"], name="alert_delivery_once"),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=models.Q(state="pending"), name="alert_delivery_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} after {self.attempts}"

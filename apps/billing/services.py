@@ -5,22 +5,40 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Case, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django_q.tasks import async_task
 
 from apps.accounts.models import Team
 from apps.billing import cache, holders, ledger_runner, selectors
+from apps.billing.alert_sending import recipients
+from apps.billing.engine.alert_levels import LEVELS, spent_at
 from apps.billing.engine.days import day_of, start_of
 from apps.billing.engine.ledger import Closed
 from apps.billing.engine.rates import TokenRates
+from apps.billing.engine.signing import new_secret
+from apps.billing.engine.webhook_address import chat_shown, checked_webhook
 from apps.billing.known_prices import forget_prices
-from apps.billing.models import Budget, BudgetPeriod, CachedResponse, Price, Reservation
+from apps.billing.models import (
+    AlertDelivery,
+    AlertDestination,
+    Budget,
+    BudgetPeriod,
+    CachedResponse,
+    Price,
+    Reservation,
+)
 from apps.billing.pricing import PER_HOUR, PER_TOKEN, rates_hash
 from apps.core import audit
 from apps.core.access import require
-from apps.core.errors import ApplicationError, Conflict
+from apps.core.encryption import Sealed, seal
+from apps.core.errors import ApplicationError, Conflict, translated
 from apps.core.unique import taken_first
+from apps.providers.engine.outbound import BaseUrlRefused
 from apps.providers.models import LanguageModel
 
 log = logging.getLogger(__name__)
@@ -28,6 +46,7 @@ log = logging.getLogger(__name__)
 # A hundred million tokens at more than this would cost more than a column of money can hold.
 MOST_NANOUSD_PER_MILLION = 100_000 * 10**9
 MOST_DAYS_AHEAD = 3660
+MOST_DESTINATIONS = 20
 
 
 def budget_create(
@@ -58,6 +77,7 @@ def budget_create(
             raise taken
         with taken_first(taken):
             budget = Budget.objects.create(team=team, limit_nanousd=limit_nanousd, **of)
+        _tell_managers(team)
         audit.record(
             actor=actor,
             verb="budget.created",
@@ -84,7 +104,10 @@ def _named(**things: Any) -> str:
 
 
 def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Budget:
-    """Set another limit, for the running period too. One below what is spent and held only stops new calls."""
+    """Set another limit, for the running period too. One below what is spent and held only stops new calls.
+
+    Levels that what is spent has reached under the new limit count as told: whoever changes it sees what is spent.
+    """
     with transaction.atomic():
         require(budget, actor, "manage")
         if limit_nanousd <= 0:
@@ -94,7 +117,12 @@ def budget_limit_change(*, actor: Any, budget: Budget, limit_nanousd: int) -> Bu
             raise Conflict(_("This budget is closed. Make a new one instead."))
         before = budget.limit_nanousd
         Budget.objects.filter(pk=budget.pk).update(limit_nanousd=limit_nanousd)
-        BudgetPeriod.objects.filter(budget=budget).update(limit_nanousd=limit_nanousd)
+        reached = [
+            When(spent_nanousd__gte=spent_at(level, limit_nanousd), then=Value(level)) for level in reversed(LEVELS)
+        ]
+        BudgetPeriod.objects.filter(budget=budget).update(
+            limit_nanousd=limit_nanousd, told_percent=Case(*reached, default=Value(0)), told_refusal=False
+        )
         budget.refresh_from_db()
         audit.record(
             actor=actor, verb="budget.limit_changed", target=budget, before=before, limit_nanousd=limit_nanousd
@@ -122,6 +150,92 @@ def budget_close(*, actor: Any, budget: Budget) -> Budget:
             of=_named(experiment=budget.experiment, person=budget.person, api_key=budget.api_key),
         )
     return budget
+
+
+def _tell_managers(team: Team) -> None:
+    """With a team's first budget its alerts go to its owners and admins, until somebody says otherwise."""
+    if not AlertDestination.objects.filter(team=team).exists():
+        AlertDestination.objects.create(team=team, kind=AlertDestination.Kind.EMAIL)
+
+
+def alert_destination_create(*, actor: Any, team: Team, kind: str, address: str = "") -> tuple[AlertDestination, str]:
+    """Have the team's alerts sent to one more place, and the secret that a webhook is signed with, shown this once.
+
+    An e-mail address may be left out: then it is everybody who owns or administers the team when an alert is sent.
+    """
+    with transaction.atomic():
+        require(team, actor, "manage")
+        # The team's row serialises two who add at once, so that the bound holds.
+        Team.objects.select_for_update().get(pk=team.pk)
+        if AlertDestination.objects.filter(team=team, removed_at=None).count() >= MOST_DESTINATIONS:
+            raise Conflict(_("Alerts go to %(most)d places at most. Remove one first.") % {"most": MOST_DESTINATIONS})
+        destination, secret = AlertDestination(team=team, kind=kind, created_by=actor), ""
+        destination.address = address = _alert_address(kind, address.strip())
+        if kind == AlertDestination.Kind.WEBHOOK:
+            secret = new_secret()
+        elif kind == AlertDestination.Kind.CHAT:
+            # Whoever knows the address may write to the chat.
+            destination.address = chat_shown(address)
+        kept = address if kind == AlertDestination.Kind.CHAT else secret
+        destination.secret = seal(kept, context=destination.secret_context) if kept else Sealed()
+        with taken_first(Conflict(_("Alerts go there already."), field="address")):
+            destination.save()
+        audit.record(
+            actor=actor, verb="alert_destination.created", target=destination, kind=str(kind), name=str(destination)
+        )
+    return destination, secret
+
+
+def _alert_address(kind: str, address: str) -> str:
+    if kind == AlertDestination.Kind.EMAIL:
+        try:
+            if address:
+                validate_email(address)
+        except ValidationError as error:
+            raise ApplicationError(error.messages[0], field="address") from error
+        return address
+    if not address:
+        raise ApplicationError(_("Give the address of the webhook."), field="address")
+    try:
+        return checked_webhook(address, settings.WEBHOOK_HOSTS, of_slack=kind == AlertDestination.Kind.CHAT)
+    except BaseUrlRefused as error:
+        raise ApplicationError(translated(error), field="address") from error
+
+
+def alert_destination_remove(*, actor: Any, destination: AlertDestination) -> None:
+    """Send no alert there any more, and delete its secret. What was sent stays in the log."""
+    with transaction.atomic():
+        require(destination, actor, "manage")
+        changed = AlertDestination.objects.filter(pk=destination.pk, removed_at=None).update(
+            removed_at=timezone.now(), secret=Sealed()
+        )
+        if not changed:
+            raise Conflict(_("Alerts no longer go there."))
+        audit.record(
+            actor=actor,
+            verb="alert_destination.removed",
+            target=destination,
+            kind=str(destination.kind),
+            name=str(destination),
+        )
+
+
+def alert_destination_test(*, actor: Any, destination: AlertDestination) -> int:
+    """Send a message that says it is a test, in the same way as an alert. How many messages that are."""
+    with transaction.atomic():
+        require(destination, actor, "manage")
+        if AlertDestination.objects.select_for_update().get(pk=destination.pk).removed_at is not None:
+            raise Conflict(_("Alerts no longer go there."))
+        if destination.deliveries.filter(alert=None, state=AlertDelivery.State.PENDING).exists():
+            raise Conflict(_("A test is on its way there already; the list below says how it went."))
+        now = timezone.now()
+        made = AlertDelivery.objects.bulk_create(
+            AlertDelivery(destination=destination, recipient=recipient, next_attempt_at=now)
+            for recipient in recipients(destination)
+        )
+        audit.record(actor=actor, verb="alert_destination.tested", target=destination, name=str(destination))
+        transaction.on_commit(lambda: async_task("apps.billing.tasks.alerts_send", cluster="housekeeping"))
+    return len(made)
 
 
 def price_create(

@@ -1,15 +1,17 @@
-"""Tasks of the queue that look after the books."""
+"""Tasks of the queue that look after the books, and tell what they show."""
 
 import logging
 
 from django_q.tasks import async_task
 
+from apps.billing import alert_sending
 from apps.billing.selectors import books_problems
 from apps.core.tasks import HOUSEKEEPING
 
 log = logging.getLogger(__name__)
 
 CHECK_TASK = "apps.billing.tasks.books_check"
+ALERTS_TASK = "apps.billing.tasks.alerts_send"
 _MOST_IN_LOG = 20
 
 
@@ -24,3 +26,14 @@ def books_check() -> int:
 def books_check_send() -> None:
     """Housekeeping's part. The check reads everything, so a worker that does not tick makes it."""
     async_task(CHECK_TASK, cluster=HOUSEKEEPING)
+
+
+def alerts_send() -> int:
+    """Prepare new alerts and try what is due. Returns how many deliveries were tried."""
+    return alert_sending.work().tried
+
+
+def alerts_ask() -> None:
+    """Housekeeping's part. A server that answers slowly must not hold up the ticks, so a worker sends."""
+    if alert_sending.is_anything_due():
+        async_task(ALERTS_TASK, cluster=HOUSEKEEPING)

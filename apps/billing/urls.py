@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.billing.views import budgets, cache, key_tests, prices, trying, unknown, usage
+from apps.billing.views import alerts, budgets, cache, key_tests, prices, trying, unknown, usage
 
 urlpatterns = [
     path("models/<uuid:uid>/try/", trying.model_try, name="model_try"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("settings/budgets/", budgets.budgets, name="budgets"),
     path("settings/budgets/<uuid:uid>/", budgets.budget, name="budget"),
     path("settings/budgets/<uuid:uid>/close/", budgets.budget_close, name="budget_close"),
+    path("settings/alerts/", alerts.alerts, name="alerts"),
+    path("settings/alerts/<uuid:uid>/test/", alerts.alert_test, name="alert_test"),
+    path("settings/alerts/<uuid:uid>/remove/", alerts.alert_remove, name="alert_remove"),
     path("usage/", usage.usage, name="usage"),
     path("usage/usage.csv", usage.usage_csv, name="usage_csv"),
     path("usage/unknown/", unknown.unknown, name="usage_unknown"),

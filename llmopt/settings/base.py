@@ -297,6 +297,17 @@ LOCAL_NANOUSD_PER_HOUR: int = env.int("LLMOPT_LOCAL_NANOUSD_PER_HOUR", default=1
 # Of one call through /v1: its longest time, and its bound of new tokens where the caller names none.
 GATEWAY_SECONDS: int = env.int("LLMOPT_GATEWAY_SECONDS", default=300)
 GATEWAY_MAX_TOKENS: int = env.int("LLMOPT_GATEWAY_MAX_TOKENS", default=1024)
+# Where alerts about budgets may go: private or loopback hosts that the address of a webhook may name all the same.
+WEBHOOK_HOSTS: list[str] = env.list("LLMOPT_WEBHOOK_HOSTS", default=[])
+# The server that takes mail, as smtp+tls://user:password@host:587. Without one no mail is sent, and pages say so.
+_email_url: str = env("LLMOPT_EMAIL_URL", default="").strip()
+MAIL_AVAILABLE = bool(_email_url)
+if MAIL_AVAILABLE:
+    vars().update(env.email_url_config(_email_url))
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL: str = env("LLMOPT_EMAIL_FROM", default="LLMOpt <llmopt@localhost>")
+# Where people reach this installation, for links in what is sent; without it messages name the page and link nowhere.
+PUBLIC_URL: str = env("LLMOPT_PUBLIC_URL", default="").strip().rstrip("/")
 # For how many days an answer may be given again to an equal question; 0 for as long as nobody deletes it.
 RESPONSE_CACHE_DAYS: int = env.int("LLMOPT_RESPONSE_CACHE_DAYS", default=0)
 
@@ -315,13 +326,15 @@ JOB_REQUEUE_AFTER_SECONDS = 30
 EVALUATION_SLICE_SECONDS = 60
 EVALUATION_CONCURRENCY: int = env.int("LLMOPT_EVALUATION_CONCURRENCY", default=16)
 
+# What they say below a warning is noise; of apprise and urllib3 it holds the addresses of chats, which are secrets.
+QUIET_LOGGERS = ("django.server", "django-q", "axes", "psycopg.pool", "httpx2", "apprise", "urllib3")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "apps.core.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LLMOPT_LOG_LEVEL", default="INFO")},
-    "loggers": {name: {"level": "WARNING"} for name in ("django.server", "django-q", "axes", "psycopg.pool", "httpx2")},
+    "loggers": {name: {"level": "WARNING"} for name in QUIET_LOGGERS},
 }
 
 UNFOLD = {

@@ -13,6 +13,7 @@ ids, and missing ones are added before any is locked, so two operations cannot w
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from apps.billing.engine.alert_levels import tell_overrun, tell_refused, tell_spent
 from apps.billing.engine.ledger_facts import (
     Closed,
     Hit,
@@ -85,9 +86,11 @@ def reserve(at: Moment, hold: Hold) -> Steps[Reserved | Refused | Wait]:
     yield from _add_missing_periods(at, budgets)
     periods = yield from _lock_periods(at, budgets)
     by_id = {budget.id: budget for budget in budgets}
-    for _, budget_id, limit, spent, held in periods:
+    for period in periods:
+        _, budget_id, limit, spent, held, *_ = period
         budget = by_id[budget_id]
         if budget.hard and spent + held + hold.amount_nanousd > limit:
+            yield from tell_refused(at, period, hold.amount_nanousd)
             return Refused(
                 budget_id=budget_id,
                 period=budget.period,
@@ -141,7 +144,9 @@ def settle(at: Moment, reservation_id: int, spent: Spent, *, answered: bool = Tr
     if provider_key_id is not None and answered:
         yield from note_success(provider_key_id)
     uid = yield from _add_entry(at, reservation_id, "settled", spent)
-    yield from _move(reservation_id, held=-held, spent=spent.amount_nanousd)
+    yield from _move(at, reservation_id, held=-held, spent=spent.amount_nanousd)
+    if spent.amount_nanousd > held:
+        yield from tell_overrun(at, reservation_id, held=held, amount=spent.amount_nanousd)
     return Closed(reservation_id, team_id, "settled", held, spent.amount_nanousd, uid)
 
 
@@ -181,7 +186,7 @@ def release(at: Moment, reservation_id: int) -> Steps[Closed | None]:
     if not rows:
         return None
     team_id, held = rows[0]
-    yield from _move(reservation_id, held=-held, spent=0)
+    yield from _move(at, reservation_id, held=-held, spent=0)
     return Closed(reservation_id, team_id, "released", held, 0)
 
 
@@ -218,7 +223,7 @@ def close_abandoned(at: Moment, reservation_id: int, dead_holders: Sequence[str]
         return None
     state, team_id, held, sent_at, holder = rows[0]
     if state == "released":
-        yield from _move(reservation_id, held=-held, spent=0)
+        yield from _move(at, reservation_id, held=-held, spent=0)
         return Closed(reservation_id, team_id, "released", held, 0)
     evidence = f"Sent at {sent_at} by {holder or 'a process'}, which ended without recording an answer."
     return (yield from _book_bound(at, reservation_id, team_id, held, evidence))
@@ -281,20 +286,22 @@ def _add_missing_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Step
             # The limit as it is now, and the budget locked: a change of it in between would find no period to change.
             yield (
                 "INSERT INTO billing_budgetperiod "
-                "(uid, created_at, budget_id, key, limit_nanousd, spent_nanousd, held_nanousd) "
-                f"SELECT %s, %s, b.id, %s, b.limit_nanousd, 0, 0 FROM billing_budget b WHERE b.id = %s{at.lock} "
+                "(uid, created_at, budget_id, key, limit_nanousd, spent_nanousd, held_nanousd, told_percent, "
+                "told_refusal) "
+                "SELECT %s, %s, b.id, %s, b.limit_nanousd, 0, 0, 0, false "
+                f"FROM billing_budget b WHERE b.id = %s{at.lock} "
                 "ON CONFLICT (budget_id, key) DO NOTHING",
                 (at.new_uid(), at.now, budget.key, budget.id),
             )
 
 
 def _lock_periods(at: Moment, budgets: Sequence[_BudgetAtMoment]) -> Steps[list[Row]]:
-    """(id, budget, limit, spent, held) of each budget's current period, locked in the order of their ids."""
+    """(id, budget, limit, spent, held, what was told) of each budget's current period, locked in the order of ids."""
     if not budgets:
         return []
     condition, params = _which(budgets)
     rows = yield (
-        "SELECT id, budget_id, limit_nanousd, spent_nanousd, held_nanousd "
+        "SELECT id, budget_id, limit_nanousd, spent_nanousd, held_nanousd, told_percent, told_refusal "
         f"FROM billing_budgetperiod WHERE {condition} ORDER BY id{at.lock}",
         params,
     )
@@ -322,25 +329,27 @@ def _add_entry(at: Moment, reservation_id: int, kind: str, spent: Spent) -> Step
     return uid
 
 
-def _move(reservation_id: int, *, held: int, spent: int) -> Steps[None]:
-    """Change what is held and spent in every period that the reservation holds money in."""
+def _move(at: Moment, reservation_id: int, *, held: int, spent: int) -> Steps[None]:
+    """Change what is held and spent in every period that the reservation holds money in, and tell a level reached."""
     rows = yield (
         "SELECT budget_period_id FROM billing_reservationhold WHERE reservation_id = %s ORDER BY budget_period_id",
         (reservation_id,),
     )
     for (period_id,) in rows:
-        yield (
+        ((limit, now_spent, percent),) = yield (
             "UPDATE billing_budgetperiod SET held_nanousd = held_nanousd + %s, spent_nanousd = spent_nanousd + %s "
-            "WHERE id = %s",
+            "WHERE id = %s RETURNING limit_nanousd, spent_nanousd, told_percent",
             (held, spent, period_id),
         )
+        if spent > 0:
+            yield from tell_spent(at, period_id, limit=limit, spent=now_spent, told_percent=percent)
 
 
 def _book_bound(
     at: Moment, reservation_id: int, team_id: int, held: int, evidence: str, uid: str = ""
 ) -> Steps[Closed]:
     uid = yield from _add_entry(at, reservation_id, "unknown", Spent(held, evidence=evidence, uid=uid))
-    yield from _move(reservation_id, held=-held, spent=held)
+    yield from _move(at, reservation_id, held=-held, spent=held)
     return Closed(reservation_id, team_id, "unknown", held, held, uid)
 
 
@@ -360,11 +369,14 @@ def _correct(at: Moment, reservation_id: int, team_id: int, held: int, spent: Sp
         "SELECT amount_nanousd FROM billing_ledgerentry WHERE reservation_id = %s ORDER BY id",
         (reservation_id,),
     )
-    difference = spent.amount_nanousd - sum(row[0] for row in rows)
+    before = sum(row[0] for row in rows)
+    difference = spent.amount_nanousd - before
     late = "The answer arrived after the attempt had been given up and its bound booked."
     entry = replace(spent, amount_nanousd=difference, evidence=spent.evidence or late, uid="")
     uid = yield from _add_entry(at, reservation_id, "correction", entry)
-    yield from _move(reservation_id, held=0, spent=difference)
+    yield from _move(at, reservation_id, held=0, spent=difference)
+    if spent.amount_nanousd > max(held, before):
+        yield from tell_overrun(at, reservation_id, held=held, amount=spent.amount_nanousd)
     return Closed(reservation_id, team_id, "corrected", held, spent.amount_nanousd, uid)
 
 

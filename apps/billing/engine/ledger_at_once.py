@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from apps.billing.engine.alert_levels import LEVEL_REACHED, TELL_LEVELS, level_values
 from apps.billing.engine.ledger_facts import (
     Closed,
     Hold,
@@ -77,7 +78,8 @@ def reserve(at: Moment, hold: Hold, time_zone: str) -> AtOnce[Reserved]:
 
 
 def settle(at: Moment, reservation_id: int, spent: Spent, keep: Upsert | None = None) -> AtOnce[Closed]:
-    """`ledger.settle` of an answered call that is still held, through a key of which nothing has to be forgiven.
+    """`ledger.settle` of an answered call that is still held, cost no more than that, and went through a key of which
+    nothing has to be forgiven.
 
     `keep` is a row that is written exactly if the entry is.
     """
@@ -90,7 +92,15 @@ def settle(at: Moment, reservation_id: int, spent: Spent, keep: Upsert | None = 
         return Closed(reservation_id, team_id, "settled", held, spent.amount_nanousd, uid)
 
     also, also_values = ("", ()) if keep is None else keep.if_any_of("closed")
-    values = (at.now, reservation_id, *entry_values(at, uid, "settled", spent), spent.amount_nanousd, *also_values)
+    values = (
+        at.now,
+        reservation_id,
+        spent.amount_nanousd,
+        *entry_values(at, uid, "settled", spent),
+        spent.amount_nanousd,
+        *level_values(at),
+        *also_values,
+    )
     sql = _SETTLE.replace("/*keep*/", f", kept AS ({also})" if also else "")
     return AtOnce((sql, values), outcome)
 
@@ -124,19 +134,24 @@ SELECT id FROM reservation
 _SETTLE = f"""
 WITH closed AS (
   UPDATE billing_reservation r SET state = 'settled', closed_at = %s
-  WHERE r.id = %s AND r.state = 'held' AND NOT EXISTS (
+  WHERE r.id = %s AND r.state = 'held' AND r.held_nanousd >= %s AND NOT EXISTS (
     SELECT 1 FROM billing_providerstate s WHERE s.provider_key_id = r.provider_key_id
     AND (s.failures > 0 OR s.not_before IS NOT NULL))
   RETURNING r.*
 ), entry AS (
   INSERT INTO billing_ledgerentry ({ENTRY_COLUMNS}) SELECT {ENTRY_MARKS} FROM closed
 ), period AS (
-  SELECT p.id, c.held_nanousd FROM closed c JOIN billing_reservationhold h ON h.reservation_id = c.id
+  SELECT p.id, c.held_nanousd, p.spent_nanousd + %s AS spent, p.told_percent AS told
+  FROM closed c JOIN billing_reservationhold h ON h.reservation_id = c.id
   JOIN billing_budgetperiod p ON p.id = h.budget_period_id ORDER BY p.id FOR NO KEY UPDATE OF p
 ), moved AS (
   UPDATE billing_budgetperiod p
-  SET held_nanousd = p.held_nanousd - period.held_nanousd, spent_nanousd = p.spent_nanousd + %s
+  SET held_nanousd = p.held_nanousd - period.held_nanousd, spent_nanousd = period.spent,
+    told_percent = GREATEST(period.told, {LEVEL_REACHED})
   FROM period WHERE p.id = period.id
+  RETURNING p.id, p.budget_id, p.limit_nanousd, p.spent_nanousd, p.held_nanousd, p.told_percent AS level, period.told
+), alert AS (
+  {TELL_LEVELS}
 )/*keep*/
 SELECT team_id, held_nanousd FROM closed
 """

@@ -16,7 +16,7 @@ from apps.billing import selectors, services
 from apps.billing.engine.ledger import Hold, Reserved, Spent, Wait
 from apps.billing.errors import BudgetExceeded
 from apps.billing.ledger_async import AsyncLedger, alike, connection_string
-from apps.billing.models import BudgetPeriod, LedgerEntry, ProviderState, Reservation, ReservationHold
+from apps.billing.models import Alert, BudgetPeriod, LedgerEntry, ProviderState, Reservation, ReservationHold
 from apps.core.db import in_database
 from apps.core.tests.factories import BudgetFactory, LanguageModelFactory, PriceFactory
 from apps.providers.models import ProviderKey
@@ -245,3 +245,44 @@ def test_a_limit_that_is_changed_meanwhile_and_calls_in_both_forms_wait_for_each
     # A deadlock would be resolved by the server after a second, and its victim asked again.
     assert [record.message for record in caplog.records if "ledger" in record.name] == []
     assert selectors.ledger_balance_problems() == []
+
+
+def test_levels_are_told_once_each_by_whichever_form_reaches_them(team: Team, hold: Hold) -> None:
+    odd = 1_201
+    BudgetFactory.create(team=team, limit_nanousd=odd)
+    BudgetFactory.create(team=team, limit_nanousd=600, period="monthly", hard=False)
+
+    async def rush(*ledgers: AsyncLedger) -> None:
+        await asyncio.gather(*(call(ledger, hold, 10) for ledger in ledgers for _ in range(20)))
+        # One nano-dollar more: half of an odd limit is rounded up.
+        assert await call(ledgers[0], hold, 1)
+        # Dearer than what is held: the long form books and tells it.
+        assert await call(ledgers[0], hold, 12)
+
+    with_ledgers(rush, 3)
+
+    told = Alert.objects.filter(kind="spent").order_by("limit_nanousd", "level")
+    assert list(told.values_list("limit_nanousd", "level", "spent_nanousd")) == [
+        (600, 50, 300), (600, 80, 480), (600, 100, 600), (odd, 50, 601),
+    ]  # fmt: skip
+    assert list(Alert.objects.filter(kind="overrun").values_list("spent_nanousd", "held_nanousd")) == [(12, 10)]
+    assert Alert.objects.values("uid").distinct().count() == 5
+    assert set(BudgetPeriod.objects.values_list("spent_nanousd", "told_percent")) == {(613, 50), (613, 100)}
+
+
+def test_one_settlement_may_reach_levels_of_several_budgets(team: Team, hold: Hold, alice: User) -> None:
+    for period in ("total", "monthly", "daily"):
+        BudgetFactory.create(team=team, limit_nanousd=10**18, period=period)
+    closed = BudgetFactory.create(team=team, limit_nanousd=10**18, hard=False)
+
+    async def jump(ledger: AsyncLedger) -> None:
+        reserved = await ledger.reserve(replace(hold, amount_nanousd=9 * 10**17), time_zone="UTC")
+        assert isinstance(reserved, Reserved)
+        await in_database(partial(services.budget_close, actor=alice, budget=closed))
+        await ledger.settle(reserved.reservation_id, Spent(8 * 10**17), group=alike(hold))
+
+    with_ledgers(jump)
+
+    found = Alert.objects.values_list("level", "spent_nanousd", "held_nanousd")
+    assert list(found) == [(80, 8 * 10**17, 0)] * 3
+    assert Alert.objects.values("uid").distinct().count() == 3

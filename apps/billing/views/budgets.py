@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
-from apps.billing import budget_reading, services
+from apps.billing import alert_reading, alert_texts, budget_reading, services
 from apps.billing.forms import BudgetForm, LimitForm
 from apps.billing.models import Budget
 from apps.core.access import require
@@ -104,6 +104,7 @@ def budget(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
 
 def _budget_page(request: HttpRequest, team: Team, found: Budget, form: LimitForm) -> HttpResponse:
     page = Paginator(budget_reading.periods_of(found), PAGE_SIZE).get_page(page_number(request))
+    told = alert_reading.alerts(user=request.user, team=team, about=found)[: alert_reading.NEWEST]
     context = {
         "row": budget_reading.budget_rows([found])[0],
         "kind": budget_reading.kind_of(found),
@@ -115,6 +116,8 @@ def _budget_page(request: HttpRequest, team: Team, found: Budget, form: LimitFor
             {"label": _("Held"), "numeric": True},
             {"label": _("Limit"), "numeric": True},
         ],
+        "alerts": [(each, alert_texts.title_of(each), alert_texts.text_of(each)) for each in told],
+        "alert_columns": [{"label": _("What")}, {"label": _("When")}],
         "crumbs": [{"label": _("Budgets"), "url": reverse("budgets", args=[team.slug])}],
         "changeable": found.closed_at is None and may(user=request.user, team=team, action="manage"),
         "form": form,

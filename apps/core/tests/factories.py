@@ -9,7 +9,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from apps.accounts.models import Membership, Team, User
-from apps.billing.models import Budget, LedgerEntry, Price, Reservation
+from apps.billing.models import AlertDestination, Budget, LedgerEntry, Price, Reservation
 from apps.core.encryption import seal
 from apps.core.models.base import new_uid
 from apps.core.roles import Role
@@ -278,6 +278,15 @@ class BudgetFactory(DjangoModelFactory[Budget]):
     team = factory.SubFactory(TeamFactory)
     period = Budget.Period.TOTAL
     limit_nanousd = 5_000_000_000
+
+
+class AlertDestinationFactory(DjangoModelFactory[AlertDestination]):
+    class Meta:
+        model = AlertDestination
+
+    team = factory.SubFactory(TeamFactory)
+    kind = AlertDestination.Kind.EMAIL
+    address = factory.Sequence(lambda n: f"alerts{n}@example.com")
 
 
 class TrainingRunFactory(DjangoModelFactory[TrainingRun]):

@@ -133,6 +133,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}settings/api-keys/": key.uid,
             f"{base}settings/budgets/": budget.uid,
             "api/v1/budgets/": budget.uid,
+            f"{base}settings/alerts/": factories.AlertDestinationFactory.create(team=team).uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.accounts.services.keys import api_key_create
-from apps.billing.models import BudgetPeriod, CachedResponse
+from apps.billing.models import Alert, AlertDelivery, BudgetPeriod, CachedResponse
 from apps.core.models import AuditEvent, JobStatus
 from apps.core.tests import factories
 from apps.experiments.models import PromptLabel
@@ -62,6 +62,18 @@ def _budgets(team: Team, owner: User) -> None:
         BudgetPeriod.objects.create(budget=budget, key="total", limit_nanousd=1)
 
 
+def _alerts(team: Team, owner: User) -> None:
+    """An alert about a budget of its own, sent to a place of its own."""
+    experiment = factories.ExperimentFactory.create(team=team, created_by=owner)
+    budget = factories.BudgetFactory.create(team=team, experiment=experiment)
+    period = BudgetPeriod.objects.create(budget=budget, key="total", limit_nanousd=1)
+    alert = Alert.objects.create(
+        team=team, kind="spent", level=50, budget_period=period, limit_nanousd=2, spent_nanousd=1, held_nanousd=0
+    )
+    place = factories.AlertDestinationFactory.create(team=team)
+    AlertDelivery.objects.create(alert=alert, destination=place, next_attempt_at=timezone.now())
+
+
 def _usage(team: Team, owner: User) -> None:
     """One call of a model of its own, booked at its bound and corrected, and a stored answer."""
     unknown = factories.UnknownFactory.create(team=team, person=owner)
@@ -106,6 +118,7 @@ LISTS: dict[str, Callable[[Team, User], None]] = {
     "models/": _models,
     "playground/": _playground,
     "prompts/": _prompts,
+    "settings/alerts/": _alerts,
     "settings/api-keys/": _api_keys,
     "settings/budgets/": _budgets,
     "settings/members/": _members,

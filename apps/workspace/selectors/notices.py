@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from apps.accounts.models import Team
+from apps.billing.alert_reading import alerts_to_tell
+from apps.billing.alert_texts import page_of, text_of, title_of
+from apps.billing.models import Alert
 from apps.core import jobs
 from apps.core.models import JobStatus, LiveEvent
 from apps.evaluation.models import Evaluation
@@ -41,7 +44,7 @@ ENDED_WELL = {
 
 @dataclass(frozen=True)
 class Notice:
-    """One job that has ended: a sentence, how good the news is, and its page (empty while it has none)."""
+    """One job that has ended, or one alert: a sentence, how good the news is, its page (empty while it has none)."""
 
     text: str
     tone: str
@@ -58,19 +61,28 @@ def notices_begin(*, team: Team) -> int:
 def notices_since(*, user: Any, team: Team, since: int) -> tuple[list[Notice], int]:
     """What `user` has started and what has ended after event `since`, oldest first; and the place up to which was read.
 
-    What an experiment run does on its way is not told: the run itself tells how it ended.
+    What an experiment run does on its way is not told: the run itself tells how it ended. Alerts of budgets that
+    concern `user` come first.
     """
     events = LiveEvent.objects.filter(
-        team=team, part="status", id__gt=since, created_at__lt=timezone.now() - SETTLE
+        team=team, part__in=("status", "alert"), id__gt=since, created_at__lt=timezone.now() - SETTLE
     ).order_by("id")
     topics: dict[str, set[str]] = {}
     for number, topic in events.values_list("id", "topic"):
         since = number
         kind, _colon, uid = topic.partition(":")
         topics.setdefault(kind, set()).add(uid)
+    alerts = topics.pop("alert", set())
+    told = [_of_alert(each) for each in alerts_to_tell(user=user, team=team, uids=alerts)] if alerts else []
     ended = [row for kind, uids in topics.items() for row in _ended(user, team, kind, uids)]
     ended.sort(key=lambda row: (row.finished_at, row.pk))
-    return [_notice(row, team) for row in ended], since
+    return [*told, *(_notice(row, team) for row in ended)], since
+
+
+def _of_alert(alert: Alert) -> Notice:
+    # On the budget's own page too: it does not change by itself.
+    text = f"{title_of(alert)}. {text_of(alert)}"
+    return Notice(text=text, tone="warning", url=f"{page_of(alert)}#alerts", link=_("See the budget"))
 
 
 def _ended(user: Any, team: Team, kind: str, uids: Iterable[str]) -> list[Any]:

@@ -31,6 +31,7 @@ _SETTINGS = (
     ("provider_keys", lambda: _("Providers")),
     ("api_keys", lambda: _("API keys")),
     ("budgets", lambda: _("Budgets")),
+    ("alerts", lambda: _("Alerts")),
 )
 # A page below one of these belongs to another section's entry.
 _BELONGS_TO = {

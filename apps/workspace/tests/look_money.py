@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.billing.engine.ledger_facts import period_key
-from apps.billing.models import BudgetPeriod, CachedResponse, LedgerEntry, Price, Reservation
-from apps.billing.services import budget_close, budget_create, prices_ensure_local
+from apps.billing.models import Alert, AlertDelivery, BudgetPeriod, CachedResponse, LedgerEntry, Price, Reservation
+from apps.billing.services import alert_destination_create, budget_close, budget_create, prices_ensure_local
 from apps.experiments.models import Experiment
 from apps.providers.models import LanguageModel
 
@@ -22,6 +22,8 @@ def look_money(team: Team, owner: User, experiment: Experiment, state: str) -> N
     price = prices_ensure_local(actor=owner, team=team)
     models = list(LanguageModel.objects.filter(team=team).order_by("id")[:7])
     _budgets(team, owner, experiment, full=state == "failed")
+    if state != "running":
+        _alerts(team, owner, models[0], failed=state == "failed")
     few = state != "full"
     for day in range(6 if few else DAYS):
         for place, model in enumerate(models[: 2 if few else None]):
@@ -67,6 +69,43 @@ def _budgets(team: Team, owner: User, experiment: Experiment, *, full: bool) -> 
     budget_close(actor=owner, budget=closed)
 
 
+def _alerts(team: Team, owner: User, model: LanguageModel, *, failed: bool) -> None:
+    """Places of every kind; alerts of every kind; messages that arrived, or did not."""
+    kinds = (
+        ("webhook", "https://billing.example.org/hooks/llmopt"),
+        ("chat", "https://chat.example.org/hooks/8f3kq02mzx91"),
+    )
+    for kind, address in kinds:
+        alert_destination_create(actor=owner, team=team, kind=kind, address=address)
+    month = BudgetPeriod.objects.get(budget__team=team, budget__period="monthly")
+    facts = {"team": team, "budget_period": month, "limit_nanousd": month.limit_nanousd, "prepared_at": timezone.now()}
+    alerts = [Alert.objects.create(kind="spent", level=50, spent_nanousd=21 * DOLLAR, held_nanousd=2 * DOLLAR, **facts)]
+    if failed:
+        facts |= {"spent_nanousd": 38 * DOLLAR, "held_nanousd": DOLLAR, "needed_nanousd": 2 * DOLLAR}
+        alerts += [
+            Alert.objects.create(kind=kind, level=level, **facts) for kind, level in (("refused", 0), ("spent", 100))
+        ]
+        today = timezone.now().date()
+        overrun = {"limit_nanousd": 0, "spent_nanousd": DOLLAR // 20, "held_nanousd": DOLLAR // 100, "day": today}
+        alerts.append(Alert.objects.create(team=team, kind="overrun", language_model=model, **overrun))
+    states = (
+        ("not_sent", 1, "This installation has no mail server. Its operator sets LLMOPT_EMAIL_URL."),
+        ("failed", 6, "The message was not accepted: the answer was 404."),
+        ("pending", 2, "No answer came within 10 seconds."),
+    )
+    for alert in (None, *alerts):
+        for place, (state, tries, error) in zip(team.alert_destinations.order_by("id"), states, strict=True):
+            AlertDelivery.objects.create(
+                alert=alert,
+                destination=place,
+                recipient=owner.email if place.kind == "email" else "",
+                state=state if failed or place.kind == "email" else "sent",
+                attempts=tries if failed else 1,
+                error=error if failed or place.kind == "email" else "",
+                next_attempt_at=timezone.now() + timedelta(minutes=8),
+            )
+
+
 def _call(
     team: Team, model: LanguageModel, price: Price, person: User | None, experiment: Experiment | None, state: str
 ) -> Reservation:
@@ -103,7 +142,9 @@ def _entry(of: Reservation, kind: str, amount_nanousd: int, **more: Any) -> Ledg
 def money_pages(team: Team) -> list[tuple[str, str]]:
     """Pages about money, of a team with some and of one without."""
     slug = team.slug
-    pages = [(name, reverse(name, args=[slug])) for name in ("budgets", "usage", "usage_unknown", "usage_cache")]
+    pages = [
+        (name, reverse(name, args=[slug])) for name in ("budgets", "alerts", "usage", "usage_unknown", "usage_cache")
+    ]
     pages += [("usage-person", f"{reverse('usage', args=[slug])}?range=30d&by=person")]
     budget = team.budgets.filter(closed_at=None).order_by("id").first()
     unknown = Reservation.objects.filter(team=team, state=Reservation.State.UNKNOWN).first()

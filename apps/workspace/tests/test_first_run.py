@@ -36,6 +36,7 @@ TEAM = "t/<slug:team>/"
 # Pages below a team that name no object are lists or forms. These are lists that are never empty, so they say nothing.
 NEVER_EMPTY = {
     TEAM: "shows everything of a team; its one action is the page's own",
+    f"{TEAM}settings/alerts/": "the form for another place stands on it, for those who may add one",
     f"{TEAM}settings/budgets/": "the form for the first budget stands on it, for those who may make one",
     f"{TEAM}usage/cache/": "it says that no answer is stored; nobody makes the first by hand",
     f"{TEAM}usage/unknown/": "empty is how it should be, and what it says then",
@@ -189,6 +190,10 @@ def first_budget(walker: Walker) -> None:
     walker.press("Make budget", limit="5")
 
 
+def first_alert_place(walker: Walker) -> None:
+    walker.press("Add place", address="money@example.com")
+
+
 @dataclasses.dataclass(frozen=True)
 class First:
     """A list, what makes the first of it, and what the list then says."""
@@ -209,6 +214,7 @@ FIRSTS = (
     First("api_keys", first_key, ("Web shop", "Active")),
     First("provider_keys", first_provider_key, ("Ours", "…wxyz", "Not tested yet")),
     First("budgets", first_budget, ("The whole team", "$5")),
+    First("alerts", first_alert_place, ("money@example.com", "none yet")),
 )
 
 
