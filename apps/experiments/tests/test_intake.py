@@ -259,6 +259,13 @@ def test_a_column_that_says_the_same_in_every_row_is_not_suggested_as_input(tmp_
     assert (found["input"], found["expected"]) == ("Subject line", "Team")
 
 
+def test_words_that_come_again_and_again_are_the_answer_before_a_last_column_of_numbers(tmp_path: Path) -> None:
+    lines = [f"Halden trowel {n},{('garden', 'office')[n % 2]},{n}.50" for n in range(30)]
+    found = inspected(tmp_path, "\n".join(["title,shelf,price", *lines]))["suggested"]
+    assert (found["input"], found["expected"]) == ("title", "shelf")
+    assert found["answer"] == {"format": "label", "labels": ["garden", "office"]}
+
+
 def test_an_answer_that_begins_with_one_label_for_long_is_still_the_answer(tmp_path: Path) -> None:
     found = inspected(tmp_path, table([(f"row {n}", "common") for n in range(30)]))["suggested"]
     assert (found["input"], found["expected"]) == ("text", "label")

@@ -38,7 +38,8 @@ def suggested_mapping(records: Sequence[dict[str, Any]], columns: Sequence[str])
         text = max(rest, key=lambda name: _mean_length(records, name), default="")
         rest = [name for name in rest if name != text]
     if not answer:
-        answer = rest[-1] if rest else ""
+        # Answers are mostly the last column; a few words that come again and again are one wherever they stand.
+        answer = next((name for name in reversed(rest) if _repeats_words(records, name)), rest[-1] if rest else "")
     group = _named(columns, _GROUPS, taken=(answer, text))
     return Mapping(input=text, expected=answer, group=group)
 
@@ -72,6 +73,13 @@ def _looks_like_id(name: str) -> bool:
 
 def _is_constant(records: Sequence[dict[str, Any]], name: str) -> bool:
     return len(records) > 1 and len({text_of(record.get(name)) for record in records}) == 1
+
+
+def _repeats_words(records: Sequence[dict[str, Any]], name: str) -> bool:
+    """Whether each value comes at least four times on average, and none is a number."""
+    values = [text_of(record.get(name)).strip() for record in records]
+    different = {value for value in values if value}
+    return 2 <= len(different) <= len(values) / 4 and not any(value[-1].isdigit() for value in different)
 
 
 def _mean_length(records: Sequence[dict[str, Any]], name: str) -> float:
