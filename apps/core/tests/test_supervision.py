@@ -15,6 +15,8 @@ from apps.core.processes import tree
 from apps.core.tests.installation import Installation, alive, copied_installation, free_port, kill, migrated, wait_for
 
 pytestmark = pytest.mark.slow
+# Opens nothing, and nothing is called with it: no team takes it up.
+PLANTED = "sk-planted-0123456789"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installation(template: Path, tmp_path: Path) -> Iterator[Installation]:
-    installation = copied_installation(template, tmp_path / "var", LLMOPT_CANARY_SECONDS="1", LLMOPT_STUCK_SECONDS="4")
+    installation = copied_installation(
+        template, tmp_path / "var", LLMOPT_CANARY_SECONDS="1", LLMOPT_STUCK_SECONDS="4", OPENAI_API_KEY=PLANTED
+    )
     yield installation
     installation.end()
     tree.kill_all(tree.processes_of(run_id(installation)), grace_seconds=5)
@@ -62,6 +66,9 @@ def test_an_installation_starts_once_serves_and_leaves_nothing_behind_when_it_is
     assert len(tree.processes_of(run)) >= 14
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as response:
         assert json.load(response)["ready"] is True
+    inference = Path(f"/proc/{program_pid(installation, 'inference')}/environ").read_bytes()
+    assert b"LLMOPT_ROLE=inference" in inference
+    assert PLANTED.encode() not in inference
     second = installation.manage("supervise", "--port", str(free_port()))
     assert second.returncode != 0
     assert f"LLMOpt is already running at http://127.0.0.1:{port}" in second.stderr
