@@ -27,6 +27,7 @@ urlpatterns = [
     path("playground/", playground.playground, name="playground"),
     path("playground/<uuid:uid>/", playground.playground_run_page, name="playground_run"),
     path("playground/<uuid:uid>/answers/<int:number>/", playground.playground_answer_stream, name="playground_answer"),
+    path("playground/<uuid:uid>/vote/", playground.playground_vote_press, name="playground_vote"),
     path("jobs/", team.job_list, name="jobs"),
     path("jobs/notices/", team.notices, name="notices"),
     *(

@@ -54,8 +54,8 @@ class Walker:
         data |= {name: value if isinstance(value, list) else [value] for name, value in typed.items()}
         if pressed.get("name"):
             data[pressed.get("name")] = [pressed.get("value", "")]
-        address = urljoin(self.path, form.get("action") or "")
-        if (form.get("method") or "get").lower() == "post":
+        address = urljoin(self.path, pressed.get("formaction") or form.get("action") or "")
+        if (pressed.get("formmethod") or form.get("method") or "get").lower() == "post":
             self._arrive(address, self.client.post(address, dict(data), follow=True))
         else:
             self._arrive(address, self.client.get(address, dict(data), follow=True))

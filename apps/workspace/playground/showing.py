@@ -12,6 +12,7 @@ from apps.workspace.playground.desk import CandidateDesk, Desk, can_be_asked, ro
 from apps.workspace.playground.draft import MOST_CANDIDATES, Draft, setup_of
 from apps.workspace.playground.estimates import candidate_estimates, whole_estimate
 from apps.workspace.selectors.estimates import Estimate
+from apps.workspace.selectors.playground import chosen_number, votable
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Compared:
     after: str = ""
 
 
-def shown(*, team: Team, at: Desk, asked: PlaygroundRun | None) -> dict[str, Any]:
+def shown(*, user: Any, team: Team, at: Desk, asked: PlaygroundRun | None) -> dict[str, Any]:
     """Context of the page. `asked`: the run whose answers are to come in now."""
     estimates = candidate_estimates(team, at)
     # Before there is an answer, what is to be asked is what there is to see.
@@ -70,6 +71,7 @@ def shown(*, team: Team, at: Desk, asked: PlaygroundRun | None) -> dict[str, Any
         "cost": whole_estimate(estimates),
         "unknown": sum(bool(each.unknown) for each in estimates),
         "compare": compared(at),
+        "votes": votes(user=user, team=team, at=at),
         "may_add": len(at.candidates) < MOST_CANDIDATES,
         "prompt_options": [("", _("No saved prompt")), *((str(each.uid), str(each)) for each in at.prompts)],
         "dataset_options": [("", _("None")), *((str(each.uid), str(each)) for each in at.datasets)],
@@ -128,6 +130,29 @@ def _is_stale(at: CandidateDesk, draft: Draft) -> bool:
         (now["input"], now["columns"], now["candidates"][at.number])
         != (then["input"], then["columns"], then["candidates"][number - 1])
     )
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Answers of one run beside each other: (number in the run, how it is called here), and the one that was chosen."""
+
+    options: list[tuple[int, str]]
+    url: str = ""
+    chosen: int | None = None
+    chosen_letter: str = ""
+
+
+def votes(*, user: Any, team: Team, at: Desk) -> Votes:
+    """Where every answer of one run stands beside the others, and nothing was changed since."""
+    fresh = [(each.answer, each.letter) for each in at.candidates if each.answer and not _is_stale(each, at.sent)]
+    run = fresh[0][0].run if fresh else None
+    letters = {answer.number: letter for answer, letter in fresh if answer.run == run}
+    numbers = [answer.number for answer in votable(run)] if run is not None else []
+    if run is None or len(numbers) < 2 or not set(numbers) <= letters.keys():
+        return Votes([])
+    chosen = chosen_number(user=user, run=run)
+    url = reverse("playground_vote", args=[team.slug, run.uid])
+    return Votes([(number, letters[number]) for number in numbers], url, chosen, letters[chosen] if chosen else "")
 
 
 def compared(at: Desk) -> Compared:

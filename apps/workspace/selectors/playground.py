@@ -4,6 +4,8 @@ from typing import Any
 
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
+from apps.feedback.models import Feedback
+from apps.feedback.selectors import feedback
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
 
 
@@ -14,3 +16,22 @@ def playground_run(*, user: Any, team: Team, uid: Any, action: str = "view") -> 
 def playground_answer(*, user: Any, run: PlaygroundRun, number: int) -> PlaygroundAnswer | None:
     found: PlaygroundAnswer | None = PlaygroundAnswer.objects.for_user(user).filter(run=run, number=number).first()
     return found
+
+
+def votable(run: PlaygroundRun) -> list[PlaygroundAnswer]:
+    """Answers of a run that can be told which is better: those that came whole and were booked."""
+    return [answer for answer in run.answers.order_by("number") if answer.generation_uid and not answer.error]
+
+
+def chosen_number(*, user: Any, run: PlaygroundRun) -> int | None:
+    """Which answer of a run this person prefers to every other; None where they have not said so."""
+    answers = {answer.generation_uid: answer.number for answer in votable(run) if answer.generation_uid is not None}
+    said = feedback(user=user, team=run.team).filter(
+        kind=Feedback.Kind.CHOICE, person=user, generation__uid__in=answers, other__uid__in=answers
+    )
+    wins: dict[int, int] = {}
+    for each in said:
+        if each.preferred is not None:
+            number = answers[each.preferred.uid]
+            wins[number] = wins.get(number, 0) + 1
+    return next((number for number, won in wins.items() if won == len(answers) - 1), None)

@@ -1,7 +1,7 @@
 """What the playground keeps: what was asked, what came of it, and what somebody made of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.billing.calls import MeteredResult
 from apps.billing.errors import UnknownPrice
+from apps.billing.models import LedgerEntry
 from apps.billing.selectors import price_is_assumed
 from apps.core import audit
 from apps.core.access import require
@@ -17,8 +18,12 @@ from apps.core.errors import ApplicationError, Conflict
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import Candidate, Experiment, PromptVersion
 from apps.experiments.services.prompts import prompt_version_create
+from apps.feedback.models import Feedback
+from apps.feedback.selectors import generation
+from apps.feedback.services import feedback_give
 from apps.providers.models import LanguageModel
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
+from apps.workspace.selectors.playground import votable
 from apps.workspace.services.chosen_models import models_use
 from apps.workspace.services.drafts import candidates_add
 
@@ -79,6 +84,25 @@ def _assumed(model: LanguageModel) -> bool:
         return price_is_assumed(model)
     except UnknownPrice:
         return False
+
+
+def playground_vote(*, actor: Any, run: PlaygroundRun, number: int) -> None:
+    """Say that answer `number` of a run is better than each of the others: a choice for every pair with it.
+
+    Said again for another answer, that one takes its place. Whoever may rate may vote.
+    """
+    require(run, actor, "rate")
+    entries = {answer.number: _entry(actor, run, answer) for answer in votable(run)}
+    if number not in entries or len(entries) < 2:
+        raise ApplicationError(_("Vote for one of two answers or more."), field="better")
+    better = entries.pop(number)
+    with transaction.atomic():
+        for other in entries.values():
+            feedback_give(actor=actor, generation=better, kind=Feedback.Kind.CHOICE, other=other, preferred=better)
+
+
+def _entry(actor: Any, run: PlaygroundRun, answer: PlaygroundAnswer) -> LedgerEntry:
+    return generation(user=actor, team=run.team, uid=cast(UUID, answer.generation_uid), action="rate")
 
 
 def playground_prompt_save(

@@ -18,6 +18,7 @@ from apps.experiments import rows
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import Candidate, DatasetVersion, PromptVersion
 from apps.experiments.tests.world import experiment_of, version_of
+from apps.feedback.models import Feedback
 from apps.providers.models import LanguageModel
 from apps.providers.tests.fake_openai import fake_openai
 from apps.providers.tests.fake_provider import FakeProvider, Reply
@@ -242,6 +243,35 @@ def test_what_was_written_becomes_a_prompt_version_and_then_a_candidate(
     assert f"Candidate A is in {draft.name}" in walker.text
     press(walker, "Add to experiment", experiment=str(draft.uid), **{"0-prompt": str(made.uid)})
     assert "has this candidate already" in walker.text
+
+
+# --- votes
+
+
+def test_the_better_answer_is_kept_as_feedback_on_the_generations_and_can_be_changed(
+    walker: Walker, vera: User, bob: User, upstream: FakeProvider
+) -> None:
+    upstream.script(Reply("One answer"), Reply("Another answer"))
+    press(walker, SEND, input="Hello", **{"1-max_tokens": "17"})
+    first, second = answers_of(PlaygroundRun.objects.get())
+    walker.press("B is better")
+    said = Feedback.objects.get()
+    assert (said.kind, said.person, said.preferred.uid) == ("choice", bob, second.generation_uid)
+    assert {said.generation.uid, said.other.uid} == {first.generation_uid, second.generation_uid}
+    assert "You said: B." in walker.text
+    walker.press("A is better")
+    assert Feedback.objects.get().preferred.uid == first.generation_uid
+    assert "You said: A." in walker.text
+    # Whoever may look may say it too, for themselves.
+    visitor = Walker(vera)
+    visitor.open(walker.path)
+    assert "You said" not in visitor.text
+    visitor.press("B is better")
+    assert "You said: B." in visitor.text
+    assert Feedback.objects.count() == 2
+    # Nothing is asked about an answer to something else.
+    walker.press("Add a candidate", input="Hello again")
+    assert "is better" not in walker.text
 
 
 # --- what stands in the way

@@ -17,6 +17,7 @@ from apps.accounts.selectors import may
 from apps.core.access import require
 from apps.core.errors import ApplicationError, NotFound
 from apps.core.pages import render_page
+from apps.core.refusals import refuse_on_page
 from apps.experiments.models import PromptVersion
 from apps.experiments.selectors import experiment
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
@@ -37,6 +38,7 @@ from apps.workspace.services.playground import (
     playground_candidate_add,
     playground_prompt_save,
     playground_run_create,
+    playground_vote,
 )
 
 PARTS = ("body", "facts", "compare")
@@ -92,6 +94,25 @@ def playground_answer_stream(request: HttpRequest, team: Team, uid: str, number:
     response["Cache-Control"], response["X-Accel-Buffering"] = "no-store, no-transform", "no"
     # Decorators of pages know whole answers; one in parts passes them as it is.
     return cast(HttpResponse, response)
+
+
+@require_POST
+@team_page("view")
+def playground_vote_press(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
+    """Say which answer of a run is better. It spends nothing, so that whoever sees a link may say it."""
+    run = playground_run(user=request.user, team=team, uid=uid)
+    try:
+        playground_vote(actor=request.user, run=run, number=_number(request.POST.get("better", "")))
+    except ApplicationError as error:
+        refuse_on_page(request, error)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("playground_run", team=team.slug, uid=run.uid)
+    draft = draft_from(request.POST) if may(user=request.user, team=team, action="edit") else draft_of(run)
+    return _page(request, team, desk(user=request.user, team=team, draft=draft))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 3 else 0
 
 
 def _answer_html(team: Team, answer: PlaygroundAnswer) -> str:
@@ -213,7 +234,7 @@ def _page(request: HttpRequest, team: Team, at: Desk, said: _Said | None = None)
         context["link"] = request.build_absolute_uri(place)
     asked = run if said is not None and said.send else None
     editor = may(user=request.user, team=team, action="edit")
-    context |= shown(team=team, at=at, asked=asked) | {
+    context |= shown(user=request.user, team=team, at=at, asked=asked) | {
         "here": reverse("playground", args=[team.slug]),
         "run_url": request.path,
         "may_edit": editor,
