@@ -73,6 +73,8 @@ def _consequence(alert: Alert, budget: Budget) -> str:
                 "A call that may cost up to %(needed)s was refused, because of what is held for other calls. What they "
                 "do not spend comes back."
             )
+        if budget.period == Budget.Period.TOTAL:
+            return _("A call that may cost up to %(needed)s was refused. Raise the limit to go on.")
         return _("A call that may cost up to %(needed)s was refused. Raise the limit, or wait for the next period.")
     if not budget.hard:
         return _("It is a soft budget: no call is refused.")
@@ -82,7 +84,7 @@ def _consequence(alert: Alert, budget: Budget) -> str:
 def page_of(alert: Alert) -> str:
     """The path of the page that shows what the alert is about."""
     if alert.budget_period is None:
-        return reverse("usage", args=[alert.team.slug])
+        return reverse("alerts", args=[alert.team.slug])
     return reverse("budget", args=[alert.team.slug, alert.budget_period.budget.uid])
 
 

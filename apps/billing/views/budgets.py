@@ -117,7 +117,7 @@ def _budget_page(request: HttpRequest, team: Team, found: Budget, form: LimitFor
             {"label": _("Limit"), "numeric": True},
         ],
         "alerts": [(each, alert_texts.title_of(each), alert_texts.text_of(each)) for each in told],
-        "alert_columns": [{"label": _("What")}, {"label": _("When")}],
+        "alert_columns": [{"label": _("What")}, {"label": _("Figures then")}, {"label": _("When")}],
         "crumbs": [{"label": _("Budgets"), "url": reverse("budgets", args=[team.slug])}],
         "changeable": found.closed_at is None and may(user=request.user, team=team, action="manage"),
         "form": form,

@@ -82,7 +82,8 @@ def notices_since(*, user: Any, team: Team, since: int) -> tuple[list[Notice], i
 def _of_alert(alert: Alert) -> Notice:
     # On the budget's own page too: it does not change by itself.
     text = f"{title_of(alert)}. {text_of(alert)}"
-    return Notice(text=text, tone="warning", url=f"{page_of(alert)}#alerts", link=_("See the budget"))
+    link = _("See the budget") if alert.budget_period is not None else _("See all alerts")
+    return Notice(text=text, tone="warning", url=f"{page_of(alert)}#alerts", link=link)
 
 
 def _ended(user: Any, team: Team, kind: str, uids: Iterable[str]) -> list[Any]:
