@@ -76,6 +76,8 @@ def main() -> None:
 
 
 def _measure(given: Any) -> None:
+    # What a peer starts with: it must not take the product's settings for its own.
+    outside = dict(os.environ)
     up_port, port = free_port(), free_port()
     up_url = f"http://127.0.0.1:{up_port}"
     with ExitStack() as stack:
@@ -88,7 +90,7 @@ def _measure(given: Any) -> None:
         pid = stack.enter_context(served([sys.executable, "manage.py", "web", "--port", str(port)], port))
         ours = Side(OURS, f"http://127.0.0.1:{port}", f"openai/{MODEL}", {"Authorization": f"Bearer {key}"}, pid)
         sides = [ours, Side(FLOOR, up_url, MODEL)]
-        sides += [stack.enter_context(_peer(text, given.peer_header, up_url)) for text in given.peer]
+        sides += [stack.enter_context(_peer(text, given.peer_header, up_url, outside)) for text in given.peer]
         print(f"PostgreSQL's synchronous_commit is {given.commit}", flush=True)
         wanted = given.only or ["throughput", "slow", "hits", "streams"]
         for what in wanted:
@@ -115,7 +117,8 @@ def _prepared(commit: str) -> str:
     from django.db import connection
 
     from apps.accounts.services.keys import api_key_create
-    from apps.billing.services import budget_create
+    from apps.billing.models import Budget
+    from apps.billing.services import budget_create, budget_limit_change
     from apps.providers.models import MOST_AT_ONCE, ProviderKey
     from apps.providers.services import language_model_create
     from apps.workspace.demo import demo_team_ensure
@@ -130,7 +133,8 @@ def _prepared(commit: str) -> str:
         provider="openai", provider_key=provider_key, provider_model=MODEL,
     )  # fmt: skip
     made = api_key_create(actor=owner, team=team, name="Measured", scopes=["generate"])
-    budget_create(actor=owner, team=team, limit_nanousd=10**15)
+    # The demo team has a budget, for one run of its main job.
+    budget_limit_change(actor=owner, budget=Budget.objects.get(team=team), limit_nanousd=10**15)
     budget_create(actor=owner, team=team, limit_nanousd=10**14, period="daily", api_key=made.key)
     with connection.cursor() as cursor:
         name = connection.ops.quote_name(connection.settings_dict["NAME"])
@@ -270,12 +274,12 @@ async def _held(side: Side) -> tuple[float, int, int]:
 
 
 @contextmanager
-def _peer(text: str, headers: Sequence[str], up_url: str) -> Iterator[Side]:
+def _peer(text: str, headers: Sequence[str], up_url: str, environment: dict[str, str]) -> Iterator[Side]:
     name, _, command = text.partition("=")
     port = free_port()
     own = dict(_header(each.partition("=")[2], up_url) for each in headers if each.partition("=")[0] == name)
     words = [word.format(port=port, upstream=up_url) for word in shlex.split(command)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + PEER_PATIENCE_SECONDS
         while not _listens(port):

@@ -1,5 +1,6 @@
 """ASGI entry point: the edge stack with Django behind it."""
 
+import gc
 import os
 from typing import Any
 
@@ -18,3 +19,7 @@ import pyarrow.parquet  # noqa: E402, F401
 from llmopt.edge.stack import build  # noqa: E402  # it imports models, so Django must be set up
 
 application = build(django_application)
+
+# What is loaded by now stays: no request should wait while the collector looks through all of it again.
+gc.collect()
+gc.freeze()

@@ -3,8 +3,10 @@
 What every answered call needs (hold, settle) goes there in its short form, `engine.ledger_at_once`. Calls that come
 while the database is busy with others of their kind share one transaction, so that one wait for its disk serves all.
 
-A hold is on the disk before its request leaves. A settlement need not be on the disk before its answer is handed on: if
-a crash of the database's machine takes it back, the hold is still there, and is booked at its bound.
+A hold is on the disk before its request leaves, but locks nobody out of its budgets until it is there: it is committed
+first, seen by everybody, and then waited for together with all others of this process. A settlement need not be on the
+disk before its answer is handed on: if a crash of the database's machine takes it back, the hold is still there, and is
+booked at its bound.
 """
 
 import asyncio
@@ -40,7 +42,10 @@ TOGETHER = 32
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 # Of the transaction alone, whichever way the server is set.
-_WITHOUT_WAITING_FOR_THE_DISK: Sequence[Statement] = (("SELECT set_config('synchronous_commit', 'off', true)", ()),)
+_WITHOUT_WAITING_FOR_THE_DISK: Statement = ("SELECT set_config('synchronous_commit', 'off', true)", ())
+# Writes next to nothing, and its commit waits until all that was committed before is where the server's own setting
+# wants it: on the disk, on a second server's too, or nowhere yet.
+_WAIT_FOR_THE_DISK: Statement = ("SELECT pg_logical_emit_message(true, 'llmopt', '')", ())
 
 
 def _moment() -> Moment:
@@ -79,8 +84,8 @@ class AsyncLedger:
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             conninfo, min_size=1, max_size=max_size, open=False, configure=_configure, timeout=PATIENCE_SECONDS
         )
-        self._holds = _Together(self._pool)
-        self._settlements = _Together(self._pool, before=_WITHOUT_WAITING_FOR_THE_DISK)
+        self._holds, self._settlements = _Together(self._pool), _Together(self._pool)
+        self._disk = _Disk(self._pool)
 
     async def __aenter__(self) -> Self:
         # Without waiting: a database that is away for a moment is the calls' matter.
@@ -103,11 +108,13 @@ class AsyncLedger:
             if again and hold.uid:
                 rows = await self._rows("SELECT id FROM billing_reservation WHERE uid = %s", (hold.uid,))
                 if rows:
+                    await self._disk.reached()
                     return Reserved(int(rows[0][0]), hold.amount_nanousd)
             if time_zone is not None:
                 work = ledger_at_once.reserve(_moment(), hold, time_zone)
                 held = await self._holds.do(alike(hold), work)
                 if held is not None:
+                    await self._disk.reached()
                     return held
             return await self._run(ledger.reserve(_moment(), hold))
 
@@ -202,11 +209,53 @@ def _settled(at: Moment, reservation_id: int, spent: Spent, keep: Upsert | None)
     return closed
 
 
-class _Together:
-    """Short operations of one group, in transactions that they share. One of a group is under way at any time."""
+def _first_of(error: Exception) -> Exception:
+    """What went wrong, and not that its pipeline could not be ended well after that."""
+    while isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
+    return error
 
-    def __init__(self, pool: AsyncConnectionPool[Any], *, before: Sequence[Statement] = ()) -> None:
-        self._pool, self._before = pool, before
+
+class _Disk:
+    """Waiting until what was committed is on the disk, for all who want to know that at once."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._waiting: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def reached(self) -> None:
+        """Returns when everything that was committed before this call is there."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        await done
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            # Who comes while one wait is under way needs the next: that one may have begun too early.
+            now, self._waiting = self._waiting, []
+            failed: Exception | None = None
+            try:
+                async with self._pool.connection() as link:
+                    await link.execute(*_WAIT_FOR_THE_DISK)
+            except Exception as error:
+                failed = error
+            for done in now:
+                if not done.done():
+                    done.set_result(None) if failed is None else done.set_exception(failed)
+        self._task = None
+
+
+class _Together:
+    """Short operations of one group, in transactions that they share. One of a group is under way at any time.
+
+    What is committed need not be on the disk yet.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
         self._waiting: dict[Hashable, list[tuple[AtOnce[Any], asyncio.Future[Any]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -229,7 +278,7 @@ class _Together:
             try:
                 outcomes = await self._all([work for work, _ in now])
             except Exception as error:
-                await self._each(now, error)
+                await self._each(now, _first_of(error))
                 continue
             for (_, done), outcome in zip(now, outcomes, strict=True):
                 if not done.done():
@@ -246,7 +295,7 @@ class _Together:
                 (outcome,) = await self._all([work])
             except Exception as own:
                 if not done.done():
-                    done.set_exception(own)
+                    done.set_exception(_first_of(own))
             else:
                 if not done.done():
                     done.set_result(outcome)
@@ -258,7 +307,7 @@ class _Together:
         async with self._pool.connection() as link:
             cursors = []
             async with link.pipeline():
-                for statement in (*self._before, *locks):
+                for statement in (_WITHOUT_WAITING_FOR_THE_DISK, *locks):
                     await link.execute(*statement)
                 for work in works:
                     cursors.append(await link.execute(*work.statement))

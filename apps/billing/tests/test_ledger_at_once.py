@@ -24,6 +24,8 @@ from apps.providers.models import ProviderKey
 pytestmark = pytest.mark.django_db(transaction=True)
 
 T = TypeVar("T")
+# Of the team that tests make; with another one the short form would admit nothing.
+ZONE = "Europe/Berlin"
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +58,7 @@ def with_ledgers(work: Callable[..., Awaitable[T]], count: int = 1) -> T:
 
 async def call(ledger: AsyncLedger, hold: Hold, spent: int = 7) -> bool:
     try:
-        reserved = await ledger.reserve(hold, time_zone="UTC")
+        reserved = await ledger.reserve(hold, time_zone=ZONE)
     except BudgetExceeded:
         return False
     assert isinstance(reserved, Reserved)
@@ -78,6 +80,9 @@ def test_both_forms_leave_the_same_rows(team: Team, hold: Hold) -> None:
         long = await ledger.reserve(hold)
         assert isinstance(long, Reserved)
         await ledger.settle(long.reservation_id, Spent(7, prompt_tokens=3))
+        # Whatever the short form does not do is an error from here on.
+        without_the_long_form: Any = ledger
+        without_the_long_form._run = None
         assert await call(ledger, hold)
 
     with_ledgers(both)
@@ -121,8 +126,8 @@ def test_the_places_of_a_providers_key_are_counted_exactly_across_processes(team
 
     async def rush(*ledgers: AsyncLedger) -> list[Reserved | Wait]:
         # The first one makes the row of the key's state.
-        first = await ledgers[0].reserve(of_key, time_zone="UTC")
-        more = [ledger.reserve(of_key, time_zone="UTC") for ledger in ledgers for _ in range(12)]
+        first = await ledgers[0].reserve(of_key, time_zone=ZONE)
+        more = [ledger.reserve(of_key, time_zone=ZONE) for ledger in ledgers for _ in range(12)]
         return [first, *await asyncio.gather(*more)]
 
     found = with_ledgers(rush, 3)
@@ -142,9 +147,9 @@ def test_a_refusal_has_the_figures_of_the_long_form(team: Team, hold: Hold) -> N
     BudgetFactory.create(team=team, limit_nanousd=15)
 
     async def twice(ledger: AsyncLedger) -> None:
-        await ledger.reserve(hold, time_zone="UTC")
+        await ledger.reserve(hold, time_zone=ZONE)
         with pytest.raises(BudgetExceeded) as refused:
-            await ledger.reserve(hold, time_zone="UTC")
+            await ledger.reserve(hold, time_zone=ZONE)
         found = refused.value.refused
         assert (found.limit_nanousd, found.spent_nanousd, found.held_nanousd, found.needed_nanousd) == (15, 0, 10, 10)
 
@@ -172,11 +177,11 @@ def test_a_hold_whose_commit_was_not_heard_of_is_found_again(team: Team, hold: H
     named = replace(hold, uid="0" * 31 + "1")
 
     async def interrupted(ledger: AsyncLedger) -> tuple[Any, Any]:
-        first = await ledger.reserve(named, time_zone="UTC")
+        first = await ledger.reserve(named, time_zone=ZONE)
         # The answer to the second is lost, as it is when the server is restarted at that moment.
         together: Any = ledger._holds
         together.do, do = _cut_off_once(together.do), together.do
-        second = await ledger.reserve(replace(named, uid="0" * 31 + "2"), time_zone="UTC")
+        second = await ledger.reserve(replace(named, uid="0" * 31 + "2"), time_zone=ZONE)
         together.do = do
         return first, second
 
@@ -202,14 +207,43 @@ def _cut_off_once(do: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     return cutting
 
 
+def test_a_hold_is_waited_for_on_the_disk_after_it_is_seen_and_before_it_is_said(team: Team, hold: Hold) -> None:
+    BudgetFactory.create(team=team)
+
+    async def run() -> tuple[list[int], list[int]]:
+        # A server for tests may be told not to wait.
+        conninfo = f"{await in_database(connection_string)} options='-c synchronous_commit=on'"
+        async with AsyncLedger(conninfo) as ledger:
+            await ledger.reserve(hold, time_zone=ZONE)
+            disk: Any = ledger._disk
+            reached, seen, behind = disk.reached, [], []
+
+            async def reached_and_seen() -> None:
+                seen.append(await in_database(Reservation.objects.count))
+                ((now,),) = await ledger._rows("SELECT pg_current_wal_insert_lsn()", ())
+                await reached()
+                lag = "SELECT pg_wal_lsn_diff(%s, pg_current_wal_flush_lsn())"
+                ((far,),) = await ledger._rows(lag, (now,))
+                behind.append(int(far))
+
+            disk.reached = reached_and_seen
+            for _ in range(3):
+                await ledger.reserve(hold, time_zone=ZONE)
+            return seen, behind
+
+    seen, behind = asyncio.run(run())
+    assert seen == [2, 3, 4]
+    assert all(far <= 0 for far in behind)
+
+
 def test_what_cannot_be_booked_spoils_nothing_for_those_beside_it(team: Team, hold: Hold) -> None:
     BudgetFactory.create(team=team)
 
     async def rush(ledger: AsyncLedger) -> list[Any]:
-        await ledger.reserve(hold, time_zone="UTC")
+        await ledger.reserve(hold, time_zone=ZONE)
         wrong = replace(hold, price_id=10**9)
         holds = [hold, hold, wrong, hold]
-        return await asyncio.gather(*(ledger.reserve(each, time_zone="UTC") for each in holds), return_exceptions=True)
+        return await asyncio.gather(*(ledger.reserve(each, time_zone=ZONE) for each in holds), return_exceptions=True)
 
     found = with_ledgers(rush)
     assert [isinstance(each, Reserved) for each in found] == [True, True, False, True]
@@ -276,7 +310,7 @@ def test_one_settlement_may_reach_levels_of_several_budgets(team: Team, hold: Ho
     closed = BudgetFactory.create(team=team, limit_nanousd=10**18, hard=False)
 
     async def jump(ledger: AsyncLedger) -> None:
-        reserved = await ledger.reserve(replace(hold, amount_nanousd=9 * 10**17), time_zone="UTC")
+        reserved = await ledger.reserve(replace(hold, amount_nanousd=9 * 10**17), time_zone=ZONE)
         assert isinstance(reserved, Reserved)
         await in_database(partial(services.budget_close, actor=alice, budget=closed))
         await ledger.settle(reserved.reservation_id, Spent(8 * 10**17), group=alike(hold))
