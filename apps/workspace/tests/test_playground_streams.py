@@ -46,6 +46,8 @@ def model(team: Team, upstream: FakeProvider, settings: Any) -> LanguageModel:
 @pytest.fixture
 def server(model: LanguageModel, settings: Any, tmp_path: Path) -> Iterator[Server]:
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    # Whatever the database: style and scripts come from their sources.
+    settings.EMBEDDED = True
     with edge_server() as running:
         yield Server(running, tmp_path)
 
