@@ -1,7 +1,10 @@
 """Eight concurrent 64-token requests through the inference process, against eight sequential `generate` calls.
 
 Both sides run the same model in float32, greedily, with one thread per core. Figures are generated tokens per second;
-loading and one warm-up request are outside the measurement.
+loading and one warm-up request are outside the measurement. Every answer has to reach its limit of tokens, so that no
+end token shortens one side's work.
+
+Then what a long request, of 512 tokens, does to a short one, of 16, that comes while it runs.
 """
 
 import json
@@ -9,12 +12,19 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from statistics import median
 
 from benchmarks import figures, machine, models
 from benchmarks.figures import Pair
 from benchmarks.servers import free_port, served
 
 REQUESTS, MAX_TOKENS, PATIENCE_SECONDS = 8, 64, 120.0
+LONG_TOKENS, SHORT_TOKENS, SHORT_REQUESTS = 512, 16, 5
+LONG, SHORT = (
+    "Write a very long story about a letter that travels through a whole country.",
+    "Say hello to the postman.",
+)
 PROMPTS = [f"Describe in detail how a letter travels from a village to house number {n} of a city." for n in range(8)]
 
 
@@ -23,8 +33,12 @@ def main() -> None:
     models.require(models.MODELS / models.NAME / "ct2" / "model.bin", models.MODELS / models.NAME / "hf")
     pairs = figures.repeated(lambda: Pair(_served(), models.in_process(generate)), given.repeats)
     figures.show(
-        f"inference, {REQUESTS} requests of at most {MAX_TOKENS} tokens", pairs, unit="tokens per second",
+        f"inference, {REQUESTS} requests of {MAX_TOKENS} tokens", pairs, unit="tokens per second",
         ours="inference process, all at once", peer="transformers generate, one after the other",
+    )  # fmt: skip
+    figures.show(
+        f"inference, an answer of {SHORT_TOKENS} tokens", figures.repeated(_beside_a_long_one, given.repeats), unit="s",
+        ours=f"while one of {LONG_TOKENS} tokens is written", peer="alone",
     )  # fmt: skip
 
 
@@ -35,8 +49,34 @@ def _served() -> float:
     with served(_command(port), port), ThreadPoolExecutor(REQUESTS) as threads:
         _ask(url, "Say hello.", 8)
         started = time.perf_counter()
-        tokens = sum(threads.map(lambda prompt: _ask(url, prompt, MAX_TOKENS), PROMPTS))
-        return tokens / (time.perf_counter() - started)
+        tokens = list(threads.map(lambda prompt: _ask(url, prompt, MAX_TOKENS), PROMPTS))
+        return _rate(tokens, time.perf_counter() - started)
+
+
+def _rate(tokens: list[int], seconds: float) -> float:
+    if set(tokens) != {MAX_TOKENS}:
+        raise SystemExit(f"The answers have {tokens} tokens: some ended before the limit of {MAX_TOKENS}.")
+    return sum(tokens) / seconds
+
+
+def _beside_a_long_one() -> Pair:
+    """Seconds of a short answer while a long one is written, and alone; medians of a few."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with served(_command(port), port), ThreadPoolExecutor(1) as threads:
+        _ask(url, "Say hello.", 8)
+        alone = _short_seconds(url)
+        long = threads.submit(_ask, url, LONG, LONG_TOKENS)
+        time.sleep(0.5)  # it is being written by now
+        beside = _short_seconds(url)
+        if long.done():
+            raise SystemExit(f"The long answer ended after {long.result()} tokens, before the short ones.")
+        return Pair(beside, alone)
+
+
+def _short_seconds(url: str) -> float:
+    prompts = [f"{SHORT} {day}." for day in range(SHORT_REQUESTS)]
+    return median(figures.seconds_of(partial(_ask, url, prompt, SHORT_TOKENS)) for prompt in prompts)
 
 
 def _ask(url: str, prompt: str, max_tokens: int) -> int:
@@ -76,8 +116,8 @@ def generate() -> float:
 
     one("Say hello.", 8)
     started = time.perf_counter()
-    tokens = sum(one(prompt, MAX_TOKENS) for prompt in PROMPTS)
-    return tokens / (time.perf_counter() - started)
+    tokens = [one(prompt, MAX_TOKENS) for prompt in PROMPTS]
+    return _rate(tokens, time.perf_counter() - started)
 
 
 if __name__ == "__main__":
