@@ -94,6 +94,7 @@ def run_cluster(name: str) -> int:
         raise ValueError(f"{name} is not one of the queues: {', '.join(cluster_names())}")
     var_dir = Path(settings.VAR_DIR)
     busy.clear(var_dir, name)
+    release_messages(name)
     _adapt(django_q.cluster)
     _mark_tasks(var_dir, name)
     cluster = _cluster_class(django_q.cluster)()
@@ -101,6 +102,27 @@ def run_cluster(name: str) -> int:
     cluster.sentinel.join()
     # After a stop, the master process is still inside its own signal handler's join; both see the same exit status.
     return int(cluster.sentinel.exitcode or 0)
+
+
+def release_messages(name: str) -> int:
+    """Give back what an earlier cluster of this name had fetched and not done when it was killed; returns how many.
+
+    Each would wait until the queue's `retry` is over, half an hour. Only where one machine has one cluster of a name:
+    elsewhere they may be another's that lives.
+    """
+    from django.db import connections
+    from django.utils import timezone
+    from django_q.models import OrmQ
+
+    if not settings.EMBEDDED:
+        return 0
+    now = timezone.now()
+    released: int = OrmQ.objects.filter(key=name, lock__gt=now).update(lock=now)
+    # The processes that are forked from this one must not share its connection.
+    connections.close_all()
+    if released:
+        log.warning("messages of a cluster that died are taken up again", extra={"count": released})
+    return released
 
 
 def _cluster_class(module: Any) -> Any:

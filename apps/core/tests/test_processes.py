@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from apps.core.management.commands import watchdog as watchdog_command
 from apps.core.models import Canary
 from apps.core.processes import busy, stopping, tree
-from apps.core.processes.cluster import STUCK, cluster_names, worker_count
+from apps.core.processes.cluster import STUCK, cluster_names, release_messages, worker_count
 from apps.core.processes.config import Places, configuration_text, programs
 from apps.core.processes.watchdog import ClusterWatch
 from apps.core.tests.installation import (
@@ -31,6 +32,26 @@ from apps.core.tests.installation import (
     migrated,
     wait_for,
 )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("embedded", "released"), [(True, 1), (False, 0)])
+def test_what_a_killed_cluster_had_fetched_is_taken_up_again_where_no_other_can_have_it(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, embedded: bool, released: int
+) -> None:
+    settings.EMBEDDED = embedded
+    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
+    now = timezone.now()
+    half_an_hour = now + datetime.timedelta(minutes=30)
+    fetched = OrmQ.objects.create(key="worker", payload="x", lock=half_an_hour)
+    of_another = OrmQ.objects.create(key="housekeeping", payload="x", lock=half_an_hour)
+
+    assert release_messages("worker") == released
+
+    fetched.refresh_from_db()
+    of_another.refresh_from_db()
+    assert (fetched.lock < half_an_hour) is embedded
+    assert of_another.lock == half_an_hour
 
 
 @pytest.fixture(scope="module")

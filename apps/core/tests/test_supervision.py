@@ -92,7 +92,7 @@ def test_killed_and_hanging_parts_come_back_and_tasks_run_again(installation: In
     idle = installation.pid_in("first")
     kill(idle)
     installation.enqueue(("note_pid", installation.path("second")))
-    # Where it died holding the lock of the queue, its cluster hangs until the watchdog starts it again.
+    # Where it may have died holding the lock of the queue, its cluster starts again, and takes up what it had fetched.
     assert installation.pid_in("second", seconds=45) != idle
 
     stuck = wait_for(lambda: program_pid(installation, "worker"), what="the worker to run")
