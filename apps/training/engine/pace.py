@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
+from apps.training.engine.estimate import TAIL_SECONDS, TAIL_SECONDS_PER_MILLION
+
 _REMEMBER = 40
-# Checked against runs of a 135 million parameter model: merging, converting and certifying, seconds per million.
-_TAIL_SECONDS_PER_MILLION = 0.15
 _FORWARD_SHARE = 0.4
 
 
@@ -16,7 +16,7 @@ class Pace:
 
     def __init__(self, *, tokens_per_second: float, parameters: int) -> None:
         self._rates: deque[float] = deque([1 / max(tokens_per_second, 1e-9)], maxlen=_REMEMBER)
-        self._tail = 3 + _TAIL_SECONDS_PER_MILLION * parameters / 1e6
+        self._tail = TAIL_SECONDS + TAIL_SECONDS_PER_MILLION * parameters / 1e6
         self._pauses: dict[str, float] = {}
 
     def step(self, tokens: int, seconds: float) -> None:
