@@ -1,5 +1,7 @@
 """The chart of what was spent, as a Plotly figure in plain values; colours and fonts are the theme's."""
 
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.utils.formats import date_format
@@ -10,6 +12,10 @@ from apps.core.formats import money_text
 from apps.experiments.charts import Chart
 
 MOST_SERIES = 5
+# The first day of a month would be one bar as wide as the page, and its axis would count hours.
+FEWEST_DAYS = 14
+# Said, since of a single day Plotly cannot tell how far apart days are.
+BAR_MILLISECONDS = 0.8 * 86_400_000
 _NANO = 10**9
 
 
@@ -24,6 +30,7 @@ def spending_chart(found: Usage) -> Chart | None:
         {
             "type": "bar",
             "name": part.name,
+            "width": BAR_MILLISECONDS,
             "x": [day.isoformat() for day in days],
             "y": [part.by_day.get(day, Sums()).spent_nanousd / _NANO for day in days],
             "hovertext": [money_text(part.by_day.get(day, Sums()).spent_nanousd) for day in days],
@@ -47,7 +54,7 @@ def spending_chart(found: Usage) -> Chart | None:
             "data": traces,
             "layout": {
                 "barmode": "relative",
-                "xaxis": {"type": "date", "title": {"text": _("Day")}},
+                "xaxis": {"type": "date", "title": {"text": _("Day")}, "range": _axis(days)},
                 "yaxis": {"title": {"text": _("Spent ($)")}, "tickprefix": "$", "rangemode": "tozero"},
                 "showlegend": len(traces) > 1,
             },
@@ -57,6 +64,12 @@ def spending_chart(found: Usage) -> Chart | None:
             "rows": rows,
         },
     )
+
+
+def _axis(days: Sequence[date]) -> list[str]:
+    """From half a day before the first to half a day after the last, or after later days that are still empty."""
+    first = datetime.combine(days[0], time()) - timedelta(hours=12)
+    return [first.isoformat(), (first + timedelta(days=max(len(days), FEWEST_DAYS))).isoformat()]
 
 
 def _finding(found: Usage) -> str:

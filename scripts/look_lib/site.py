@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STATES = ("empty", "running", "full", "failed")
 # Parts of a page and files have no page of their own to photograph.
 NOT_PAGES = ("api/", "admin", "edge:", "v1/")
+DOWNLOADS = (".csv", ".json", ".jsonl", ".md", ".zip")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def page_routes() -> list[str]:
     pages = []
     for row in rows:
         answers = {value for name, value in row.items() if name not in ("route", "method")}
-        if row["method"] == "GET" and "200" in answers and not row["route"].startswith(NOT_PAGES):
+        is_page = not row["route"].startswith(NOT_PAGES) and not row["route"].endswith(DOWNLOADS)
+        if row["method"] == "GET" and "200" in answers and is_page:
             pages.append(row["route"])
     return pages
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.billing import usage_reading
+from apps.billing.charts import spending_chart
 from apps.billing.models import BudgetPeriod, CachedResponse, LedgerEntry, ReservationHold
 from apps.billing.usage_reading import Days, LedgerTotals
 from apps.core.errors import ApplicationError
@@ -127,6 +128,16 @@ def test_the_page_divides_what_was_spent_and_counts_the_cache_apart(client: Clie
     assert "Nobody named" in page.text
     page.follow("By experiment")
     page.follow("Sorting mail")
+
+
+@pytest.mark.parametrize(("days", "end"), [(1, "2026-12-14T12:00:00"), (30, "2026-12-30T12:00:00")])
+def test_the_chart_of_a_single_day_leaves_room_for_those_that_follow(team: Team, days: int, end: str) -> None:
+    call(team, datetime(2026, 12, 1, 10, tzinfo=UTC))
+    found = usage_reading.usage(team, Days(date(2026, 12, 1), date(2026, 12, days), "UTC"))
+    chart = spending_chart(found)
+    assert chart is not None
+    assert chart.figure["layout"]["xaxis"]["range"] == ["2026-11-30T12:00:00", end]
+    assert {bar["width"] for bar in chart.figure["data"]} == {69_120_000.0}
 
 
 def test_another_team_s_money_is_in_no_sum(team: Team, other_team: Team) -> None:

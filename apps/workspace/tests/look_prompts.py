@@ -43,6 +43,6 @@ def prompt_pages(team: Team) -> list[tuple[str, str]]:
     prompt = Prompt.objects.filter(team=team, name=NAME).first()
     if prompt is None:
         return []
-    names = ("prompt", "prompt_edit", "prompt_diff", "prompt_settings")
+    names = ("prompt", "prompt_edit", "prompt_diff", "prompt_settings", "prompt_training")
     pages = [(name.replace("_", "-"), reverse(name, args=[team.slug, prompt.uid])) for name in names]
     return [*pages, ("prompt-version", reverse("prompt_version", args=[team.slug, prompt.uid, 1]))]

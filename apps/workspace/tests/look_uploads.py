@@ -67,4 +67,6 @@ def upload_pages(team: Team, version: DatasetVersion | None) -> list[tuple[str, 
         pages += [(f"dataset-{tab}", reverse(f"dataset_version_{tab}", args=where)) for tab in tabs]
         pages += [("dataset-row", reverse("dataset_row", args=[*where, rows.train_rows(version)[0].id]))]
         pages += [("dataset-settings", reverse("dataset_settings", args=[team.slug, version.dataset.uid]))]
+        pages += [("dataset-training", reverse("dataset_training", args=[team.slug, version.dataset.uid]))]
+        pages += [("dataset-version-training", reverse("dataset_version_training", args=where))]
     return pages

@@ -138,7 +138,9 @@ def pages_of(look: Look) -> list[dict[str, str]]:
     if look.run is not None:
         pages += [("training", f"{home}training/{look.run.uid}/")]
         pages += training_pages(look.run)
-        pages += [("model", reverse("model", args=[slug, look.run.language_model.uid]))]
+        names = ("model", "model_overlap", "model_try")
+        where = [slug, look.run.language_model.uid]
+        pages += [(name.replace("_", "-"), reverse(name, args=where)) for name in names]
     return [{"name": name, "url": url} for name, url in pages if _has_route(url)]
 
 
