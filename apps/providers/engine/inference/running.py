@@ -8,9 +8,9 @@ from collections.abc import Callable
 from apps.providers.engine.inference.backends.base import Backend, Batch
 from apps.providers.engine.inference.picking import Group
 
-#: A sequence gives way to a shorter waiting one only after this many tokens, or as many as that one may need, so
-#: that a short request behind a long one takes about twice its own time.
-MIN_SLICE_TOKENS = 64
+#: A sequence gives way to a shorter waiting one after half as many tokens as that one may need, so that a short
+#: request behind a long one takes less than twice its own time, but after no fewer than this.
+MIN_SLICE_TOKENS = 8
 
 
 class RunningBatch:
@@ -30,6 +30,7 @@ class RunningBatch:
         self._slice_tokens = [0] * len(group.sequences)
         self._earlier_seconds = [sequence.timing.batch_seconds for sequence in group.sequences]
         self._started = self._last_share = 0.0
+        self._first_token: float | None = None
 
     def run(self, backend: Backend) -> None:
         """Block until every sequence has ended or given way; raises what the backend raises."""
@@ -52,19 +53,25 @@ class RunningBatch:
         if index not in self._active:
             return True
         now = self._share_time()
+        if self._first_token is None:
+            self._first_token = now
         sequence = self._group.sequences[index]
         sequence.timing.batch_seconds = self._earlier_seconds[index] + now - self._started
         self._slice_tokens[index] += 1
-        if sequence.accept(token_id) or self._gives_way(index) or self._aborted():
+        if sequence.accept(token_id) or self._gives_way(index, now) or self._aborted():
             self._active.discard(index)
             return True
         return False
 
-    def _gives_way(self, index: int) -> bool:
+    def _gives_way(self, index: int, now: float) -> bool:
         shortest = self._shortest_waiting()
-        if shortest is None or self._slice_tokens[index] < max(MIN_SLICE_TOKENS, shortest):
+        if shortest is None or self._slice_tokens[index] < max(MIN_SLICE_TOKENS, shortest // 2):
             return False
-        return self._group.sequences[index].remaining > shortest
+        return self._group.sequences[index].remaining > shortest and self._was_worth_reading(now)
+
+    def _was_worth_reading(self, now: float) -> bool:
+        """Whether it has written for as long as it had read: who gives way reads all of it again."""
+        return self._first_token is not None and now - self._first_token >= self._first_token - self._started
 
     def _share_time(self) -> float:
         """Divide the time since the last token among the sequences that ran in it; returns the time now."""
