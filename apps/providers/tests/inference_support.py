@@ -12,10 +12,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from apps.providers.engine.inference.sequence import Sampling, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = (
@@ -24,6 +26,29 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 CORPUS = ["hello world this is a small text about addresses 123 Main Street Springfield IL 62704"] * 50
+
+
+class Letters:
+    """A tokenizer whose every token is one letter."""
+
+    def decode(self, ids: list[int]) -> str:
+        return "x" * len(ids)
+
+
+def sequence(
+    *,
+    max_tokens: int = 100,
+    stop_ids: frozenset[int] = frozenset(),
+    stop: tuple[str, ...] = (),
+    stream: bool = False,
+    tokenizer: Any = None,
+    wake: Callable[[], object] = lambda: None,
+) -> Sequence:
+    """A request for an answer, as the server makes one."""
+    return Sequence(
+        request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=max_tokens, sampling=Sampling(),
+        stop_ids=stop_ids, stop=stop, tokenizer=tokenizer or Letters(), wake=wake, stream=stream,
+    )  # fmt: skip
 
 
 def build_models(root: Path) -> Path:

@@ -15,7 +15,8 @@ from apps.providers.engine.inference.backends.base import Batch, OnToken
 from apps.providers.engine.inference.catalogue import ModelFolder
 from apps.providers.engine.inference.residency import Residency
 from apps.providers.engine.inference.scheduler import QueueLimits, Scheduler
-from apps.providers.engine.inference.sequence import Sampling, Sequence
+from apps.providers.engine.inference.sequence import Sequence
+from apps.providers.tests.inference_support import sequence
 
 OPENING_SECONDS = 0.05
 
@@ -41,11 +42,6 @@ class Echo:
 class Catalogue:
     def find(self, model: str) -> Any:
         return ModelFolder(id=model, backend="ctranslate2", folder=Path(), context_length=64, version=(1,), created=0)
-
-
-class Text:
-    def decode(self, ids: list[int]) -> str:
-        return "x" * len(ids)
 
 
 def test_memory_of_batches_is_given_back_before_the_models_leave(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,13 +82,10 @@ def _with_scheduler(
 
         async def ask() -> Sequence:
             loop, answered = asyncio.get_running_loop(), asyncio.Event()
-            sequence = Sequence(
-                request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=1, sampling=Sampling(),
-                stop_ids=frozenset(), stop=(), tokenizer=Text(), wake=lambda: loop.call_soon_threadsafe(answered.set),
-            )  # fmt: skip
-            scheduler.submit(sequence)
+            answer = sequence(max_tokens=1, wake=lambda: loop.call_soon_threadsafe(answered.set))
+            scheduler.submit(answer)
             await asyncio.wait_for(answered.wait(), 10)
-            return sequence
+            return answer
 
         await asyncio.wait_for(work(ask), 10)
         serving.cancel()

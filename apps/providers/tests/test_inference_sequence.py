@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.providers.engine.inference.errors import ApiError
-from apps.providers.engine.inference.sequence import Sampling, Sequence
+from apps.providers.engine.inference.sequence import Sequence
+from apps.providers.tests import inference_support
 
 END = 0x110000  # beyond every character
 
@@ -17,10 +18,9 @@ class Characters:
 
 
 def sequence(*, max_tokens: int = 100, stop: tuple[str, ...] = (), stream: bool = False) -> Sequence:
-    return Sequence(
-        request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=max_tokens, sampling=Sampling(),
-        stop_ids=frozenset({END}), stop=stop, tokenizer=Characters(), wake=lambda: None, stream=stream,
-    )  # fmt: skip
+    return inference_support.sequence(
+        max_tokens=max_tokens, stop_ids=frozenset({END}), stop=stop, stream=stream, tokenizer=Characters()
+    )
 
 
 def feed(target: Sequence, text: str) -> list[str]:

@@ -11,14 +11,9 @@ from apps.providers.engine.inference import running
 from apps.providers.engine.inference.backends.base import Batch, OnToken
 from apps.providers.engine.inference.picking import Group
 from apps.providers.engine.inference.running import RunningBatch
-from apps.providers.engine.inference.sequence import Sampling, Sequence
+from apps.providers.tests.inference_support import sequence
 
 TOKEN_SECONDS = 1.0
-
-
-class Text:
-    def decode(self, ids: list[int]) -> str:
-        return "x" * len(ids)
 
 
 class Steady:
@@ -40,18 +35,13 @@ class Steady:
         raise AssertionError("a batch does not close its backend")
 
 
-def _tokens_before_giving_way(
-    monkeypatch: pytest.MonkeyPatch, *, shortest: int | None, reading_seconds: float, max_tokens: int = 512
-) -> int:
+def _tokens_before_giving_way(monkeypatch: pytest.MonkeyPatch, *, shortest: int | None, reading_seconds: float) -> int:
     backend: Any = Steady(reading_seconds)
     monkeypatch.setattr(running, "time", SimpleNamespace(perf_counter=lambda: backend.now))
-    sequence = Sequence(
-        request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=max_tokens, sampling=Sampling(),
-        stop_ids=frozenset(), stop=(), tokenizer=Text(), wake=lambda: None,
-    )  # fmt: skip
-    batch = RunningBatch(Group((sequence,), ()), shortest_waiting=lambda: shortest, aborted=lambda: False)
+    answer = sequence(max_tokens=512)
+    batch = RunningBatch(Group((answer,), ()), shortest_waiting=lambda: shortest, aborted=lambda: False)
     batch.run(backend)
-    return len(sequence.output_ids)
+    return len(answer.output_ids)
 
 
 @pytest.mark.parametrize(
