@@ -4,16 +4,23 @@ Both sides run the same model in float32, greedily, with one thread per core. Fi
 loading and one warm-up request are outside the measurement. Every answer has to reach its limit of tokens, so that no
 end token shortens one side's work.
 
-Then what a long request, of 512 tokens, does to a short one, of 16, that comes while it runs.
+Then what a long request, of 512 tokens, does to a short one, of 16, that comes while it runs; and what a queue of 16
+requests with long prompts, as an evaluation makes it, does to a short one of another model.
 """
 
 import json
+import os
+import shutil
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from benchmarks import figures, machine, models
 from benchmarks.figures import Pair
@@ -25,6 +32,8 @@ LONG, SHORT = (
     "Write a very long story about a letter that travels through a whole country.",
     "Say hello to the postman.",
 )
+QUEUED, SECOND = 16, "a-second-model"
+LETTERS = "A letter lay on the table of a post office in a village. "
 PROMPTS = [f"Describe in detail how a letter travels from a village to house number {n} of a city." for n in range(8)]
 
 
@@ -39,6 +48,10 @@ def main() -> None:
     figures.show(
         f"inference, an answer of {SHORT_TOKENS} tokens", figures.repeated(_beside_a_long_one, given.repeats), unit="s",
         ours=f"while one of {LONG_TOKENS} tokens is written", peer="alone",
+    )  # fmt: skip
+    figures.show(
+        f"inference, an answer of {SHORT_TOKENS} tokens", figures.repeated(_beside_another_model, given.repeats),
+        unit="s", ours=f"while another model has {QUEUED} long prompts to answer", peer="alone",
     )  # fmt: skip
 
 
@@ -74,14 +87,40 @@ def _beside_a_long_one() -> Pair:
         return Pair(beside, alone)
 
 
-def _short_seconds(url: str) -> float:
+def _beside_another_model() -> Pair:
+    """Seconds of a short answer of a second model while the first one has a queue, and alone; medians of a few."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with _two_models() as folder, served(_command(port, folder), port), ThreadPoolExecutor(QUEUED) as threads:
+        for name in (models.NAME, SECOND):
+            _ask(url, "Say hello.", 8, model=name)
+        alone = _short_seconds(url, model=SECOND)
+        queue = [threads.submit(_ask, url, f"{LETTERS * 35} Which was number {n}?", MAX_TOKENS) for n in range(QUEUED)]
+        time.sleep(1.0)  # the first batch reads
+        beside = _short_seconds(url, model=SECOND)
+        if all(asked.done() for asked in queue):
+            raise SystemExit("The queue was empty before the short ones ended.")
+        return Pair(beside, alone)
+
+
+@contextmanager
+def _two_models() -> Iterator[Path]:
+    """A folder with the model under two names."""
+    with TemporaryDirectory(dir=models.VAR) as name:
+        folder = Path(name)
+        for each in (models.NAME, SECOND):
+            shutil.copytree(models.MODELS / models.NAME / "ct2", folder / each / "ct2", copy_function=os.link)
+        yield folder
+
+
+def _short_seconds(url: str, *, model: str = models.NAME) -> float:
     prompts = [f"{SHORT} {day}." for day in range(SHORT_REQUESTS)]
-    return median(figures.seconds_of(partial(_ask, url, prompt, SHORT_TOKENS)) for prompt in prompts)
+    return median(figures.seconds_of(partial(_ask, url, prompt, SHORT_TOKENS, model=model)) for prompt in prompts)
 
 
-def _ask(url: str, prompt: str, max_tokens: int) -> int:
+def _ask(url: str, prompt: str, max_tokens: int, *, model: str = models.NAME) -> int:
     """Tokens that the answer has."""
-    body = {"model": models.NAME, "messages": [{"role": "user", "content": prompt}], "temperature": 0.0}
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0.0}
     request = urllib.request.Request(
         f"{url}/v1/chat/completions",
         json.dumps({**body, "max_tokens": max_tokens}).encode(),
@@ -91,8 +130,8 @@ def _ask(url: str, prompt: str, max_tokens: int) -> int:
         return int(json.load(answer)["usage"]["completion_tokens"])
 
 
-def _command(port: int) -> list[str]:
-    command = [sys.executable, "-m", "apps.providers.engine.inference", "--models", str(models.MODELS)]
+def _command(port: int, folder: Path = models.MODELS) -> list[str]:
+    command = [sys.executable, "-m", "apps.providers.engine.inference", "--models", str(folder)]
     return [*command, "--port", str(port), "--threads", str(machine.cores())]
 
 

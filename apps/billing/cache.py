@@ -1,4 +1,4 @@
-"""Answers that were already paid for: process memory in front of a table.
+"""Answers that were already paid for: process memory, then Redis where there is one, in front of a table.
 
 A key covers everything that decides the answer, the repeat index included, so that repeats stay independent draws.
 """
@@ -8,11 +8,12 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache as shared_cache
 from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
@@ -21,6 +22,7 @@ from apps.billing.calls import MeteredCall, MeteredResult
 from apps.billing.engine.ledger_facts import Upsert
 from apps.billing.ledger_runner import adapted
 from apps.billing.models import CachedResponse
+from apps.core import shared_store
 from apps.core.models.base import new_uid
 from apps.providers.engine.messages import ToolCall
 
@@ -29,6 +31,10 @@ MEMORY_ENTRIES = 2000
 MEMORY_TEXT = 16_384
 # A purge or the end of an answer's time reaches every process within this.
 MEMORY_SECONDS = 30.0
+# Longer answers are read from the table; the others are kept for so long after they were read there. A purge that finds
+# Redis away is not heard of in it: what was purged may be given once more for that long.
+SHARED_TEXT = 262_144
+SHARED_SECONDS = 300
 _KEPT_FIELDS = (
     "text",
     "finish_reason",
@@ -62,12 +68,12 @@ def cache_key(call: MeteredCall) -> str:
 
 
 def find(team_id: int, key: str) -> MeteredResult | None:
-    """The stored answer, free of charge. Reads the table when this process has not seen the answer lately."""
+    """The stored answer, free of charge. Reads the table when no process has seen the answer lately."""
     started = time.perf_counter()
     found = find_in_memory(team_id, key)
     if found is not None:
         return found
-    kept = _stored(team_id, key)
+    kept = _shared_or_stored(team_id, key) if shared_store.is_configured() else _stored(team_id, key)[0]
     if kept is None:
         return None
     _remember((team_id, key), kept)
@@ -128,6 +134,13 @@ def forget_memory(team_id: int | None = None) -> None:
             del _memory[place]
 
 
+def forget_team(team_id: int) -> None:
+    """After a purge of the table: no answer of before is given by this process or from Redis."""
+    if shared_store.is_configured():
+        shared_cache.set(_age_name(team_id), new_uid().hex, timeout=None)
+    forget_memory(team_id)
+
+
 def _kept(result: MeteredResult) -> dict[str, Any]:
     kept = {name: getattr(result, name) for name in _KEPT_FIELDS}
     return {**kept, "tool_calls": [dataclasses.asdict(call) for call in result.tool_calls]}
@@ -155,8 +168,39 @@ def _remembered(place: tuple[int, str]) -> dict[str, Any] | None:
         return kept
 
 
-def _stored(team_id: int, key: str) -> dict[str, Any] | None:
+def _shared_or_stored(team_id: int, key: str) -> dict[str, Any] | None:
+    """What Redis has of the team's present age, else what the table has, which Redis then keeps.
+
+    A purge begins a new age. Who read the table before it writes under the old age, which nobody reads any more.
+    """
+    age_name, name = _age_name(team_id), f"response:{{{team_id}}}:{key}"
+    there = shared_cache.get_many([age_name, name])
+    age, (kept_in, kept) = there.get(age_name), there.get(name, (None, None))
+    if age is None:
+        age = shared_cache.get_or_set(age_name, new_uid().hex, timeout=None)
+    elif kept_in == age:
+        return _complete(kept)
+    kept, ends = _stored(team_id, key)
+    if kept is not None and len(kept["text"]) <= SHARED_TEXT:
+        left = SHARED_SECONDS if ends is None else min(SHARED_SECONDS, int((ends - timezone.now()).total_seconds()))
+        # 0 deletes what is there: it ends within this second.
+        shared_cache.set(name, [age, kept], timeout=max(left, 0))
+    return kept
+
+
+def _age_name(team_id: int) -> str:
+    # In braces: a cluster of Redis keeps both of a team's keys in one place.
+    return f"responses:{{{team_id}}}:age"
+
+
+def _stored(team_id: int, key: str) -> tuple[dict[str, Any] | None, datetime | None]:
+    """What the table has, and when its time is over."""
     alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    row = CachedResponse.objects.filter(alive, team_id=team_id, key=key).values_list("result", flat=True).first()
-    # Rows of an earlier version lack what came later.
-    return None if row is None else {**_NOT_KEPT_EARLIER, **{name: row[name] for name in row if name in _KEPT}}
+    rows = CachedResponse.objects.filter(alive, team_id=team_id, key=key).values_list("result", "expires_at")
+    found = rows.first()
+    return (None, None) if found is None else (_complete(found[0]), found[1])
+
+
+def _complete(kept: dict[str, Any]) -> dict[str, Any]:
+    # What an earlier version kept lacks what came later; a later one may keep more.
+    return {**_NOT_KEPT_EARLIER, **{name: kept[name] for name in kept if name in _KEPT}}

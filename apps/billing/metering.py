@@ -26,6 +26,7 @@ from apps.billing.connections import Connection, Connections, OpenAIAPI
 from apps.billing.engine.ledger import WaitReason
 from apps.billing.engine.retry import delay_seconds
 from apps.billing.errors import BudgetExceeded, CallPostponed, UnknownPrice
+from apps.billing.flights import Flights, Turn
 from apps.billing.models import Price
 from apps.billing.streaming import Pump, leave, too_late
 from apps.core.faults import fault_point
@@ -107,7 +108,7 @@ class Metering:
         self._call_timeout_seconds = call_timeout_seconds
         self._deadline_seconds = deadline_seconds
         self._should_stop = should_stop
-        self._under_way: dict[tuple[int, str], asyncio.Future[None]] = {}
+        self._flights = Flights(self._wait)
         self._streams: set[asyncio.Task[None]] = set()
         # Only spreads retries over time; no result depends on it.
         self._rng = rng or random.Random()  # noqa: S311 - not used for secrets
@@ -122,6 +123,7 @@ class Metering:
         if self._streams:
             await asyncio.wait(self._streams)
         await self._connections.aclose()
+        await self._flights.aclose()
         await self._books.aclose()
 
     async def generate(self, call: MeteredCall) -> MeteredResult:
@@ -131,11 +133,11 @@ class Metering:
         CallPostponed; then nothing is stored. Every other failure comes back as a result with `error`.
         """
         key = cache.cache_key(call)
-        async with self._alone(call, key):
-            hit = await self._hit(call, key)
-            if hit is not None:
-                return hit
+        async with self._turn(call, key) as turn:
+            if turn.found is not None:
+                return turn.found
             result = await self._answered(call, key)
+            turn.answered = not result.error
         if call.fallback is not None and result.error == INFRASTRUCTURE:
             return replace(await self.generate(_stand_in(call, call.fallback)), stands_in=True)
         return result
@@ -148,15 +150,11 @@ class Metering:
         raises. Close it when you leave: `async with aclosing(metering.stream(call)) as pieces`.
         """
         key = cache.cache_key(call)
-        hit = await self._hit(call, key)
-        if hit is not None:
-            for piece in _pieces_of(hit):
-                yield piece
-            return
         began, stands_in = False, call.fallback is not None
-        async with aclosing(self._streamed(call, key)) as pieces:
+        async with self._turn(call, key) as turn, aclosing(self._found_or_streamed(turn.found, call, key)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, MeteredResult):
+                    turn.answered = not piece.error
                     stands_in = stands_in and not began and piece.error == INFRASTRUCTURE
                     if stands_in:
                         break
@@ -169,28 +167,15 @@ class Metering:
 
     # --- before a call
 
-    async def _hit(self, call: MeteredCall, key: str) -> MeteredResult | None:
-        return await self._books.hit(call, key) if call.use_cache else None
-
     @asynccontextmanager
-    async def _alone(self, call: MeteredCall, key: str) -> AsyncIterator[None]:
-        """Of equal calls at once the first is made, and the others wait to find its answer in the cache.
-
-        If that one fails, each of the others is made on its own.
-        """
-        place = (call.team_id, key)
-        before = self._under_way.get(place)
-        if not call.use_cache or before is not None:
-            if before is not None:
-                await asyncio.wait([before])
-            yield
+    async def _turn(self, call: MeteredCall, key: str) -> AsyncIterator[Turn]:
+        """Of equal calls at once the first is made, and the others wait to find its answer in the cache."""
+        if not call.use_cache:
+            yield Turn()
             return
-        done = self._under_way[place] = asyncio.get_running_loop().create_future()
-        try:
-            yield
-        finally:
-            del self._under_way[place]
-            done.set_result(None)
+        find = partial(self._books.hit, call, key)
+        async with self._flights.turn((call.team_id, key), find, most_seconds=self._deadline_seconds) as turn:
+            yield turn
 
     # --- attempts
 
@@ -201,6 +186,17 @@ class Metering:
             if isinstance(outcome, MeteredResult):
                 return outcome
             await self._wait(outcome)
+
+    async def _found_or_streamed(
+        self, found: MeteredResult | None, call: MeteredCall, key: str
+    ) -> AsyncGenerator[StreamEvent | MeteredResult, None]:
+        if found is not None:
+            for piece in _pieces_of(found):
+                yield piece
+            return
+        async with aclosing(self._streamed(call, key)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _streamed(self, call: MeteredCall, key: str) -> AsyncGenerator[StreamEvent | MeteredResult, None]:
         tries = await self._tries(call)

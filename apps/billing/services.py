@@ -338,7 +338,7 @@ def cache_purge(*, actor: Any, team: Team, model: LanguageModel | None = None) -
         rows = CachedResponse.objects.filter(team=team, **({} if model is None else {"language_model": model}))
         deleted, _by_kind = rows.delete()
         audit.record(actor=actor, verb="cache.purged", target=team, answers=deleted, model=str(model or ""))
-    cache.forget_memory(team.pk)
+    cache.forget_team(team.pk)
     return int(deleted)
 
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_q.brokers import get_broker
 
+from apps.core import shared_store
 from apps.core.processes import busy
 from apps.core.processes.cluster import cluster_names, worker_count
 from apps.core.processes.supervisor import STARTED_VARIABLE
@@ -34,7 +35,10 @@ _CACHE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Check:
-    """`detail` says what is wrong and what to do; it holds no secret and no path of a person's data."""
+    """`detail` says what is wrong and what to do; it holds no secret and no path of a person's data.
+
+    It also says what is worse than it should be and keeps nothing from working, where `ok` holds.
+    """
 
     name: str
     ok: bool
@@ -47,7 +51,7 @@ class Unwell(Exception):
 
 def readiness() -> list[Check]:
     """Every check of this installation, each in its own right. Needs the database connection of this thread."""
-    checks: list[tuple[str, Callable[[], None]]] = [
+    checks: list[tuple[str, Callable[[], str | None]]] = [
         ("database", check_database),
         ("migrations", check_migrations),
         ("cache", check_cache),
@@ -70,15 +74,15 @@ def readiness_in_thread() -> list[Check]:
         close_old_connections()
 
 
-def _run(name: str, check: Callable[[], None]) -> Check:
+def _run(name: str, check: Callable[[], str | None]) -> Check:
     try:
-        check()
+        detail = check() or ""
     except Unwell as error:
         return Check(name, False, str(error))
     except Exception as error:
         # The message of a driver may hold an address with a password; its type does not.
         return Check(name, False, type(error).__name__)
-    return Check(name, True)
+    return Check(name, True, detail)
 
 
 def check_database() -> None:
@@ -107,12 +111,18 @@ def check_migrations() -> None:
     _migrated = True
 
 
-def check_cache() -> None:
-    """Write and read back; under a name of this process, so that two that ask at once do not disturb each other."""
+def check_cache() -> str | None:
+    """Write and read back; under a name of this process, so that two that ask at once do not disturb each other.
+
+    Without Redis every process goes on by itself, so that its absence is no reason to send nobody here.
+    """
     name = f"health:{os.getpid()}"
     cache.set(name, "ok", timeout=_CACHE_SECONDS)
     if cache.get(name) != "ok":
         raise Unwell(_("what was written to the cache cannot be read back"))
+    if shared_store.is_configured() and shared_store.is_away():
+        return _("Redis does not answer: limits count per process, and equal calls are shared within one only")
+    return None
 
 
 def check_queue() -> None:

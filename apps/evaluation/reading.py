@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -34,6 +35,8 @@ from apps.experiments.models import Candidate, Experiment
 from apps.experiments.selectors import contenders
 from apps.providers.models import LanguageModel
 
+# Nothing that it is computed from changes; this only bounds what a shared cache collects.
+ESTIMATE_KEPT_SECONDS = 30 * 86_400
 ENDED_BADLY = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -232,10 +235,11 @@ def validation_estimate(evaluation: Evaluation) -> Estimate:
     metric = scoring_for(experiment.answer).metrics[experiment.primary_metric]
     depends_on = (metric.signature, experiment.alpha, experiment.bootstrap_seed, experiment.bootstrap_resamples)
     name = f"validation:{evaluation.uid}:{hashlib.sha256(repr(depends_on).encode()).hexdigest()}"
-    found: Estimate | None = cache.get(name)
-    if found is None:
-        found = _validation_estimate(evaluation)
-        cache.set(name, found, timeout=None)
+    kept: dict[str, Any] | None = cache.get(name)
+    if kept is not None:
+        return Estimate(**kept)
+    found = _validation_estimate(evaluation)
+    cache.set(name, asdict(found), timeout=ESTIMATE_KEPT_SECONDS)
     return found
 
 

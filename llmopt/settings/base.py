@@ -9,6 +9,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
+from llmopt.settings.addresses import redis_url
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
 if (BASE_DIR / ".env").exists():
@@ -137,9 +139,11 @@ else:
         DATABASES["default"]["CONN_MAX_AGE"] = 300
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 5000}},
-}
+# Counts and answers that several processes share; without it each has its own.
+REDIS_URL: str = redis_url(env("REDIS_URL", default=""))
+_own_memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 5000}}
+_shared = {"BACKEND": "apps.core.shared_cache.SharedCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "llmopt"}
+CACHES: dict[str, dict[str, Any]] = {"default": _shared if REDIS_URL else _own_memory}
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "uploads"}},

@@ -12,7 +12,8 @@ os.environ.setdefault("LLMOPT_ENCRYPTION_KEYS", "dGVzdHMtb25seS1rZXktdGhhdC1lbmN
 for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
     os.environ[_name] = ""
 # Nor must mail leave, or a link name their machine.
-for _name in ("LLMOPT_EMAIL_URL", "LLMOPT_PUBLIC_URL", "LLMOPT_WEBHOOK_HOSTS"):
+# Nor their Redis be written to: the tests that need one start it.
+for _name in ("LLMOPT_EMAIL_URL", "LLMOPT_PUBLIC_URL", "LLMOPT_WEBHOOK_HOSTS", "REDIS_URL"):
     os.environ[_name] = ""
 os.environ.setdefault("LLMOPT_ROLE", "worker")  # a connection per thread, no pool: tests open and drop databases
 

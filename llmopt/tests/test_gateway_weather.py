@@ -26,7 +26,9 @@ from apps.billing.ledger_async import connection_string
 from apps.billing.models import BudgetPeriod, LedgerEntry, Reservation
 from apps.billing.tests.processes import start_process
 from apps.billing.tests.provider_world import GPT, commercial_model, provider_key
+from apps.core import shared_store
 from apps.core.tests.factories import BudgetFactory
+from apps.core.tests.redis_server import RedisServer, redis_server
 from apps.providers.models import LanguageModel, ProviderKey
 from apps.providers.tests.fake_openai import fake_openai
 from apps.providers.tests.fake_provider import FakeProvider, Reply
@@ -187,6 +189,117 @@ def test_while_the_database_restarts_calls_wait_or_are_told_so_and_the_books_bal
     assert period.held_nanousd == 0
     assert period.spent_nanousd == sum(LedgerEntry.objects.values_list("amount_nanousd", flat=True))
     assert LedgerEntry.objects.exclude(kind="settled").count() <= len(upstream.requests) - answered + 16
+    assert selectors.ledger_balance_problems() == []
+
+
+# --- Redis goes away
+
+
+@pytest.fixture
+def redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    monkeypatch.setattr(shared_store, "LEFT_ALONE_SECONDS", 0.2)
+    with redis_server(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def two_gateways(redis: RedisServer, model: LanguageModel, key: str, tmp_path: Any) -> Iterator[list[str]]:
+    """Addresses of two web processes that share a database and Redis."""
+    files = [tmp_path / "one", tmp_path / "two"]
+    processes = [start_process(serve, str(file)) for file in files]
+    try:
+        wait_until(lambda: all(file.exists() for file in files))
+        yield [file.read_text() for file in files]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def test_two_gateways_make_one_of_their_equal_calls(two_gateways: list[str], key: str, upstream: FakeProvider) -> None:
+    upstream.reply = Reply(delay=0.3)
+
+    async def calls() -> list[tuple[int, Any]]:
+        async with client(key) as session:
+            return await asyncio.gather(*(ask(session, address, temperature=0) for address in two_gateways * 4))
+
+    answers = asyncio.run(calls())
+    assert [status for status, _ in answers] == [200] * 8
+    assert len(upstream.requests) == 1
+    assert sum(body["usage"]["llmopt"]["cost_nanousd"] > 0 for _, body in answers) == 1
+    assert LedgerEntry.objects.filter(kind="settled").count() == 1
+
+
+def test_two_gateways_count_the_requests_of_a_key_together(
+    settings: Any, redis: RedisServer, model: LanguageModel, key: str, tmp_path: Any, request: pytest.FixtureRequest
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 10
+    addresses = request.getfixturevalue("two_gateways")
+
+    async def calls() -> list[int]:
+        async with client(key) as session:
+            asked = (ask(session, address, f"{n}") for n, address in enumerate(addresses * 10))
+            return [status for status, _ in await asyncio.gather(*asked)]
+
+    # The minute may end in between: then what was counted in the one before still counts in part.
+    statuses = asyncio.run(calls())
+    assert 10 <= statuses.count(200) <= 11
+    assert set(statuses) == {200, 429}
+
+
+def test_when_redis_goes_away_in_the_middle_of_calls_all_are_answered_and_the_books_balance(
+    two_gateways: list[str], redis: RedisServer, key: str, upstream: FakeProvider
+) -> None:
+    upstream.reply = Reply(delay=0.05)
+
+    async def some(session: aiohttp.ClientSession, number: int, turns: int) -> list[int]:
+        address = two_gateways[number % 2]
+        # Some equal, some not; all of them looked up and shared through Redis.
+        asked = [f"{number // 2}, {turn}" for turn in range(turns)]
+        return [(await ask(session, address, text, temperature=0))[0] for text in asked]
+
+    async def calls() -> list[int]:
+        async with client(key) as session:
+            working = asyncio.gather(*(some(session, number, 12) for number in range(8)))
+            await asyncio.to_thread(wait_until, lambda: len(upstream.requests) > 8)
+            await asyncio.to_thread(redis.kill)
+            statuses = [status for statuses in await working for status in statuses]
+            await asyncio.to_thread(redis.start_again)
+            await asyncio.sleep(0.3)
+            made = len(upstream.requests)
+            now = (ask(session, address, "And now?", temperature=0) for address in two_gateways)
+            statuses += [status for status, _ in await asyncio.gather(*now)]
+            # They know of each other again.
+            assert len(upstream.requests) == made + 1
+            return statuses
+
+    assert asyncio.run(calls()) == [200] * 98
+    connections.close_all()
+    # 49 are different; the rest were found, or made again while nobody could tell that they were under way.
+    assert 49 <= len(upstream.requests) <= 97
+    assert LedgerEntry.objects.filter(kind="settled").count() == len(upstream.requests)
+    assert LedgerEntry.objects.filter(kind="cached").count() == 98 - len(upstream.requests)
+    assert not Reservation.objects.exclude(state="settled").exists()
+    assert BudgetPeriod.objects.get().held_nanousd == 0
+    assert selectors.ledger_balance_problems() == []
+
+
+def test_a_redis_that_hangs_slows_a_call_and_stops_none(
+    redis: RedisServer, model: LanguageModel, key: str, upstream: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_store, "ANSWER_SECONDS", 0.5)
+
+    async def calls(address: str) -> list[int]:
+        async with client(key) as session:
+            found = [(await ask(session, address, temperature=0))[0]]
+            redis.hang()
+            asked = (ask(session, address, f"{n}", temperature=0) for n in range(20))
+            return found + [status for status, _ in await asyncio.gather(*asked)]
+
+    began = time.monotonic()
+    with edge_server() as address:
+        assert asyncio.run(calls(address)) == [200] * 21
+    assert time.monotonic() - began < PATIENCE_SECONDS
     assert selectors.ledger_balance_problems() == []
 
 

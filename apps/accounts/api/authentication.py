@@ -76,10 +76,9 @@ def _key_person(text: str, address: str) -> User | None:
 def _refusal(text: str, address: str) -> exceptions.APIException:
     """401 with the reason; 429 for an address that was refused too often, which learns nothing more."""
     name = f"bearer:{rates.network_of(address)}"
-    wait = rates.seconds_to_wait(name, limit=settings.SIGN_IN_TRIES_PER_MINUTE)
+    wait = rates.admit(name, limit=settings.SIGN_IN_TRIES_PER_MINUTE)
     if wait:
         return exceptions.Throttled(wait)
-    rates.count(name)
     if looks_like_key(text):
         why = key_refusal(text)
         return exceptions.AuthenticationFailed(why.message, why.code)

@@ -193,19 +193,17 @@ def test_passwords_and_refresh_tokens_from_one_address_are_counted_together(sett
 def test_a_full_last_minute_fades_away_in_the_next() -> None:
     start = timezone.now().replace(second=0, microsecond=0)
     with time_machine.travel(start, tick=False):
-        for _n in range(10):
-            rates.count("x")
-        first = rates.seconds_to_wait("x", limit=10)
-    for wait in (first, first + 1):
-        with time_machine.travel(start + timedelta(seconds=wait), tick=False):
-            assert rates.seconds_to_wait("x", limit=10) == 0
+        assert [rates.admit("x", limit=10) for _n in range(10)] == [0] * 10
+        first = rates.admit("x", limit=10)
+    with time_machine.travel(start + timedelta(seconds=first - 1), tick=False):
+        assert rates.admit("x", limit=10) > 0
     with time_machine.travel(start + timedelta(seconds=75), tick=False):
-        # A quarter of the ten has faded.
-        assert rates.seconds_to_wait("x", limit=7) > 0
-        assert rates.seconds_to_wait("x", limit=8) == 0
-        again = rates.seconds_to_wait("x", limit=5)
+        # A quarter of the ten has faded; of what was refused nothing was counted.
+        assert rates.admit("x", limit=7) > 0
+        again = rates.admit("x", limit=5)
+        assert rates.admit("x", limit=8) == 0
     with time_machine.travel(start + timedelta(seconds=75 + again), tick=False):
-        assert rates.seconds_to_wait("x", limit=5) == 0
+        assert rates.admit("x", limit=6) == 0
 
 
 # --- nowhere to be read

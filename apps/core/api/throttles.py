@@ -15,12 +15,8 @@ class _Counted(BaseThrottle, ABC):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         name, limit = self.whose(request)
-        self.waiting = rates.seconds_to_wait(name, limit=limit)
-        if self.waiting:
-            return False
-        if limit:
-            rates.count(name)
-        return True
+        self.waiting = rates.admit(name, limit=limit)
+        return not self.waiting
 
     def wait(self) -> float:
         return float(self.waiting)

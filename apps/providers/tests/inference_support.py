@@ -37,6 +37,7 @@ class Letters:
 
 def sequence(
     *,
+    model: str = "m",
     max_tokens: int = 100,
     stop_ids: frozenset[int] = frozenset(),
     stop: tuple[str, ...] = (),
@@ -46,7 +47,7 @@ def sequence(
 ) -> Sequence:
     """A request for an answer, as the server makes one."""
     return Sequence(
-        request_id="r", model="m", prompt_ids=(1, 2), prefix_length=1, max_tokens=max_tokens, sampling=Sampling(),
+        request_id="r", model=model, prompt_ids=(1, 2), prefix_length=1, max_tokens=max_tokens, sampling=Sampling(),
         stop_ids=stop_ids, stop=stop, tokenizer=tokenizer or Letters(), wake=wake, stream=stream,
     )  # fmt: skip
 

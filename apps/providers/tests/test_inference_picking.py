@@ -6,7 +6,7 @@ import pytest
 
 from apps.providers.engine.inference.catalogue import Catalogue
 from apps.providers.engine.inference.errors import ApiError
-from apps.providers.engine.inference.picking import MAX_BATCH_TOKENS, PrefixMemory, pick
+from apps.providers.engine.inference.picking import MAX_BATCH_TOKENS, PrefixMemory, Turns, pick
 from apps.providers.engine.inference.sequence import Sampling, Sequence
 from apps.providers.tests.test_inference_sequence import Characters
 
@@ -28,6 +28,17 @@ def test_a_batch_holds_the_oldest_and_those_nearest_to_it_in_length() -> None:
 def test_other_models_and_other_sampling_wait_for_their_own_batch() -> None:
     queue = [waiting(20), waiting(20, model="n"), waiting(20, temperature=1.0), waiting(20)]
     assert pick(queue, PrefixMemory(), max_batch=16).sequences == (queue[0], queue[3])
+
+
+def test_models_take_turns_and_each_ones_sequences_go_as_they_came() -> None:
+    queue = [waiting(20), waiting(21), waiting(20, model="n"), waiting(20, model="o"), waiting(21, model="n")]
+    turns, served = Turns(), []
+    while queue:
+        [sequence] = pick(turns.ordered(queue), PrefixMemory(), max_batch=1).sequences
+        turns.took(sequence.model)
+        queue.remove(sequence)
+        served.append((sequence.model, len(sequence.prompt_ids)))
+    assert served == [("m", 20), ("n", 20), ("o", 20), ("m", 21), ("n", 21)]
 
 
 def test_a_prompt_of_very_different_length_is_left_out() -> None:

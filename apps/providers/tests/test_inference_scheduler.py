@@ -20,6 +20,8 @@ from apps.providers.tests.inference_support import sequence
 
 OPENING_SECONDS = 0.05
 
+Ask = Callable[..., Awaitable[Sequence]]
+
 
 class Echo:
     """Answers every prompt with one token."""
@@ -48,7 +50,7 @@ def test_memory_of_batches_is_given_back_before_the_models_leave(monkeypatch: py
     log: list[str] = []
     monkeypatch.setattr(memory, "release", lambda: log.append("released"))
 
-    async def rest(ask: Callable[[], Awaitable[Sequence]]) -> None:
+    async def rest(ask: Ask) -> None:
         await ask()
         while "closed" not in log:
             await asyncio.sleep(0.005)
@@ -60,7 +62,7 @@ def test_memory_of_batches_is_given_back_before_the_models_leave(monkeypatch: py
 def test_opening_a_model_counts_as_waiting_and_not_as_answering() -> None:
     timings = []
 
-    async def twice(ask: Callable[[], Awaitable[Sequence]]) -> None:
+    async def twice(ask: Ask) -> None:
         timings.extend([(await ask()).timing, (await ask()).timing])
 
     _with_scheduler([], QueueLimits(window_seconds=0, idle_unload_seconds=60), twice)
@@ -68,9 +70,21 @@ def test_opening_a_model_counts_as_waiting_and_not_as_answering() -> None:
     assert timings[1].queue_seconds < OPENING_SECONDS
 
 
-def _with_scheduler(
-    log: list[str], limits: QueueLimits, work: Callable[[Callable[[], Awaitable[Sequence]]], Awaitable[None]]
-) -> None:
+def test_a_request_does_not_wait_for_the_queue_of_another_model() -> None:
+    answered: list[str] = []
+
+    async def busy(ask: Ask) -> None:
+        async def answer(model: str) -> None:
+            await ask(model)
+            answered.append(model)
+
+        await asyncio.gather(*(answer("busy") for _n in range(6)), answer("other"))
+
+    _with_scheduler([], QueueLimits(window_seconds=0, max_batch=1, idle_unload_seconds=60), busy)
+    assert answered.index("other") <= 1
+
+
+def _with_scheduler(log: list[str], limits: QueueLimits, work: Callable[[Ask], Awaitable[None]]) -> None:
     def opened(_model: Any) -> Echo:
         time.sleep(OPENING_SECONDS)
         return Echo(log)
@@ -80,9 +94,9 @@ def _with_scheduler(
         scheduler = Scheduler(catalogue, Residency(opened, limit=1), limits)
         serving = asyncio.create_task(scheduler.run())
 
-        async def ask() -> Sequence:
+        async def ask(model: str = "m") -> Sequence:
             loop, answered = asyncio.get_running_loop(), asyncio.Event()
-            answer = sequence(max_tokens=1, wake=lambda: loop.call_soon_threadsafe(answered.set))
+            answer = sequence(model=model, max_tokens=1, wake=lambda: loop.call_soon_threadsafe(answered.set))
             scheduler.submit(answer)
             await asyncio.wait_for(answered.wait(), 10)
             return answer

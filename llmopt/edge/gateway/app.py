@@ -31,6 +31,7 @@ from apps.billing.metering import INFRASTRUCTURE, MeteredCall, MeteredResult, Me
 from apps.core import rates
 from apps.core.db import in_database, in_database_once, is_database_away
 from apps.core.errors import ApplicationError
+from apps.core.shared_store import AsyncStore
 from llmopt.edge.asgi_types import Receive, Scope, Send, header_of, headers_of, respond
 from llmopt.edge.gateway.errors import Refusal
 from llmopt.edge.gateway.reading import Wanted, read_request
@@ -74,6 +75,7 @@ class Gateway:
     def __init__(self, make_metering: Callable[[], Metering] | None = None) -> None:
         self._make_metering = make_metering or _metering
         self._metering: Metering | None = None
+        self._counts = AsyncStore()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -92,10 +94,11 @@ class Gateway:
         if self._metering is not None:
             metering, self._metering = self._metering, None
             await metering.__aexit__(None, None, None)
+        await self._counts.aclose()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        key = await _key(scope)
+        key = await _key(scope, self._counts)
         if path == COMPLETIONS:
             _only(method, "POST")
             await self._complete(key, scope, receive, send)
@@ -166,7 +169,7 @@ def _metering() -> Metering:
     )
 
 
-async def _key(scope: Scope) -> KeyFacts:
+async def _key(scope: Scope, counts: AsyncStore) -> KeyFacts:
     """The valid key that came with the request. It is taken from the header alone: addresses are logged."""
     given = headers_of(scope, b"authorization")
     kind, _space, text = (given[0] if len(given) == 1 else "").partition(" ")
@@ -175,31 +178,29 @@ async def _key(scope: Scope) -> KeyFacts:
     address = scope["client"][0] if scope.get("client") else ""
     key = await key_of_async(text.strip())
     if key is None:
-        _count_wrong_key(address)
+        await _count_wrong_key(counts, address)
         refused = await in_database(key_refusal, text.strip())
         raise Refusal(401, "invalid_api_key", refused.message)
     if not key.opens(SCOPE):
         raise Refusal(403, "scope_missing", _("This API key may not generate: it, or its person's role, lacks that."))
     name = f"api:key:{key.uid}"
-    wait = rates.seconds_to_wait(name, limit=settings.API_REQUESTS_PER_MINUTE)
+    wait = await rates.admit_async(counts, name, limit=settings.API_REQUESTS_PER_MINUTE)
     if wait:
         said = {"limit": settings.API_REQUESTS_PER_MINUTE, "wait": wait}
         message = _("This API key may make %(limit)s requests a minute. Try again in %(wait)s s.") % said
         raise Refusal(429, "rate_limit_exceeded", message, retry_after=wait)
-    rates.count(name)
     if not api_key_use_known(facts=key, address=address):
         await in_database(partial(api_key_use_record, actor=None, facts=key, address=address))
     return key
 
 
-def _count_wrong_key(address: str) -> None:
+async def _count_wrong_key(counts: AsyncStore, address: str) -> None:
     """Refuse an address that sends wrong keys too often: it learns nothing more of them."""
     name = f"bearer:{rates.network_of(address)}"
-    wait = rates.seconds_to_wait(name, limit=settings.SIGN_IN_TRIES_PER_MINUTE)
+    wait = await rates.admit_async(counts, name, limit=settings.SIGN_IN_TRIES_PER_MINUTE)
     if wait:
         message = _("Too many wrong keys came from this address. Try again in %(wait)s s.") % {"wait": wait}
         raise Refusal(429, "rate_limit_exceeded", message, retry_after=wait)
-    rates.count(name)
 
 
 async def _asked(key: KeyFacts, scope: Scope, wanted: Wanted) -> _Asked:

@@ -52,8 +52,23 @@ class PrefixMemory:
         return sequence.prefix if self._counts.get((sequence.model, sequence.prefix), 0) > 1 else ()
 
 
+class Turns:
+    """Which model runs next: that which has not run for longest, so that none waits for another one's whole queue."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def ordered(self, waiting: Many[Sequence]) -> list[Sequence]:
+        """By the turn of their model; those of one model as they came."""
+        return sorted(waiting, key=lambda sequence: self._last.get(sequence.model, 0))
+
+    def took(self, model: str) -> None:
+        """The model runs now."""
+        self._last[model] = 1 + max(self._last.values(), default=0)
+
+
 def pick(waiting: Many[Sequence], prefixes: PrefixMemory, *, max_batch: int) -> Group:
-    """The batch around the sequence that has waited longest: those that fit with it, nearest in length first."""
+    """The batch around the first sequence: those of its model that fit with it, nearest in length first."""
     head = waiting[0]
     prefix = prefixes.shared_prefix(head)
     length = _length(head) - len(prefix)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from apps.providers.engine.inference import memory
 from apps.providers.engine.inference.catalogue import Catalogue
 from apps.providers.engine.inference.errors import ApiError
-from apps.providers.engine.inference.picking import Group, PrefixMemory, pick
+from apps.providers.engine.inference.picking import Group, PrefixMemory, Turns, pick
 from apps.providers.engine.inference.residency import Residency
 from apps.providers.engine.inference.running import RunningBatch
 from apps.providers.engine.inference.sequence import Sequence
@@ -43,6 +43,7 @@ class Scheduler:
         self._catalogue = catalogue
         self._residency = residency
         self._prefixes = PrefixMemory()
+        self._turns = Turns()
         self._waiting: list[Sequence] = []
         self._running: tuple[Sequence, ...] = ()
         self._shortest_waiting: int | None = None
@@ -96,7 +97,8 @@ class Scheduler:
             if len(self._waiting) < self.limits.max_batch:
                 await asyncio.sleep(self.limits.window_seconds)
             if self._waiting:
-                await self._run_batch(pick(self._waiting, self._prefixes, max_batch=self.limits.max_batch))
+                in_turn = self._turns.ordered(self._waiting)
+                await self._run_batch(pick(in_turn, self._prefixes, max_batch=self.limits.max_batch))
 
     def drain(self) -> None:
         """Take no more requests and give up those that wait; what runs may end."""
@@ -150,6 +152,7 @@ class Scheduler:
             self._waiting.remove(sequence)
             sequence.timing.queue_seconds += now - sequence.waiting_since
         self._note_shortest()
+        self._turns.took(group.sequences[0].model)
         self._running = group.sequences
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._run_in_thread, group)
