@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -197,16 +198,26 @@ def _loaded(side: Side, given: Any, at_once: int, text: str, **more: Any) -> tup
     body = {"model": side.model, "messages": [{"role": "user", "content": text}], "max_tokens": 64, **more}
     load = Load(side.url, side.headers, body, at_once, given.seconds)
     before, began = _cpu_seconds(side), time.perf_counter()
+    counted = _answered(side) if side.name == FLOOR else 0
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(load))],
         cwd=machine.ROOT, check=True, stdout=subprocess.PIPE,
     )  # fmt: skip
     took = time.perf_counter() - began
     found = Found(**json.loads(done.stdout))
+    if side.name == FLOOR and not 0 <= _answered(side) - counted - found.answers <= at_once:
+        # Only what was under way at the end may be missing: else the clients counted what nobody sent.
+        raise SystemExit(f"The clients counted {found.answers} answers, the upstream {_answered(side) - counted}.")
     if found.refused:
         print(f"  {side.name} refused {found.refused} requests", flush=True)
     answers = found.per_second * (load.seconds + load.warm_up)
     return found, 1000 * (_cpu_seconds(side) - before) / answers if answers and took else 0.0
+
+
+def _answered(upstream: Side) -> int:
+    """By its own count."""
+    with urllib.request.urlopen(upstream.url, timeout=10) as answer:
+        return int(json.load(answer)["answered"])
 
 
 def _cpu_seconds(side: Side) -> float:

@@ -26,12 +26,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Found:
-    """Answers per second, and the milliseconds within which a half, and 95 of 100, of them came."""
+    """Answers per second, and the milliseconds within which a half, and 95 of 100, of them came.
+
+    `answers` are all that came, those while it warmed up and refusals too.
+    """
 
     per_second: float
     p50_ms: float
     p95_ms: float
     refused: int
+    answers: int
 
 
 class _Client(asyncio.Protocol):
@@ -82,7 +86,7 @@ async def _run(load: Load) -> Found:
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     clients = [
-        await loop.create_connection(lambda: _Client(request, answers), address.hostname, address.port)
+        await loop.create_connection(lambda: _Client(request, answers), address.hostname or "", address.port or 80)
         for _ in range(load.at_once)
     ]
     await asyncio.sleep(load.warm_up + load.seconds)
@@ -91,7 +95,7 @@ async def _run(load: Load) -> Found:
     counted = [(ms, good) for at, ms, good in answers if at >= began + load.warm_up]
     times = [ms for ms, good in counted if good]
     cuts = quantiles(times, n=100) if len(times) > 1 else [float("nan")] * 99
-    return Found(len(times) / load.seconds, cuts[49], cuts[94], len(counted) - len(times))
+    return Found(len(times) / load.seconds, cuts[49], cuts[94], len(counted) - len(times), len(answers))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A provider's server of a few lines: it answers chat completions at once, so that what is measured is its caller.
 
 A request that holds the word `"slow"` is answered after 200 ms. A stream comes in one go, or stays open after its first
-piece where the request holds `"held"`.
+piece where the request holds `"held"`. GET says how many it has answered.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ async def serve(port: int) -> None:
 
 
 class Upstream(asyncio.Protocol):
+    answered = 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
         self._data = b""
@@ -54,7 +56,9 @@ class Upstream(asyncio.Protocol):
         if b'"stream":true' in body.replace(b" ", b""):
             self._stream(held=f'"{HELD}"'.encode() in body)
         else:
-            answer = b"{}" if head.startswith(b"GET") else ANSWER
+            asked = head.startswith(b"GET")
+            answer = json.dumps({"answered": Upstream.answered}).encode() if asked else ANSWER
+            Upstream.answered += not asked
             if f'"{SLOW}"'.encode() in body:
                 asyncio.get_running_loop().call_later(SLOW_SECONDS, self._answer, answer)
             else:
