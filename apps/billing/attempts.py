@@ -160,10 +160,14 @@ class Attempt:
         usage = answer.usage
         # Waiting behind other calls of the same run says nothing about the model.
         latency_ms = answer.latency_ms - 1000 * (answer.queue_seconds or 0.0)
+        first_piece_ms = answer.first_token_ms
+        if first_piece_ms is not None:
+            first_piece_ms -= 1000 * (answer.first_queue_seconds or 0.0)
         return MeteredResult(
             text=storable_text(answer.text),
             finish_reason=storable_text(answer.finish_reason),
             latency_ms=latency_ms,
+            first_piece_ms=first_piece_ms,
             original_latency_ms=latency_ms,
             cost_nanousd=amount_nanousd,
             original_cost_nanousd=amount_nanousd,

@@ -52,7 +52,8 @@ class MeteredResult:
     `error` is empty, the code of the candidate's own failure (`context_too_long`, `content_filter`, `bad_request`), or
     `infrastructure`. For an answer from the cache `cost_nanousd` is 0 and `latency_ms` the time of the look-up;
     `original_cost_nanousd` and `original_latency_ms` are always those of the call that generated the text.
-    `latency_ms` is the wall time of the attempt without the time that it waited in the queue of a local model.
+    `latency_ms` is the wall time of the attempt without the time that it waited in the queue of a local model, and
+    `first_piece_ms` what of it passed until the first piece; None for what was not streamed, or was stored.
     `reservation_id` is that of the last attempt; None for an answer from the cache. `generation_uid` names the ledger
     entry of the answer, for feedback on it; empty where nothing was booked. `language_model_id` is the model that
     answered, and `stands_in` whether that was the fallback. `bounded`: the cost is not known, and its bound is booked.
@@ -65,6 +66,7 @@ class MeteredResult:
     # The provider's own code of the failure, also where `error` is `infrastructure`.
     error_code: str = ""
     latency_ms: float | None = None
+    first_piece_ms: float | None = None
     original_latency_ms: float | None = None
     cost_nanousd: int = 0
     original_cost_nanousd: int = 0

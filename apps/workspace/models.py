@@ -93,6 +93,8 @@ class PlaygroundAnswer(ScopedModel):
     # Names the ledger entry; None where nothing was booked for an answer.
     generation_uid = models.UUIDField(null=True)
     latency_ms = models.FloatField(null=True)
+    # Of a streamed answer alone; nobody measured it for one that came whole or from the cache.
+    first_piece_ms = models.FloatField(null=True)
     cost_nanousd = models.BigIntegerField(default=0)
     saved_nanousd = models.BigIntegerField(default=0)
     # The provider did not say what it cost, so the most that it can be is booked.

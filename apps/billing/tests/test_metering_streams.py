@@ -67,9 +67,18 @@ def test_the_pieces_come_one_by_one_and_the_result_is_booked(model: LanguageMode
     assert end_of(found).generation_uid == entry.uid.hex
 
 
+def test_the_time_to_the_first_piece_is_measured(model: LanguageModel, server: FakeProvider) -> None:
+    server.script(Reply(delay=0.05, between=0.01))
+    end = end_of(asyncio.run(pieces(call_of(model))))
+    assert end.first_piece_ms is not None
+    assert end.latency_ms is not None
+    assert 50 <= end.first_piece_ms < end.latency_ms
+
+
 def test_an_equal_stream_comes_from_the_cache(model: LanguageModel, server: FakeProvider) -> None:
     asyncio.run(pieces(call_of(model)))
     again = asyncio.run(pieces(call_of(model)))
+    assert end_of(again).first_piece_ms is None
     assert (text_of(again), end_of(again).cached, end_of(again).cost_nanousd) == (TEXT, True, 0)
     assert len(server.requests) == 1
 

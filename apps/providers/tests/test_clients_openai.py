@@ -353,6 +353,12 @@ async def streamed(provider: Provider, *chunks: object, done: bool = True) -> li
         await client.aclose()
 
 
+async def test_a_stream_says_how_long_it_waited_before_its_first_piece(provider: Provider) -> None:
+    usage = {**GOOD["usage"], "llmopt": {"queue_seconds": 0.5, "first_piece_queue_seconds": 0.2}}
+    *_rest, last = await streamed(provider, piece({"content": "x"}, "stop"), {"choices": [], "usage": usage})
+    assert (last.result.queue_seconds, last.result.first_queue_seconds) == (0.5, 0.2)
+
+
 async def test_a_stream_asks_for_its_usage(provider: Provider) -> None:
     *_rest, last = await streamed(provider, piece({"content": "x"}, "stop"), {"choices": [], "usage": GOOD["usage"]})
     assert last.result.usage == Usage(7, 3, cached_prompt_tokens=4, reasoning_tokens=1)

@@ -63,6 +63,15 @@ def test_a_stream_holds_back_what_may_become_a_stop_string() -> None:
     assert answer.text == "xENx"
 
 
+def test_waiting_after_the_first_piece_is_not_counted_before_it() -> None:
+    answer = sequence(stream=True)
+    answer.timing.queue_seconds = 0.5
+    assert feed(answer, "a") == ["a"]
+    answer.timing.queue_seconds += 2
+    feed(answer, "b")
+    assert (answer.timing.first_piece_queue_seconds, answer.timing.queue_seconds) == (0.5, 2.5)
+
+
 @given(
     text=st.text(alphabet="abé€", max_size=30),
     stop=st.lists(st.text(alphabet="abé", min_size=1, max_size=3), max_size=2),

@@ -68,6 +68,7 @@ def _facts(result: MeteredResult, model: LanguageModel | None) -> dict[str, Any]
         "error_code": (result.error_code or result.error)[:100],
         "generation_uid": UUID(hex=result.generation_uid) if result.generation_uid else None,
         "latency_ms": result.latency_ms,
+        "first_piece_ms": result.first_piece_ms,
         "cost_nanousd": result.cost_nanousd,
         "saved_nanousd": result.original_cost_nanousd if result.cached else 0,
         "bounded": result.bounded,

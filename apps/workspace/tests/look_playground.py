@@ -35,8 +35,13 @@ def look_playground(version: DatasetVersion, owner: User, state: str) -> None:
     run = playground_run_create(actor=owner, team=team, models=values, setup=setup)
     sixth = {"text": row.expected[: len(row.expected) // 2], "finish_reason": "length"}
     answers: list[dict[str, Any]] = [
-        {"text": row.expected, "cost_nanousd": 41_200, "latency_ms": 812.4, "assumed": True},
-        {"text": row.expected.replace("A", "E"), "cost_nanousd": 193_600, "latency_ms": 1_431.0},
+        {"text": row.expected, "cost_nanousd": 41_200, "latency_ms": 812.4, "first_piece_ms": 208.0, "assumed": True},
+        {
+            "text": row.expected.replace("A", "E"),
+            "cost_nanousd": 193_600,
+            "latency_ms": 1_431.0,
+            "first_piece_ms": 640.0,
+        },
         {"error": REFUSED, "error_code": "budget_exceeded"},
         {"text": row.expected, "cached": True, "saved_nanousd": 88_100, "latency_ms": 2.1},
         {"text": row.expected[:20], "error": "The server closed the connection.", "error_code": "connection"},

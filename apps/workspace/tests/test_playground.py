@@ -117,6 +117,8 @@ def test_the_same_question_at_temperature_zero_costs_nothing_again(walker: Walke
     press(walker, SEND)
     assert len(upstream.requests) == 2
     assert "stored answer, saved" in walker.text
+    # Neither what came whole nor what was stored has a time to a first piece.
+    assert "first piece" not in walker.text
     assert {answer.cost_nanousd for answer in answers_of(PlaygroundRun.objects.latest("id"))} == {0}
 
 

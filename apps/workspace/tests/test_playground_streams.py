@@ -90,8 +90,11 @@ def test_the_pieces_arrive_one_by_one_and_the_page_part_last(server: Server, run
     assert (kept.text, kept.generation_uid, kept.cost_nanousd) == (TEXT, entry.uid, entry.amount_nanousd)
     assert TEXT in whole["html"]
     assert str(entry.uid) in whole["html"]
-    # Asked for again, it is shown again and costs nothing.
-    assert TEXT in contents(opened(server, run, bob).read().decode())[0]["html"]
+    assert kept.first_piece_ms is not None
+    assert 0 < kept.first_piece_ms <= kept.latency_ms
+    assert f"first piece after {kept.first_piece_ms:,.0f} ms" in whole["html"]
+    # Asked for again, it is shown again as it was and costs nothing.
+    assert contents(opened(server, run, bob).read().decode()) == [whole]
     assert LedgerEntry.objects.count() == 1
 
 

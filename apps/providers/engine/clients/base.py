@@ -136,7 +136,8 @@ class GenerateResult:
     ``latency_ms`` is the wall time of the attempt as the caller saw it, ``first_token_ms`` that of the first piece of
     a streamed answer. ``compute_seconds`` is the share of the model's busy time that this answer took (the seconds of
     its batch divided among the sequences that ran in it), ``queue_seconds`` the part of the latency that it waited
-    for its turn; both None where the provider does not report them.
+    for its turn, ``first_queue_seconds`` the part of ``first_token_ms``; all None where the provider does not report
+    them.
     """
 
     text: str
@@ -149,6 +150,7 @@ class GenerateResult:
     queue_seconds: float | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     first_token_ms: float | None = None
+    first_queue_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,7 @@ class StreamedChat:
         self._usage: Usage | None = None
         self._compute_seconds: float | None = None
         self._queue_seconds: float | None = None
+        self._first_queue_seconds: float | None = None
         self._model = ""
 
     @property
@@ -235,6 +236,7 @@ class StreamedChat:
             latency_ms=(time.perf_counter() - self._started) * 1000,
             compute_seconds=self._compute_seconds,
             queue_seconds=self._queue_seconds,
+            first_queue_seconds=self._first_queue_seconds,
             model_reported=self._model,
             request_id=self.request_id,
             tool_calls=tuple(call.whole() for call in self._calls),
@@ -250,6 +252,7 @@ class StreamedChat:
             self._usage = read_chat_usage(usage)
             self._compute_seconds = own_seconds(usage, "compute_seconds")
             self._queue_seconds = own_seconds(usage, "queue_seconds")
+            self._first_queue_seconds = own_seconds(usage, "first_piece_queue_seconds")
         if not self._model:
             self._model = _string(chunk.get("model"))
             self.request_id = self.request_id or _string(chunk.get("id"))

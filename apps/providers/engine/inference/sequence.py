@@ -23,10 +23,12 @@ class Timing:
 
     ``batch_seconds`` is the time its batches ran until it ended, ``batch_size`` the sequences of its last batch.
     ``compute_seconds`` is its share: every step's time divided among the sequences still running, so that the
-    shares of a batch add up to the time the batch ran.
+    shares of a batch add up to the time the batch ran. ``first_piece_queue_seconds`` is the part of ``queue_seconds``
+    that lay before the first piece of a streamed answer; a sequence that gave way waits again after it.
     """
 
     queue_seconds: float = 0.0
+    first_piece_queue_seconds: float | None = None
     batch_seconds: float = 0.0
     batch_size: int = 0
     compute_seconds: float = 0.0
@@ -109,6 +111,8 @@ class Sequence:
         text = self.text
         end = len(text) if self.done else self._stable_length(text)
         delta = text[self._emitted : end]
+        if delta and self.timing.first_piece_queue_seconds is None:
+            self.timing.first_piece_queue_seconds = self.timing.queue_seconds
         self._emitted = max(self._emitted, end)
         return delta
 

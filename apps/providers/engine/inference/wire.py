@@ -258,6 +258,7 @@ def usage_body(sequence: Sequence) -> dict[str, object]:
             "batch_size": timing.batch_size,
             "compute_seconds": timing.compute_seconds,
             "queue_seconds": timing.queue_seconds,
+            "first_piece_queue_seconds": timing.first_piece_queue_seconds,
             "cached_prompt_tokens": timing.cached_prompt_tokens,
         },
     }
