@@ -47,7 +47,8 @@
       for (const block of blocks) {
         const { kind, content } = eventOf(block);
         if (kind === "answer") {
-          element.outerHTML = content.html;
+          // htmx puts what else has changed, the money in the top bar, in its own place.
+          window.htmx.swap(element, content.html, { swapStyle: "outerHTML" });
           return true;
         }
         text.append(content.text);

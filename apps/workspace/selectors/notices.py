@@ -62,10 +62,10 @@ def notices_since(*, user: Any, team: Team, since: int) -> tuple[list[Notice], i
     """What `user` has started and what has ended after event `since`, oldest first; and the place up to which was read.
 
     What an experiment run does on its way is not told: the run itself tells how it ended. Alerts of budgets that
-    concern `user` come first.
+    concern `user` come first. An answer in the playground is no notice, but what it cost is news for the top bar.
     """
     events = LiveEvent.objects.filter(
-        team=team, part__in=("status", "alert"), id__gt=since, created_at__lt=timezone.now() - SETTLE
+        team=team, part__in=("status", "alert", "answer"), id__gt=since, created_at__lt=timezone.now() - SETTLE
     ).order_by("id")
     topics: dict[str, set[str]] = {}
     for number, topic in events.values_list("id", "topic"):

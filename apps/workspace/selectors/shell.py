@@ -70,7 +70,7 @@ def shell_facts(
     shell["jobs"] = running_facts(user=user, team=team, since=since() if since is not None else None)
     # Everything that happens in the team; a page about one thing names its own topic instead.
     shell["events_url"] = f"{home}events/?topic=team"
-    shell["money"] = {**_money(team), "url": reverse("usage", args=[team.slug])}
+    shell["money"] = money_facts(team)
     return shell
 
 
@@ -101,6 +101,12 @@ def _settings_tabs(team: Team, path: str) -> list[dict[str, Any]]:
     return [{"label": label, "url": url, "current": path == url} for label, url in tabs]
 
 
-def _money(team: Team) -> dict[str, Any]:
+def money_facts(team: Team) -> dict[str, Any]:
+    """What the team has spent and holds, and the page that says what for. Only for whoever sees the team's pages."""
     money = spent_and_held(team)
-    return {"spent_nanousd": money.spent_nanousd, "held_nanousd": money.held_nanousd, "assumed": money.assumed}
+    return {
+        "spent_nanousd": money.spent_nanousd,
+        "held_nanousd": money.held_nanousd,
+        "assumed": money.assumed,
+        "url": reverse("usage", args=[team.slug]),
+    }

@@ -15,6 +15,7 @@ from apps.billing.selectors import price_is_assumed
 from apps.core import audit
 from apps.core.access import require
 from apps.core.errors import ApplicationError, Conflict
+from apps.core.live import publish
 from apps.experiments.engine.prompts import PromptSpec
 from apps.experiments.models import Candidate, Experiment, PromptVersion
 from apps.experiments.services.prompts import prompt_version_create
@@ -55,7 +56,10 @@ def playground_answer_keep(
     """
     require(run, actor, "edit")
     answer: PlaygroundAnswer
-    answer, _made = PlaygroundAnswer.objects.get_or_create(run=run, number=number, defaults=_facts(result, model))
+    with transaction.atomic():
+        answer, made = PlaygroundAnswer.objects.get_or_create(run=run, number=number, defaults=_facts(result, model))
+        if made:
+            publish(run, "answer")
     return answer
 
 

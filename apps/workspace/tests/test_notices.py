@@ -10,11 +10,15 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from apps.accounts.models import Team, User
+from apps.billing.metering import MeteredResult
 from apps.core import jobs
+from apps.core.formats import money_text
 from apps.core.models import JobStatus, LiveEvent
 from apps.core.tests import factories
 from apps.experiments.models import DatasetImport, Upload
+from apps.workspace.models import PlaygroundRun
 from apps.workspace.selectors.notices import ENDED_WELL
+from apps.workspace.services.playground import playground_answer_keep
 
 
 def settled() -> None:
@@ -168,3 +172,25 @@ def test_an_old_page_that_asks_late_brings_no_old_news_back(client: Client, team
     assert "calls.csv" in ask(client, url).content.decode()
 
     assert notices_url(client, f"/t/{team.slug}/datasets/") == newest
+
+
+def test_an_answer_of_the_playground_is_no_notice_but_brings_what_is_spent_now(
+    client: Client, team: Team, alice: User
+) -> None:
+    client.force_login(alice)
+    url = notices_url(client, f"/t/{team.slug}/datasets/")
+    run = PlaygroundRun.objects.create(team=team, created_by=alice, setup={"candidates": [{}]})
+    cost = factories.entry_of(factories.UnknownFactory.create(team=team, state="settled")).amount_nanousd
+    playground_answer_keep(actor=alice, run=run, number=1, result=MeteredResult(text="x"), model=None)
+    settled()
+
+    told = ask(client, url)
+
+    assert told.status_code == 200
+    assert 'id="money"' in told.content.decode()
+    assert f"<strong>{money_text(cost)}</strong>" in told.content.decode()
+    assert "data-toast" not in told.content.decode()
+    # An answer that was there already is no news.
+    playground_answer_keep(actor=alice, run=run, number=1, result=MeteredResult(text="x"), model=None)
+    settled()
+    assert ask(client, told.content.decode().split('hx-get="')[1].split('"')[0]).status_code == 204

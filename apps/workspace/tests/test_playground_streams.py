@@ -17,6 +17,7 @@ from apps.billing import selectors, services, streaming
 from apps.billing.generating import forget_models
 from apps.billing.models import LedgerEntry
 from apps.billing.tests.provider_world import commercial_model, provider_key
+from apps.core.formats import money_text
 from apps.core.tests.installation import wait_for
 from apps.providers.models import LanguageModel
 from apps.providers.tests.fake_openai import fake_openai
@@ -93,6 +94,9 @@ def test_the_pieces_arrive_one_by_one_and_the_page_part_last(server: Server, run
     assert kept.first_piece_ms is not None
     assert 0 < kept.first_piece_ms <= kept.latency_ms
     assert f"first piece after {kept.first_piece_ms:,.0f} ms" in whole["html"]
+    # The top bar learns with it what is spent now.
+    assert 'id="money"' in whole["html"]
+    assert f"<strong>{money_text(entry.amount_nanousd)}</strong>" in whole["html"]
     # Asked for again, it is shown again as it was and costs nothing.
     assert contents(opened(server, run, bob).read().decode()) == [whole]
     assert LedgerEntry.objects.count() == 1
@@ -140,6 +144,8 @@ def test_in_a_browser_answers_grow_can_be_stopped_and_are_compared(
         page = visit.page
         for number in (0, 1):
             page.locator(f"[name='{number}-model']").select_option(str(model.uid))
+        spent = page.locator("#money strong").first
+        expect(spent).to_have_text(money_text(0))
         page.locator("[name='0-temperature']").fill("1")
         page.get_by_label("Text", exact=True).fill("Say hello to me")
         page.keyboard.press("Control+Enter")
@@ -147,6 +153,9 @@ def test_in_a_browser_answers_grow_can_be_stopped_and_are_compared(
         expect(both.filter(has_text="First answer of them").filter(has_text="Generation")).to_have_count(1)
         growing = both.filter(has_text="Second and on")
         expect(growing).to_have_count(1)
+        # While the other one is still written.
+        expect(spent).not_to_have_text(money_text(0))
+        expect(page.locator("#money")).to_have_count(1)
         expect(page.get_by_role("button", name="Send to all")).to_be_disabled()
         page.get_by_role("button", name="Stop", exact=True).click()
         expect(page.get_by_text("Stopped. The rest is read")).to_be_visible()

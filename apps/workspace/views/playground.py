@@ -33,6 +33,7 @@ from apps.workspace.playground.desk import (
 )
 from apps.workspace.playground.draft import LETTERS, CandidateDraft, Draft, changed, draft_from, draft_of, setup_of
 from apps.workspace.playground.showing import shown
+from apps.workspace.selectors import money_facts
 from apps.workspace.selectors.playground import playground_answer, playground_run
 from apps.workspace.services.playground import (
     playground_candidate_add,
@@ -116,8 +117,9 @@ def _number(text: str) -> int:
 
 
 def _answer_html(team: Team, answer: PlaygroundAnswer) -> str:
+    """The answer's part of the page, and what the team has spent and holds now."""
     place = {"answer": answer, "n": answer.number - 1, "letter": LETTERS[answer.number - 1]}
-    return render_to_string("workspace/_playground_answer.html", {"team": team, **place})
+    return render_to_string("workspace/_playground_answered.html", {"team": team, "money": money_facts(team), **place})
 
 
 # --- what the buttons do

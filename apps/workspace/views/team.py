@@ -88,6 +88,7 @@ def notices(request: HttpRequest, team: Team) -> HttpResponse:
         "notices": news[: selectors.AT_MOST],
         "more": max(len(news) - selectors.AT_MOST, 0),
         "jobs": selectors.running_facts(user=request.user, team=team, since=place),
+        "money": selectors.money_facts(team),
     }
     return render(request, "workspace/notices.html", context)
 
