@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from apps.core.admin import JobAdmin, ReadOnlyAdmin
-from apps.workspace.models import ExperimentRun, PlaygroundAnswer, PlaygroundRun
+from apps.workspace.models import ExperimentRun, PlaygroundAnswer, PlaygroundRun, PlaygroundTurn
 
 
 @admin.register(ExperimentRun)
@@ -27,4 +27,12 @@ class PlaygroundAnswerAdmin(ReadOnlyAdmin):
     list_display = ("run", "number", "model_name", "error_code", "cost_nanousd", "latency_ms", "created_at")
     list_filter = ("run__team", "created_at")
     search_fields = ("run__uid", "model_name", "generation_uid")
+    list_select_related = ("run",)
+
+
+@admin.register(PlaygroundTurn)
+class PlaygroundTurnAdmin(ReadOnlyAdmin):
+    list_display = ("run", "number", "holder", "created_at", "expires_at")
+    list_filter = ("run__team", "created_at")
+    search_fields = ("run__uid", "holder")
     list_select_related = ("run",)

@@ -111,3 +111,28 @@ class PlaygroundAnswer(ScopedModel):
 
     def __str__(self) -> str:
         return f"{self.run}, answer {self.number}"
+
+
+class PlaygroundTurn(ScopedModel):
+    """That a candidate of a run is being asked: who asks for it meanwhile waits for its answer.
+
+    The turn of a process that is dead, or of one that was not heard of for too long, is taken by the next one who asks.
+    """
+
+    team_path = "run__team"
+
+    run = models.ForeignKey(PlaygroundRun, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveSmallIntegerField()
+    # Names this turn: whoever takes it over gives it another.
+    token = models.UUIDField()
+    # As in apps.billing.holders.
+    holder = models.CharField(max_length=200)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("playground turn")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="playground_turn_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run}, turn {self.number}"

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,17 +16,22 @@ from apps.billing.metering import GenerateRequest, Metering, TextDelta
 from apps.core.access import fetch_for_user
 from apps.core.db import in_database
 from apps.core.errors import ApplicationError, translated
+from apps.core.models.base import new_uid
 from apps.experiments.engine.prompts import PromptError, PromptSpec, render_messages, spec_from_json
 from apps.experiments.models import PromptVersion
 from apps.experiments.selectors import prompt_spec
 from apps.providers.models import LanguageModel
 from apps.providers.parameters import accepted_parameters
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
-from apps.workspace.services.playground import playground_answer_keep
+from apps.workspace.services.playground import playground_answer_keep, playground_turn_end, playground_turn_take
 
 # Whoever waits in front of a page has left by then.
 CALL_SECONDS = 60.0
 DEADLINE_SECONDS = 75.0
+# Longer than any call takes: its last attempt begins before the deadline and ends by its own timeout.
+TURN_SECONDS = DEADLINE_SECONDS + CALL_SECONDS + 30.0
+# How often one who waits for another's answer looks for it.
+LOOK_SECONDS = 0.5
 
 Rendered = Callable[[PlaygroundAnswer], str]
 
@@ -40,20 +45,43 @@ async def answer_events(
 ) -> AsyncIterator[bytes]:
     """Server-sent events of one candidate's answer: `{"text"}` for each piece, then the whole as {"html"} (`answer`).
 
-    A reader who leaves closes this; the answer is read on for a while, and kept with what it cost.
+    A reader who leaves closes this; the answer is read on for a while, and kept with what it cost. While another asks
+    the same candidate, this waits for its answer.
     """
     translation.activate(language)
+    async with _turn(actor, run, number) as mine, aclosing(_texts(actor, run, number)) as texts:
+        if mine:
+            async for text in texts:
+                yield event({"text": text})
+    yield event({"html": await in_database(partial(_shown, run, number, language, render))}, "answer")
+
+
+@asynccontextmanager
+async def _turn(actor: Any, run: PlaygroundRun, number: int) -> AsyncIterator[bool]:
+    """Whether the candidate is to be asked here; False once it has its answer, maybe by another's call."""
+    token = new_uid()
+    take = partial(playground_turn_take, actor=actor, run=run, number=number, token=token, seconds=TURN_SECONDS)
+    answered = run.answers.filter(number=number)
+    try:
+        while not (mine := await in_database(take)) and not await in_database(answered.exists):
+            await asyncio.sleep(LOOK_SECONDS)
+        yield mine
+    finally:
+        await in_database(partial(playground_turn_end, actor=actor, run=run, token=token))
+
+
+async def _texts(actor: Any, run: PlaygroundRun, number: int) -> AsyncGenerator[str, None]:
+    """The pieces of the answer, which is kept before this ends, or why there is none."""
     try:
         call = await in_database(partial(call_of, actor=actor, run=run, number=number))
         async with metering() as metered, aclosing(metered.stream(call)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, TextDelta):
-                    yield event({"text": piece.text})
+                    yield piece.text
                 elif isinstance(piece, MeteredResult):
                     await in_database(partial(_kept, actor, run, number, piece))
     except ApplicationError as error:
         await in_database(partial(_refused, actor, run, number, error))
-    yield event({"html": await in_database(partial(_shown, run, number, language, render))}, "answer")
 
 
 def answer_all(*, actor: Any, run: PlaygroundRun) -> None:
@@ -68,11 +96,14 @@ async def _all(actor: Any, run: PlaygroundRun) -> None:
 
 
 async def _one(metered: Metering, actor: Any, run: PlaygroundRun, number: int) -> None:
-    try:
-        call = await in_database(partial(call_of, actor=actor, run=run, number=number))
-        await in_database(partial(_kept, actor, run, number, await metered.generate(call)))
-    except ApplicationError as error:
-        await in_database(partial(_refused, actor, run, number, error))
+    async with _turn(actor, run, number) as mine:
+        if not mine:
+            return
+        try:
+            call = await in_database(partial(call_of, actor=actor, run=run, number=number))
+            await in_database(partial(_kept, actor, run, number, await metered.generate(call)))
+        except ApplicationError as error:
+            await in_database(partial(_refused, actor, run, number, error))
 
 
 def call_of(*, actor: Any, run: PlaygroundRun, number: int) -> MeteredCall:

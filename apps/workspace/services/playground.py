@@ -1,15 +1,18 @@
 """What the playground keeps: what was asked, what came of it, and what somebody made of it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
 from apps.billing.calls import MeteredResult
 from apps.billing.errors import UnknownPrice
+from apps.billing.holders import is_dead, this_process
 from apps.billing.models import LedgerEntry
 from apps.billing.selectors import price_is_assumed
 from apps.core import audit
@@ -23,7 +26,7 @@ from apps.feedback.models import Feedback
 from apps.feedback.selectors import generation
 from apps.feedback.services import feedback_give
 from apps.providers.models import LanguageModel
-from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
+from apps.workspace.models import PlaygroundAnswer, PlaygroundRun, PlaygroundTurn
 from apps.workspace.selectors.playground import votable
 from apps.workspace.services.chosen_models import models_use
 from apps.workspace.services.drafts import candidates_add
@@ -45,6 +48,34 @@ def playground_run_create(*, actor: Any, team: Team, models: Sequence[str], setu
         )
         audit.record(actor=actor, verb="playground_run.created", target=run, candidates=len(candidates))
     return run
+
+
+def playground_turn_take(*, actor: Any, run: PlaygroundRun, number: int, token: UUID, seconds: float) -> bool:
+    """Whether the caller may ask a candidate now: it has no answer, and nobody else is asking it.
+
+    The turn is the caller's, under `token`, until it is ended, its process dies, or `seconds` are over.
+    """
+    require(run, actor, "edit")
+    now = timezone.now()
+    mine = {"token": token, "holder": this_process(), "expires_at": now + timedelta(seconds=seconds)}
+    with transaction.atomic():
+        turn, made = PlaygroundTurn.objects.get_or_create(run=run, number=number, defaults=mine)
+        if not made:
+            if turn.expires_at > now and not is_dead(turn.holder):
+                return False
+            # Of several who find it abandoned, one takes it.
+            if not PlaygroundTurn.objects.filter(pk=turn.pk, token=turn.token).update(**mine):
+                return False
+        # Looked for last: whoever had the turn before kept the answer before ending it.
+        if not run.answers.filter(number=number).exists():
+            return True
+        playground_turn_end(actor=actor, run=run, token=token)
+    return False
+
+
+def playground_turn_end(*, actor: Any, run: PlaygroundRun, token: UUID) -> None:
+    """Let others ask, if the turn is still this one's. Nobody is too late for that, whatever their role is by now."""
+    PlaygroundTurn.objects.filter(run=run, token=token).delete()
 
 
 def playground_answer_keep(
