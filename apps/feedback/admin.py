@@ -1,4 +1,4 @@
-"""Feedback to look at: only its giver changes it."""
+"""Feedback to look at: only its giver changes it, by page or REST, where an admin of the team may withdraw it."""
 
 from django.contrib import admin
 

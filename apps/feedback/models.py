@@ -21,8 +21,8 @@ _CHOICE = Q(kind="choice", other__isnull=False, other__gt=F("generation")) & (
 
 
 class Feedback(ScopedModel):
-    """What one giver said of one generation, or of two beside each other. Said again, it changes; the audit trail keeps
-    what it was.
+    """What one giver said of one generation, or of two beside each other. Said again, it changes; withdrawn, it is
+    gone; the audit trail keeps what it was.
 
     The giver is an API key where one was used, else the person; a key's feedback names its person too.
     """

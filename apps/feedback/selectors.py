@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.billing.engine.days import start_of
 from apps.billing.models import LedgerEntry
+from apps.core.access import fetch_for_user
 from apps.core.errors import ApplicationError, NotFound
 from apps.feedback.models import Feedback
 
@@ -26,6 +27,11 @@ def generation(*, user: Any, team: Team, uid: UUID, action: str = "view") -> Led
             field="generation",
         )
     return found
+
+
+def feedback_said(*, user: Any, uid: UUID, **lookup: Any) -> Feedback:
+    """One row of feedback, for whoever may say something in its team. NotFound."""
+    return fetch_for_user(Feedback, user, "rate", uid=uid, **lookup)
 
 
 def feedback(

@@ -1,4 +1,4 @@
-"""Saying what one thinks of a generation."""
+"""Saying what one thinks of a generation, and taking it back."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from apps.billing.models import LedgerEntry
 from apps.core import audit
 from apps.core.access import require
-from apps.core.errors import ApplicationError
+from apps.core.errors import ApplicationError, NotAllowed, NotFound
 from apps.core.storable import storable_text
 from apps.feedback.models import Feedback
 
@@ -63,6 +63,33 @@ def feedback_give(
             _replace(actor, row, said)
     found: Feedback = row
     return found
+
+
+def feedback_withdraw(*, actor: Any, feedback: Feedback) -> None:
+    """Take back what was said: it counts no more, and the audit trail alone keeps it.
+
+    By who said it: the person, also for their keys, or the key itself. Or by an admin, who signs in for it.
+    """
+    with transaction.atomic():
+        row = Feedback.objects.select_for_update().filter(pk=feedback.pk).first()
+        if row is None:
+            raise NotFound(_("This feedback is withdrawn already."))
+        require(row, actor, "rate")
+        _require_giver(actor, row)
+        audit.record(actor=actor, verb="feedback.withdrawn", target=row, given_by=row.person.email, **_facts(row))
+        row.delete()
+
+
+def _require_giver(actor: Any, row: Feedback) -> None:
+    key = actor.through_key
+    if key is not None:
+        if row.api_key_id != key.id:
+            raise NotAllowed(_("An API key withdraws only the feedback that it gave itself."))
+    elif row.person_id != actor.pk:
+        try:
+            require(row, actor, "manage")
+        except NotAllowed:
+            raise NotAllowed(_("Feedback is withdrawn by who gave it, or by an admin of the team.")) from None
 
 
 def _replace(actor: Any, row: Feedback, said: dict[str, Any]) -> None:

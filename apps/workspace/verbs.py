@@ -97,6 +97,7 @@ VERBS: dict[str, Promise] = {
     "price.created": gettext_lazy("set a price"),
     "feedback.given": gettext_lazy("gave feedback on a model's answer"),
     "feedback.changed": gettext_lazy("changed their feedback on a model's answer"),
+    "feedback.withdrawn": gettext_lazy("withdrew what %(given_by)s had said of a model's answer"),
     "reservation.corrected": gettext_lazy("corrected what a call cost"),
     "cache.purged": gettext_lazy("deleted %(answers)s stored answers"),
     "reservation.overrun": gettext_lazy("booked a call that cost more than was held for it"),

@@ -111,7 +111,9 @@ def make_world(team: Team, owner: User, member: User) -> World:
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
     budget = factories.BudgetFactory.create(team=team, person=owner)
     unknown = factories.UnknownFactory.create(team=team, person=owner)
-    factories.FeedbackFactory.create(team=team, generation=factories.entry_of(unknown, kind="unknown"), person=owner)
+    said = factories.FeedbackFactory.create(
+        team=team, generation=factories.entry_of(unknown, kind="unknown"), person=owner
+    )
     base = "t/<slug:team>/"
     prompt = _prompt(team, owner)
     return World(
@@ -133,6 +135,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}settings/api-keys/": key.uid,
             f"{base}settings/budgets/": budget.uid,
             "api/v1/budgets/": budget.uid,
+            "api/v1/feedback/": said.uid,
             f"{base}settings/alerts/": factories.AlertDestinationFactory.create(team=team).uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,

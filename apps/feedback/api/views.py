@@ -1,6 +1,7 @@
-"""Feedback by REST: said by people and programs, and read."""
+"""Feedback by REST: said by people and programs, read, and withdrawn."""
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -8,7 +9,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.api.teams import team_for
+from apps.accounts.api.teams import scope, team_for
 from apps.core.api.once import once
 from apps.core.api.paging import page
 from apps.core.api.schema import documented
@@ -21,7 +22,7 @@ from apps.feedback.api.serializers import (
     FeedbackSerializer,
 )
 from apps.feedback.models import Feedback
-from apps.feedback.services import SCALE, feedback_give
+from apps.feedback.services import SCALE, feedback_give, feedback_withdraw
 from apps.providers.selectors import language_model
 
 TAG = "feedback"
@@ -83,6 +84,28 @@ def feedback(request: Request) -> Response:
         **named,
     )
     return Response(FeedbackSerializer(said).data, status=201)
+
+
+@documented(
+    "feedback_withdraw",
+    says=(
+        "Take back what was said: it is listed no more, and the audit trail keeps it. By who gave it: the person, also "
+        "for their keys, or the key itself. Or by an admin who is signed in."
+    ),
+    method="DELETE",
+    answer=None,
+    status=204,
+    refusals=[404],
+    scope=(KeyScope.GENERATE, KeyScope.WRITE),
+    tag=TAG,
+)
+@api_view(["DELETE"])
+@once
+def feedback_said(request: Request, uid: UUID) -> Response:
+    """The end of what somebody said."""
+    found = selectors.feedback_said(user=request.user, uid=uid, **scope(request))
+    feedback_withdraw(actor=request.user, feedback=found)
+    return Response(status=204)
 
 
 def _kind(values: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -13,11 +14,12 @@ from django.urls import reverse
 from apps.accounts.models import Team, User
 from apps.accounts.services.keys import api_key_create
 from apps.billing.models import LedgerEntry
+from apps.core.errors import NotFound
 from apps.core.models import AuditEvent
 from apps.core.tests.at_once import second_of_two
 from apps.core.tests.factories import FeedbackFactory, LanguageModelFactory, UnknownFactory, entry_of
 from apps.feedback.models import Feedback
-from apps.feedback.services import feedback_give
+from apps.feedback.services import feedback_give, feedback_withdraw
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +164,75 @@ def test_the_list_is_of_a_generation_a_model_or_days_of_the_teams_calendar(
     assert listed(first="2026-03-02", last="2026-03-02") == [alone]
     assert listed(last="2026-03-01") == []
     assert client.get(reverse("api_feedback"), {"first": "2026-03-02", "last": "2026-03-01"}).status_code == 400
+
+
+def withdrawn(client: Client, row: Any, **headers: str) -> int:
+    uid = row.uid if isinstance(row, Feedback) else row.json()["uid"]
+    return client.delete(reverse("api_feedback_said", args=[uid]), headers=headers).status_code
+
+
+def test_who_gave_it_withdraws_it_and_the_audit_trail_keeps_what_was_said(
+    say: Say, client: Client, team: Team, bob: User
+) -> None:
+    answer = answer_of(team)
+    said = say(generation=answer, rating=2, comment="Too long.")
+
+    assert [withdrawn(client, said), withdrawn(client, said)] == [204, 404]
+
+    assert client.get(reverse("api_feedback")).json()["results"] == []
+    event = AuditEvent.objects.filter(verb="feedback.withdrawn").get()
+    assert (event.object_uid, event.actor) == (UUID(said.json()["uid"]), bob)
+    assert event.facts == {
+        "kind": "rating", "generation": str(answer.uid), "rating": 2, "scale": [1, 5], "comment": "Too long.",
+        "given_by": "bob@example.com",
+    }  # fmt: skip
+    # Said anew, it is there anew.
+    assert say(generation=answer, rating=5).status_code == 201
+    assert Feedback.objects.get().rating == 5
+
+
+def test_of_others_an_admin_alone_withdraws_it(client: Client, people: dict[str, User], team: Team, bob: User) -> None:
+    found = {}
+    for name, person in people.items():
+        row = FeedbackFactory.create(team=team, person=bob)
+        client.force_login(person)
+        found[name] = withdrawn(client, row)
+
+    assert found == {
+        "alice": 204, "adam": 204, "bob": 204, "vera": 403, "rita": 403, "charlie": 404
+    }  # fmt: skip
+    by_admin = AuditEvent.objects.filter(verb="feedback.withdrawn", actor=people["adam"]).get()
+    assert by_admin.facts["given_by"] == "bob@example.com"
+
+
+def test_a_key_withdraws_only_what_it_said_and_its_person_that_too(
+    say: Say, client: Client, team: Team, alice: User
+) -> None:
+    # Also the key of an owner: what a program may do is to say something.
+    text = api_key_create(actor=alice, team=team, name="shop", scopes=["generate", "write"]).text
+    key = {"Authorization": f"Bearer {text}"}
+    by_bob = say(generation=answer_of(team), thumb="up")
+    by_key, again = (saying(Client(), **key)(generation=answer_of(team), thumb="down") for _n in range(2))
+
+    assert withdrawn(Client(), by_bob, **key) == 403
+    assert withdrawn(client, by_key) == 403
+    assert withdrawn(Client(), by_key, **key) == 204
+    client.force_login(alice)
+    assert withdrawn(client, again) == 204
+    assert Feedback.objects.get().person.email == "bob@example.com"
+
+
+@pytest.mark.both_databases
+@pytest.mark.django_db(transaction=True)
+def test_what_is_withdrawn_twice_at_once_is_withdrawn_once(team: Team, bob: User) -> None:
+    row = FeedbackFactory.create(team=team, person=bob)
+
+    with pytest.raises(NotFound, match="withdrawn already"):
+        second_of_two(
+            lambda: feedback_withdraw(actor=bob, feedback=row), lambda: feedback_withdraw(actor=bob, feedback=row)
+        )
+
+    assert AuditEvent.objects.filter(verb="feedback.withdrawn").count() == 1
 
 
 @pytest.mark.both_databases

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.accounts.models import Team
 from apps.core.access import fetch_for_user
 from apps.feedback.models import Feedback
@@ -23,14 +25,19 @@ def votable(run: PlaygroundRun) -> list[PlaygroundAnswer]:
     return [answer for answer in run.answers.order_by("number") if answer.generation_uid and not answer.error]
 
 
+def choices_said(*, user: Any, run: PlaygroundRun) -> QuerySet[Feedback]:
+    """What this person has said of pairs of a run's answers."""
+    uids = [answer.generation_uid for answer in votable(run) if answer.generation_uid is not None]
+    return feedback(user=user, team=run.team).filter(
+        kind=Feedback.Kind.CHOICE, person=user, generation__uid__in=uids, other__uid__in=uids
+    )
+
+
 def chosen_number(*, user: Any, run: PlaygroundRun) -> int | None:
     """Which answer of a run this person prefers to every other; None where they have not said so."""
     answers = {answer.generation_uid: answer.number for answer in votable(run) if answer.generation_uid is not None}
-    said = feedback(user=user, team=run.team).filter(
-        kind=Feedback.Kind.CHOICE, person=user, generation__uid__in=answers, other__uid__in=answers
-    )
     wins: dict[int, int] = {}
-    for each in said:
+    for each in choices_said(user=user, run=run):
         if each.preferred is not None:
             number = answers[each.preferred.uid]
             wins[number] = wins.get(number, 0) + 1

@@ -24,10 +24,10 @@ from apps.experiments.models import Candidate, Experiment, PromptVersion
 from apps.experiments.services.prompts import prompt_version_create
 from apps.feedback.models import Feedback
 from apps.feedback.selectors import generation
-from apps.feedback.services import feedback_give
+from apps.feedback.services import feedback_give, feedback_withdraw
 from apps.providers.models import LanguageModel
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun, PlaygroundTurn
-from apps.workspace.selectors.playground import votable
+from apps.workspace.selectors.playground import choices_said, votable
 from apps.workspace.services.chosen_models import models_use
 from apps.workspace.services.drafts import candidates_add
 
@@ -135,6 +135,14 @@ def playground_vote(*, actor: Any, run: PlaygroundRun, number: int) -> None:
     with transaction.atomic():
         for other in entries.values():
             feedback_give(actor=actor, generation=better, kind=Feedback.Kind.CHOICE, other=other, preferred=better)
+
+
+def playground_vote_withdraw(*, actor: Any, run: PlaygroundRun) -> None:
+    """Take back every choice that `actor` has made between answers of a run."""
+    require(run, actor, "rate")
+    with transaction.atomic():
+        for each in choices_said(user=actor, run=run):
+            feedback_withdraw(actor=actor, feedback=each)
 
 
 def _entry(actor: Any, run: PlaygroundRun, answer: PlaygroundAnswer) -> LedgerEntry:

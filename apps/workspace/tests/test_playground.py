@@ -271,6 +271,10 @@ def test_the_better_answer_is_kept_as_feedback_on_the_generations_and_can_be_cha
     visitor.press("B is better")
     assert "You said: B." in visitor.text
     assert Feedback.objects.count() == 2
+    # And take it back, for themselves alone.
+    visitor.press("Withdraw your vote")
+    assert "You said" not in visitor.text
+    assert [each.person for each in Feedback.objects.all()] == [bob]
     # Nothing is asked about an answer to something else.
     walker.press("Add a candidate", input="Hello again")
     assert "is better" not in walker.text

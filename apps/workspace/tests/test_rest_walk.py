@@ -303,6 +303,9 @@ def _said(api: Api, generation: str, other: str) -> None:
     assert {choice["generation"], choice["other"]} == {generation, other}
     assert api.do("feedback")["results"] == [choice, again] == api.pages("feedback")
     assert "rating" in api.refused("feedback_give", 400, {"generation": generation})["errors"]
+    api.do("feedback_withdraw", uid=choice["uid"])
+    assert api.refused("feedback_withdraw", 404, uid=choice["uid"])["status"] == 404
+    assert api.pages("feedback") == [again]
 
 
 def _provider_keys(api: Api) -> None:

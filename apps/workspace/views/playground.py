@@ -40,6 +40,7 @@ from apps.workspace.services.playground import (
     playground_prompt_save,
     playground_run_create,
     playground_vote,
+    playground_vote_withdraw,
 )
 
 PARTS = ("body", "facts", "compare")
@@ -100,10 +101,13 @@ def playground_answer_stream(request: HttpRequest, team: Team, uid: str, number:
 @require_POST
 @team_page("view")
 def playground_vote_press(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
-    """Say which answer of a run is better. It spends nothing, so that whoever sees a link may say it."""
+    """Say which answer of a run is better, or no more. It spends nothing: whoever sees a link may say it."""
     run = playground_run(user=request.user, team=team, uid=uid)
     try:
-        playground_vote(actor=request.user, run=run, number=_number(request.POST.get("better", "")))
+        if request.POST.get("better") == "none":
+            playground_vote_withdraw(actor=request.user, run=run)
+        else:
+            playground_vote(actor=request.user, run=run, number=_number(request.POST.get("better", "")))
     except ApplicationError as error:
         refuse_on_page(request, error)
     if not request.htmx:  # type: ignore[attr-defined]
