@@ -21,9 +21,10 @@ from apps.core.pages import page_number, render_page
 from apps.experiments.engine.prompts import render_messages, variables_of
 from apps.experiments.selectors import prompt_spec
 from apps.providers import entries, selectors
-from apps.providers.calling import curl_command
+from apps.providers.calling import curl_command, gateway_command
 from apps.providers.engine.messages import Message
 from apps.providers.models import LanguageModel
+from apps.providers.names import callable_names
 from apps.training.model_pages import reading
 from apps.training.model_pages.downloads import offered_downloads
 from apps.training.model_pages.prices import provider_columns, provider_tables, shown_price
@@ -104,9 +105,23 @@ def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "price": shown_price(found) if found.provider else None,
     }
     if context["usable"]:
-        context |= {"curl": curl_command(found, _example_messages(found)), "downloads": offered_downloads(found)}
+        context |= _commands(request, found) | {"downloads": offered_downloads(found)}
     context |= _facts(found, version)
     return render_page(request, "providers/model.html", context, parts=("progress",))
+
+
+def _commands(request: HttpRequest, found: LanguageModel) -> dict[str, Any]:
+    """How to call it from elsewhere: by its own name, and by an alias, which the next version may have."""
+    messages, address = _example_messages(found), request.build_absolute_uri("/v1/chat/completions")
+    aliases = callable_names(found.team_id).get(found.pk, [])
+    # The first of those that the page offers is the one that programs call.
+    alias = next((name for name in aliases if name.rpartition("/")[2] == SUGGESTED[0]), aliases[0] if aliases else "")
+    return {
+        "curl": curl_command(found, messages),
+        "gateway_curl": gateway_command(address, found.served_name, messages),
+        "alias": alias,
+        "alias_curl": gateway_command(address, alias, messages) if alias else "",
+    }
 
 
 def _facts(found: LanguageModel, version: ModelVersion | None) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 """Aliases move between the versions of one task; every move can be taken back, and stays in the audit trail."""
 
+import html
+import json
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from apps.accounts.models import Team, User
 from apps.core.errors import ApplicationError, Conflict, NotAllowed
 from apps.core.models import AuditEvent
 from apps.core.tests.factories import ModelVersionFactory, TrainingRunFactory
+from apps.providers.models import LanguageModel
 from apps.training.models import ModelVersion
 from apps.training.services.aliases import model_alias_remove, model_alias_roll_back, model_alias_set
 
@@ -94,3 +99,36 @@ def test_the_page_sets_rolls_back_and_shows_the_history(
     assert "begins with a letter" in kept
     assert 'value="has space"' in kept
     assert aliases(versions) == [["production"], [], []]
+
+
+def commands(client: Client, version: ModelVersion) -> list[str]:
+    """The names by which the page's commands for the gateway call a model."""
+    model = version.language_model
+    model.state, model.kind = LanguageModel.State.READY, LanguageModel.Kind.TRAINED
+    model.save(update_fields=["state", "kind"])
+    page = client.get(reverse("model", args=[version.team.slug, model.uid])).content.decode()
+    shown = [html.unescape(text) for text in re.findall(r"<pre [^>]*>(curl [^<]*)</pre>", page)]
+    called = [shlex.split(text.replace("\\\n", "")) for text in shown]
+    of_gateway = [words for words in called if words[2] == "http://testserver/v1/chat/completions"]
+    assert all("Authorization: Bearer $LLMOPT_KEY" in words for words in of_gateway)
+    return [json.loads(words[-1])["model"] for words in of_gateway]
+
+
+def test_the_page_shows_a_command_that_needs_no_change_after_the_next_training(
+    bob: User, team: Team, versions: list[ModelVersion], client: Client
+) -> None:
+    client.force_login(bob)
+    before, after = versions[:2]
+    assert commands(client, before) == [before.language_model.served_name]
+    for alias in ("latest", "production"):
+        model_alias_set(actor=bob, version=before, alias=alias)
+    assert commands(client, before) == ["production", before.language_model.served_name]
+
+    model_alias_set(actor=bob, version=after, alias="production")
+
+    assert commands(client, after) == ["production", after.language_model.served_name]
+    assert commands(client, before) == ["latest", before.language_model.served_name]
+    # Where another task has the same alias, the name says which.
+    other = ModelVersionFactory.create(run=TrainingRunFactory.create(team=team), number=9)
+    model_alias_set(actor=bob, version=other, alias="production")
+    assert commands(client, after)[0] == f"{after.run.dataset_version.dataset.name}/production"
