@@ -208,8 +208,13 @@ def sort_link(context: Context, key: str, default: str = "") -> SortLink:
 
 
 @register.simple_tag(takes_context=True)
-def pager(context: Context, page: Page[Any]) -> dict[str, str | None]:
-    """The pager of a Django page: which rows of how many, and the neighbours' links with the query kept."""
+def pager(context: Context, page: Page[Any]) -> dict[str, str | None] | None:
+    """The pager of a Django page: which rows of how many, and the neighbours' links with the query kept.
+
+    None for a list without rows, whose own sentence says so.
+    """
+    if not page.paginator.count:
+        return None
     request: HttpRequest | None = context.get("request")
 
     def link(number: int) -> str:

@@ -142,6 +142,15 @@ def test_a_pager_names_the_rows_and_keeps_the_query() -> None:
     }
 
 
+def test_a_list_without_rows_says_so_once_and_has_no_pager() -> None:
+    page = Paginator([], 50).get_page(1)
+    template = '{% pager page as pages %}<c-table caption="Jobs" :pager="pages" empty="No job fits." />'
+    html = render(template, page=page)
+    assert "No job fits." in html
+    assert "pager" not in html
+    assert "0–0" not in html
+
+
 def test_a_chart_without_points_or_with_an_error_draws_no_plot() -> None:
     assert "data-chart" not in render('<c-chart id="a" title="Loss" :figure="f" />', f={"data": []})
     assert "data-chart" not in render('<c-chart id="a" title="Loss" :figure="f" error="Broken" />', f={"data": [1]})
