@@ -23,7 +23,8 @@ RENEWED_SECONDS = 3.0
 ANSWERED_SECONDS = 5
 FIRST_LOOK_SECONDS, MOST_LOOK_SECONDS = 0.02, 0.25
 _ANSWERED = b"answered"
-_ABSENT = b""
+# No Redis; nobody has the turn.
+_ABSENT, _GONE = b"", b"-"
 
 # What the cache has; it books what it finds.
 Find = Callable[[], Awaitable[MeteredResult | None]]
@@ -93,15 +94,26 @@ class Flights:
 
     async def _take(self, name: str, ours: bytes, most_seconds: float) -> tuple[bool, bool]:
         """Whether the turn is ours, and whether another process had it. Who has waited does not queue again."""
-        found = await self._store.ask(lambda redis: redis.set(name, ours, nx=True, get=True, ex=LEASE_SECONDS), _ABSENT)
-        if found is None:
+
+        async def take(redis: "Redis") -> bytes:
+            # In two commands: before Redis 7 there is none that does both.
+            together = redis.pipeline(transaction=False)
+            together.set(name, ours, nx=True, ex=LEASE_SECONDS)
+            together.get(name)
+            return (await together.execute())[1] or _GONE
+
+        async def look(redis: "Redis") -> bytes:
+            return await redis.get(name) or _GONE
+
+        found = await self._store.ask(take, _ABSENT)
+        if found == ours:
             return True, False
         waited = found is not _ABSENT
         until, wait = asyncio.get_running_loop().time() + most_seconds, FIRST_LOOK_SECONDS
-        while found not in (None, _ABSENT, _ANSWERED) and asyncio.get_running_loop().time() < until:
+        while found not in (_GONE, _ABSENT, _ANSWERED) and asyncio.get_running_loop().time() < until:
             await self.pause(wait)
             wait = min(wait * 1.5, MOST_LOOK_SECONDS)
-            found = await self._store.ask(lambda redis: redis.get(name), _ABSENT)
+            found = await self._store.ask(look, _ABSENT)
         return False, waited
 
     async def _renew(self, name: str, ours: bytes) -> None:

@@ -43,12 +43,18 @@ def is_away() -> bool:
     return _away
 
 
-def is_no_answer(error: Exception) -> bool:
-    """Whether it could not be reached, or can take nothing now: nothing has to be mended in what was asked."""
-    from redis import exceptions
+# What a server says that is there and does nothing for us: its disk is full, its copies are gone.
+_CANNOT_NOW = ("MISCONF", "NOREPLICAS")
 
-    away = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
-    return isinstance(error, away)
+
+def is_no_answer(error: Exception) -> bool:
+    """Whether it could not be reached, or takes nothing from us now: nothing has to be mended in what was asked."""
+    from redis import exceptions as redis
+
+    refuses = (redis.ReadOnlyError, redis.OutOfMemoryError, redis.NoPermissionError)
+    away = (redis.ConnectionError, redis.TimeoutError, redis.ClusterDownError, redis.MasterDownError)
+    said = str(error) if isinstance(error, redis.ResponseError) else ""
+    return isinstance(error, away + refuses) or any(word in said for word in _CANNOT_NOW)
 
 
 def leave_alone(error: BaseException) -> None:

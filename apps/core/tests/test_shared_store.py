@@ -169,6 +169,17 @@ def test_a_connection_that_broke_while_nobody_used_it_is_opened_anew(server: Red
     assert not shared_store.is_away()
 
 
+@pytest.mark.parametrize("refusal", ["a wrong password", "no permission", "copies that are gone", "a mere copy"])
+def test_a_redis_that_takes_nothing_from_us_is_gone_without(server: RedisServer, refusal: str) -> None:
+    assert rates.admit("x", limit=9) == 0
+    server.refuse(refusal)
+    assert rates.admit("x", limit=1) == 0
+    assert shared_store.is_away()
+    shared_store.answered()
+    assert asyncio.run(admit("y", limit=1)) == 0
+    assert shared_store.is_away()
+
+
 def test_a_fault_of_ours_is_not_taken_for_a_redis_that_is_away(server: RedisServer) -> None:
     cache.set("x", "a word")
     with pytest.raises(Exception, match="not an integer"):
