@@ -1,9 +1,11 @@
 """A thousand calls of a cent against five dollars, from processes of every kind that calls models."""
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import ForkProcess
 from typing import Any
 
 import aiohttp
@@ -107,6 +109,17 @@ def gateway(key: str, numbers: range) -> None:
         asyncio.run(clients(address))
 
 
+def look_while(workers: Sequence[ForkProcess], *, until: Callable[[], bool] = lambda: False) -> int:
+    """Look at every budget until no worker is alive, or `until` is true; how many looks it were."""
+    looks = 0
+    while any(worker.is_alive() for worker in workers) and not until():
+        for period in BudgetPeriod.objects.all():
+            assert period.spent_nanousd + period.held_nanousd <= period.limit_nanousd
+            looks += 1
+        time.sleep(0.02)
+    return looks
+
+
 def test_five_hundred_of_a_thousand_are_admitted_and_the_books_never_show_more(
     team: Team, bob: User, model: LanguageModel, server: FakeProvider
 ) -> None:
@@ -118,16 +131,47 @@ def test_five_hundred_of_a_thousand_are_admitted_and_the_books_never_show_more(
         (gateway, (key, range(750, CALLS))),
     ]
     workers = [start_process(work, *arguments) for work, arguments in kinds]
-    looks = 0
-    while any(worker.is_alive() for worker in workers):
-        for period in BudgetPeriod.objects.all():
-            assert period.spent_nanousd + period.held_nanousd <= period.limit_nanousd
-            looks += 1
-        time.sleep(0.02)
+    looks = look_while(workers)
 
     assert [worker.exitcode for worker in workers] == [0] * len(workers)
     assert looks > 50
     assert LedgerEntry.objects.filter(kind="settled").count() == 500 == len(server.requests)
     assert Reservation.objects.exclude(state="settled").count() == 0
     assert selectors.spent_and_held(team) == selectors.SpentAndHeld(500 * CENT, 0)
+    assert selectors.ledger_balance_problems() == []
+
+
+def test_processes_that_are_killed_lose_no_cent_and_their_budget_is_spent_to_the_last_one(
+    team: Team, bob: User, model: LanguageModel, server: FakeProvider
+) -> None:
+    key = api_key_create(actor=bob, team=team, name="shop", scopes=["generate"]).text
+    server.reply = dataclasses.replace(server.reply, delay=0.02)
+    kinds: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+        (evaluation_loop, (model, range(0, 250))),
+        (sync_services, (model, range(250, 500))),
+        (gateway, (key, range(500, 750))),
+    ]
+    workers = [start_process(work, *arguments) for work, arguments in kinds]
+    for number, worker in enumerate(workers):
+        look_while(workers, until=lambda: len(server.requests) >= 60 * (number + 1))  # noqa: B023 - called here
+        assert worker.is_alive()
+        worker.kill()
+        worker.join()
+    sent_before = len(server.requests)
+    assert Reservation.objects.filter(state="held").exists()
+
+    swept = services.reservations_sweep()
+    assert {closed.outcome for closed in swept} <= {"released", "unknown"}
+    unknown = LedgerEntry.objects.filter(kind="unknown").count()
+    # Each request that left is in the books; what is there beside them was about to leave.
+    booked = LedgerEntry.objects.count()
+    assert sent_before <= booked <= sent_before + unknown
+    assert selectors.spent_and_held(team) == selectors.SpentAndHeld(booked * CENT, 0)
+
+    last = start_process(evaluation_loop, model, range(750, 1300))
+    assert look_while([last]) > 10
+    assert last.exitcode == 0
+    assert LedgerEntry.objects.count() == 500
+    assert selectors.spent_and_held(team) == selectors.SpentAndHeld(500 * CENT, 0)
+    assert len(server.requests) <= 500
     assert selectors.ledger_balance_problems() == []
