@@ -38,6 +38,12 @@ def _dollars(label: Any, **more: Any) -> forms.DecimalField:
     return forms.DecimalField(label=label, max_value=MOST_DOLLARS, decimal_places=9, **more)
 
 
+def typed(nanousd: int) -> str:
+    """Nano-dollars as they are typed: no trailing zeros, two decimals at least."""
+    whole, nano = divmod(nanousd, NANO)
+    return f"{whole}.{f'{nano:09d}'.rstrip('0'):0<2}"
+
+
 class LimitForm(forms.Form):
     limit = _dollars(
         _("Limit in dollars"),
@@ -48,28 +54,14 @@ class LimitForm(forms.Form):
     def limit_nanousd(self) -> int:
         return int(self.cleaned_data["limit"] * NANO)
 
-    @staticmethod
-    def shown(nanousd: int) -> str:
-        """Nano-dollars as they are typed: no trailing zeros, two decimals at least."""
-        whole, nano = divmod(nanousd, NANO)
-        return f"{whole}.{f'{nano:09d}'.rstrip('0'):0<2}"
-
 
 def _rate(dollars: Decimal) -> Rate:
     return Rate(int(dollars * NANO))
 
 
-class TokenPriceForm(forms.Form):
-    """US dollars for a million tokens."""
+class PriceForm(forms.Form):
+    """What every price of a team says beside its amounts."""
 
-    input = _dollars(_("In, dollars for a million tokens"), min_value=Decimal(0), help_text=_("0 if it costs nothing."))
-    cached_input = _dollars(
-        _("In, from the provider's cache"),
-        min_value=Decimal(0),
-        required=False,
-        help_text=_("Left empty, such tokens cost as all others that go in."),
-    )
-    output = _dollars(_("Out, dollars for a million tokens"), min_value=Decimal(0))
     source = forms.CharField(
         label=_("Where these figures come from"),
         max_length=120,
@@ -81,6 +73,34 @@ class TokenPriceForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text=_("Left empty, it holds from now on; a later day begins at midnight in the team's time zone."),
     )
+
+
+class LocalPriceForm(PriceForm):
+    nanousd_per_hour = _dollars(
+        _("An hour of computing, in dollars"),
+        min_value=Decimal(0),
+        help_text=_("Such as what the machine costs to rent, or to buy and run, by the hour. 0 if it costs nothing."),
+    )
+
+    field_order = ("nanousd_per_hour", "source", "first_day")
+
+    def clean_nanousd_per_hour(self) -> int:
+        return int(self.cleaned_data["nanousd_per_hour"] * NANO)
+
+
+class TokenPriceForm(PriceForm):
+    """US dollars for a million tokens."""
+
+    input = _dollars(_("In, dollars for a million tokens"), min_value=Decimal(0), help_text=_("0 if it costs nothing."))
+    cached_input = _dollars(
+        _("In, from the provider's cache"),
+        min_value=Decimal(0),
+        required=False,
+        help_text=_("Left empty, such tokens cost as all others that go in."),
+    )
+    output = _dollars(_("Out, dollars for a million tokens"), min_value=Decimal(0))
+
+    field_order = ("input", "cached_input", "output", "source", "first_day")
 
     def rates(self) -> TokenRates:
         cached = self.cleaned_data["cached_input"]

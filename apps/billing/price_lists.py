@@ -1,4 +1,6 @@
-"""Prices of providers' models as pages show them: what a million tokens costs, and who says so."""
+"""Prices as pages show them: what a million tokens of a provider's model or an hour of computing here costs, and who
+says so.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,6 +17,7 @@ from apps.billing import pricing
 from apps.billing.engine.rates import Rate
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Price
+from apps.billing.selectors import price_for
 from apps.core.errors import NotFound
 from apps.providers.models import LanguageModel
 
@@ -64,6 +68,18 @@ class OwnPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalPrices:
+    """What an hour of computing here costs `now`, and the team's rows with their state in words, latest first."""
+
+    now: Price
+    own: list[tuple[Price, str]]
+
+    @property
+    def now_text(self) -> str:
+        return dollars_per_hour(self.now)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPrices:
     """What holds `now` for a provider's model, what is published of it, and all that the team has set, latest first."""
 
@@ -86,17 +102,38 @@ def prices_of_model(model: LanguageModel) -> ModelPrices:
     return ModelPrices(holds or published, published, own, holds is not None)
 
 
+def dollars_per_hour(price: Price) -> str:
+    """A price of an hour to the last digit that it has: it is no sum that may be rounded."""
+    return _text(Decimal(price.nanousd_per_hour or 0) / NANO)
+
+
+def local_prices(team: Any) -> LocalPrices:
+    """The price of an hour of computing here: assumed, and perhaps no stored row yet, until the team sets one."""
+    try:
+        now = price_for(team.pk, kind=LanguageModel.Kind.LOCAL, served_name=pricing.ANY_LOCAL_MODEL)
+    except UnknownPrice:
+        now = pricing.assumed_local()
+    rows = Price.objects.filter(team=team, served_name=pricing.ANY_LOCAL_MODEL, unit=pricing.PER_HOUR)
+    return LocalPrices(now, _with_states(rows.exclude(nanousd_per_hour=None)))
+
+
 def _own_prices_of(model: LanguageModel) -> list[OwnPrice]:
     rows = Price.objects.filter(
         team=model.team_id, served_name=model.served_name, unit=pricing.PER_TOKEN, rates__isnull=False
     )
+    return [
+        OwnPrice(shown, row.valid_from, state)
+        for row, state in _with_states(rows)
+        if (shown := _shown(row)) is not None
+    ]
+
+
+def _with_states(rows: QuerySet[Price]) -> list[tuple[Price, str]]:
+    """Prices of one thing, latest first, each with whether it holds now."""
     found, now, state = [], timezone.now(), "now"
     for row in rows.order_by("-valid_from", "-id"):
-        shown = _shown(row)
-        if shown is None:
-            continue
         later = row.valid_from > now
-        found.append(OwnPrice(shown, row.valid_from, str(_STATES["later" if later else state])))
+        found.append((row, str(_STATES["later" if later else state])))
         state = state if later else "before"
     return found
 

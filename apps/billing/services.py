@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from apps.accounts.models import Team
-from apps.billing import cache, holders, ledger_runner, selectors
+from apps.billing import cache, holders, ledger_runner
 from apps.billing.alert_sending import recipients
 from apps.billing.engine.alert_levels import LEVELS, spent_at
 from apps.billing.engine.days import day_of, start_of
@@ -32,7 +32,7 @@ from apps.billing.models import (
     Price,
     Reservation,
 )
-from apps.billing.pricing import PER_HOUR, PER_TOKEN, rates_hash
+from apps.billing.pricing import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN, rates_hash
 from apps.core import audit
 from apps.core.access import require
 from apps.core.encryption import Sealed, seal
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 # A hundred million tokens at more than this would cost more than a column of money can hold.
 MOST_NANOUSD_PER_MILLION = 100_000 * 10**9
+MOST_NANOUSD_PER_HOUR = 100_000 * 10**9
 MOST_DAYS_AHEAD = 3660
 MOST_DESTINATIONS = 20
 
@@ -238,33 +239,32 @@ def alert_destination_test(*, actor: Any, destination: AlertDestination) -> int:
     return len(made)
 
 
-def price_create(
-    *, actor: Any, team: Team, served_name: str, nanousd_per_hour: int, assumed: bool, source: str
+def local_price_create(
+    *,
+    actor: Any,
+    team: Team,
+    nanousd_per_hour: int,
+    source: str,
+    first_day: date | None = None,
+    assumed: bool = False,
 ) -> Price:
-    """Set what an hour of computing with a model costs from now on. `served_name` "*" means every local model."""
+    """Set what an hour of computing on the team's own machine costs, whatever model computes: from now on, or from a
+    later day of the team's time zone. What was booked before stays as it is. `assumed` marks what nobody has said yet.
+    """
     with transaction.atomic():
         require(team, actor, "manage")
-        if nanousd_per_hour < 0:
-            raise ApplicationError(_("A price cannot be below zero."), field="nanousd_per_hour")
-        price = Price.objects.create(
+        if not 0 <= nanousd_per_hour <= MOST_NANOUSD_PER_HOUR:
+            raise ApplicationError(_("An hour of computing costs from $0 to $100,000."), field="nanousd_per_hour")
+        return _price_written(
+            actor=actor,
             team=team,
-            served_name=served_name,
+            first_day=first_day,
+            served_name=ANY_LOCAL_MODEL,
             unit=PER_HOUR,
             nanousd_per_hour=nanousd_per_hour,
             assumed=assumed,
             source=source,
-            valid_from=timezone.now(),
         )
-        audit.record(
-            actor=actor,
-            verb="price.created",
-            target=price,
-            served_name=served_name,
-            nanousd_per_hour=nanousd_per_hour,
-            assumed=assumed,
-        )
-        transaction.on_commit(forget_prices)
-    return price
 
 
 def token_price_create(
@@ -279,32 +279,33 @@ def token_price_create(
             raise ApplicationError(_("Tokens have a price only for a model that runs elsewhere."), field="model")
         if rates.most() > MOST_NANOUSD_PER_MILLION:
             raise ApplicationError(_("A price is at most $100,000 for a million tokens. Was it meant for one token?"))
-        now = timezone.now()
-        today = day_of(now, team.time_zone)
-        if first_day is not None and not today <= first_day <= today + timedelta(days=MOST_DAYS_AHEAD):
-            raise ApplicationError(
-                _("Nothing past is priced anew: choose today or a day of the coming ten years."), field="first_day"
-            )
         column = rates.to_json()
-        price = Price.objects.create(
+        return _price_written(
+            actor=actor,
             team=team,
+            first_day=first_day,
             served_name=model.served_name,
             unit=PER_TOKEN,
             rates=column,
             rates_hash=rates_hash(column),
             source=source,
-            valid_from=now if first_day in (None, today) else start_of(first_day, team.time_zone),
         )
-        audit.record(
-            actor=actor,
-            verb="price.created",
-            target=price,
-            served_name=model.served_name,
-            rates=column,
-            source=source,
-            valid_from=price.valid_from.isoformat(),
+
+
+def _price_written(*, actor: Any, team: Team, first_day: date | None, **columns: Any) -> Price:
+    """The row of a price from now or from a later day on, and its line in the audit trail."""
+    now = timezone.now()
+    today = day_of(now, team.time_zone)
+    if first_day is not None and not today <= first_day <= today + timedelta(days=MOST_DAYS_AHEAD):
+        raise ApplicationError(
+            _("Nothing past is priced anew: choose today or a day of the coming ten years."), field="first_day"
         )
-        transaction.on_commit(forget_prices)
+    valid_from = now if first_day in (None, today) else start_of(first_day, team.time_zone)
+    price = Price.objects.create(team=team, valid_from=valid_from, **columns)
+    told = ("served_name", "nanousd_per_hour", "rates", "assumed", "source")
+    facts = {name: columns[name] for name in told if name in columns}
+    audit.record(actor=actor, verb="price.created", target=price, **facts, valid_from=valid_from.isoformat())
+    transaction.on_commit(forget_prices)
     return price
 
 
@@ -353,14 +354,16 @@ def prices_ensure_local(*, actor: Any, team: Team) -> Price:
     with transaction.atomic():
         # The team's row serialises two first starts, so that only one of them makes the price.
         Team.objects.select_for_update().get(pk=team.pk)
-        existing = Price.objects.filter(team=team, served_name=selectors.ANY_LOCAL_MODEL, unit=PER_HOUR).first()
+        # One that is to hold from a later day on does not hold today.
+        existing = Price.objects.filter(
+            team=team, served_name=ANY_LOCAL_MODEL, unit=PER_HOUR, valid_from__lte=timezone.now()
+        ).first()
         if existing is not None:
             found: Price = existing
             return found
-        return price_create(
+        return local_price_create(
             actor=actor,
             team=team,
-            served_name=selectors.ANY_LOCAL_MODEL,
             nanousd_per_hour=settings.LOCAL_NANOUSD_PER_HOUR,
             assumed=True,
             source="LLMOPT_LOCAL_NANOUSD_PER_HOUR",

@@ -18,6 +18,7 @@ urlpatterns = [
     path("usage/usage.csv", usage.usage_csv, name="usage_csv"),
     path("usage/unknown/", unknown.unknown, name="usage_unknown"),
     path("usage/unknown/<uuid:uid>/", unknown.unknown_attempt, name="usage_unknown_attempt"),
+    path("usage/local-price/", prices.local_price, name="local_price"),
     path("usage/cache/", cache.cache, name="usage_cache"),
     path("usage/cache/purge/", cache.cache_purge, name="usage_cache_purge"),
 ]

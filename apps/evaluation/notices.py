@@ -22,6 +22,8 @@ class Notice:
     tone: str = "warning"
     # Whether a fresh test set can be offered beside it.
     fresh_test: bool = False
+    # Whether it is about the price of local computing, which somebody could set.
+    local_price: bool = False
 
 
 def notices(experiment: Experiment, board: Board) -> list[Notice]:
@@ -108,6 +110,7 @@ def _assumed(board: Board) -> Iterator[Notice]:
                 "Local computing is counted by the hour at a price that somebody assumed. Such figures are marked;"
                 " the conclusion says whether half or twice the price would change it."
             ),
+            local_price=True,
         )
 
 

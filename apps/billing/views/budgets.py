@@ -14,7 +14,7 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.billing import alert_reading, alert_texts, budget_reading, services
-from apps.billing.forms import BudgetForm, LimitForm
+from apps.billing.forms import BudgetForm, LimitForm, typed
 from apps.billing.models import Budget
 from apps.core.access import require
 from apps.core.errors import ApplicationError
@@ -88,9 +88,7 @@ def budget(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
     """One budget with its earlier periods; a POST sets another limit."""
     action = "manage" if request.method == "POST" else "view"
     found = budget_reading.budget(user=request.user, team=team, uid=uid, action=action)
-    form = LimitForm(
-        request.POST if request.method == "POST" else None, initial={"limit": LimitForm.shown(found.limit_nanousd)}
-    )
+    form = LimitForm(request.POST if request.method == "POST" else None, initial={"limit": typed(found.limit_nanousd)})
     if request.method == "POST" and form.is_valid():
         try:
             services.budget_limit_change(actor=request.user, budget=found, limit_nanousd=form.limit_nanousd())

@@ -1,4 +1,6 @@
-"""What a team pays for the tokens of a provider's model: the price that holds, those before it, and a new one."""
+"""What a team pays for the tokens of a provider's model, and for an hour of computing here: the price that holds, those
+before it, and a new one.
+"""
 
 from typing import Any
 
@@ -13,7 +15,8 @@ from apps.accounts.models import Team
 from apps.accounts.pages import team_page
 from apps.accounts.selectors import may
 from apps.billing import price_lists, services
-from apps.billing.forms import TokenPriceForm
+from apps.billing.forms import LocalPriceForm, TokenPriceForm, typed
+from apps.billing.views.usage import tabs
 from apps.core.access import require
 from apps.core.errors import ApplicationError
 from apps.core.pages import render_page
@@ -88,3 +91,43 @@ def _page(
         ],
     }
     return render_page(request, "billing/model_price.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@team_page("view")
+def local_price(request: HttpRequest, team: Team) -> HttpResponse:
+    """What an hour of computing here costs; a POST sets another price from now or from a later day on."""
+    prices = price_lists.local_prices(team)
+    if request.method != "POST":
+        now = {} if prices.now.assumed else {"nanousd_per_hour": typed(prices.now.nanousd_per_hour or 0)}
+        return _local_page(request, team, prices, LocalPriceForm(initial=now))
+    require(team, request.user, "manage")
+    form = LocalPriceForm(request.POST)
+    if form.is_valid():
+        try:
+            services.local_price_create(actor=request.user, team=team, **form.cleaned_data)
+        except ApplicationError as error:
+            refuse_in_form(form, error)
+        else:
+            messages.success(request, _("The price is set. What was called before stays as it was booked."))
+            return redirect("local_price", team=team.slug)
+    return _local_page(request, team, prices, form)
+
+
+def _local_page(
+    request: HttpRequest, team: Team, prices: price_lists.LocalPrices, form: LocalPriceForm
+) -> HttpResponse:
+    context = {
+        "prices": prices,
+        "rows": [(price, price_lists.dollars_per_hour(price), state) for price, state in prices.own],
+        "form": form,
+        "may_manage": may(user=request.user, team=team, action="manage"),
+        "columns": [
+            {"label": _("From")},
+            {"label": _("State")},
+            {"label": _("An hour"), "unit": "USD", "numeric": True},
+            {"label": _("Where it comes from")},
+        ],
+        "tabs": tabs(request, team),
+    }
+    return render_page(request, "billing/local_price.html", context, status=422 if form.errors else 200)

@@ -115,6 +115,7 @@ def tabs(request: HttpRequest, team: Team) -> list[dict[str, Any]]:
         (_("Spending"), "usage", None),
         (_("Unknown costs"), "usage_unknown", unknown_reading.uncorrected(team).count() or None),
         (_("Response cache"), "usage_cache", None),
+        (_("Price of local computing"), "local_price", None),
     ]
     return [
         {"label": label, "url": url, "current": request.path == url, "count": count}

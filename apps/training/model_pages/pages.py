@@ -27,7 +27,7 @@ from apps.providers.models import LanguageModel
 from apps.providers.names import callable_names
 from apps.training.model_pages import reading
 from apps.training.model_pages.downloads import offered_downloads
-from apps.training.model_pages.prices import provider_columns, provider_tables, shown_price
+from apps.training.model_pages.prices import hour_price, provider_columns, provider_tables, shown_price
 from apps.training.models import ModelVersion
 from apps.training.services.aliases import SUGGESTED
 
@@ -103,6 +103,7 @@ def model(request: HttpRequest, team: Team, uid: str) -> HttpResponse:
         "usable": entry.ready and found.kind in (LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED),
         "version": version,
         "price": shown_price(found) if found.provider else None,
+        "hour_price": None if found.provider else hour_price(found),
     }
     if context["usable"]:
         context |= _commands(request, found) | {"downloads": offered_downloads(found)}

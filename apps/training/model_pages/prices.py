@@ -8,7 +8,9 @@ from django.utils.translation import gettext as _
 from apps.accounts.models import Team
 from apps.billing.engine.published import published_price
 from apps.billing.errors import UnknownPrice
+from apps.billing.models import Price
 from apps.billing.price_lists import ShownPrice, Wanted, prices_shown
+from apps.billing.prices_now import prices_now
 from apps.billing.selectors import price_of
 from apps.providers import entries, selectors
 from apps.providers.models import LanguageModel, Provider
@@ -61,6 +63,11 @@ def shown_price(model: LanguageModel) -> ShownPrice | None:
     """What a million tokens of a provider's model costs now."""
     wanted = Wanted(model.served_name, model.provider, model.provider_model)
     return prices_shown(model.team, [wanted]).get(model.served_name)
+
+
+def hour_price(model: LanguageModel) -> Price | None:
+    """What an hour of computing with a model that runs here costs now, be it assumed."""
+    return prices_now(model.team, [model]).get(model.pk)
 
 
 def _wanted(entry: entries.ModelEntry) -> Wanted:

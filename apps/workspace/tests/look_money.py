@@ -9,7 +9,13 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.billing.engine.ledger_facts import period_key
 from apps.billing.models import Alert, AlertDelivery, BudgetPeriod, CachedResponse, LedgerEntry, Price, Reservation
-from apps.billing.services import alert_destination_create, budget_close, budget_create, prices_ensure_local
+from apps.billing.services import (
+    alert_destination_create,
+    budget_close,
+    budget_create,
+    local_price_create,
+    prices_ensure_local,
+)
 from apps.experiments.models import Experiment
 from apps.providers.models import LanguageModel
 
@@ -40,6 +46,8 @@ def look_money(team: Team, owner: User, experiment: Experiment, state: str) -> N
         CachedResponse.objects.create(
             team=team, key=f"{place:064x}", language_model=model, result={"text": "Delivery"}, cost_nanousd=saved
         )
+    if state == "full":
+        _local_prices(team, owner)
     if state == "running":
         _call(team, models[0], price, owner, experiment, Reservation.State.HELD)
     for corrected in (True, False) if state == "failed" else ():
@@ -48,6 +56,18 @@ def look_money(team: Team, owner: User, experiment: Experiment, state: str) -> N
         if corrected:
             evidence = "Usage page of the provider, 30 November."
             _entry(made, "correction", DOLLAR // 50 - DOLLAR, evidence=evidence)
+
+
+def _local_prices(team: Team, owner: User) -> None:
+    """The team's own price of an hour in the place of the assumed one, and one that is to come."""
+    local_price_create(actor=owner, team=team, nanousd_per_hour=8 * DOLLAR // 100, source="Rent of the machine")
+    local_price_create(
+        actor=owner,
+        team=team,
+        nanousd_per_hour=625 * DOLLAR // 10_000,
+        source="Rent from the new contract",
+        first_day=timezone.now().date() + timedelta(days=40),
+    )
 
 
 def _budgets(team: Team, owner: User, experiment: Experiment, *, full: bool) -> None:
@@ -143,7 +163,8 @@ def money_pages(team: Team) -> list[tuple[str, str]]:
     """Pages about money, of a team with some and of one without."""
     slug = team.slug
     pages = [
-        (name, reverse(name, args=[slug])) for name in ("budgets", "alerts", "usage", "usage_unknown", "usage_cache")
+        (name, reverse(name, args=[slug]))
+        for name in ("budgets", "alerts", "usage", "usage_unknown", "usage_cache", "local_price")
     ]
     pages += [("usage-person", f"{reverse('usage', args=[slug])}?range=30d&by=person")]
     budget = team.budgets.filter(closed_at=None).order_by("id").first()

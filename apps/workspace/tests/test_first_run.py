@@ -39,6 +39,7 @@ NEVER_EMPTY = {
     f"{TEAM}settings/alerts/": "the form for another place stands on it, for those who may add one",
     f"{TEAM}settings/budgets/": "the form for the first budget stands on it, for those who may make one",
     f"{TEAM}usage/cache/": "it says that no answer is stored; nobody makes the first by hand",
+    f"{TEAM}usage/local-price/": "an hour always has a price, be it assumed",
     f"{TEAM}usage/unknown/": "empty is how it should be, and what it says then",
     f"{TEAM}settings/members/": "whoever looks is a member",
     f"{TEAM}settings/providers/": "the form for the first key stands on it, and whether text may leave",
