@@ -1,5 +1,6 @@
 """The shape of what a person sends to a model, and of what they say about money."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -8,9 +9,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.billing.engine.rates import Rate, TokenRates
 from apps.billing.models import AlertDestination, Budget
+from apps.billing.price_lists import KINDS
+from apps.billing.pricing import MOST_TOKENS
+from apps.billing.services import MOST_STEPS
+from apps.core.formats import count_text
 
 NANO = 10**9
 MOST_DOLLARS = 1_000_000_000
+LEAST_STEPS = 2
 
 
 class TryForm(forms.Form):
@@ -55,10 +61,6 @@ class LimitForm(forms.Form):
         return int(self.cleaned_data["limit"] * NANO)
 
 
-def _rate(dollars: Decimal) -> Rate:
-    return Rate(int(dollars * NANO))
-
-
 class PriceForm(forms.Form):
     """What every price of a team says beside its amounts."""
 
@@ -89,7 +91,9 @@ class LocalPriceForm(PriceForm):
 
 
 class TokenPriceForm(PriceForm):
-    """US dollars for a million tokens."""
+    """US dollars for a million tokens, and what they are above a number of tokens in the prompt: one step for each
+    `above_<n>` that is typed or sent, and two at least.
+    """
 
     input = _dollars(_("In, dollars for a million tokens"), min_value=Decimal(0), help_text=_("0 if it costs nothing."))
     cached_input = _dollars(
@@ -98,17 +102,91 @@ class TokenPriceForm(PriceForm):
         required=False,
         help_text=_("Left empty, such tokens cost as all others that go in."),
     )
+    cache_write = _dollars(
+        _("In, written to the provider's cache"),
+        min_value=Decimal(0),
+        required=False,
+        help_text=_("Some providers charge more for what they keep. Left empty, it costs as all others."),
+    )
     output = _dollars(_("Out, dollars for a million tokens"), min_value=Decimal(0))
 
-    field_order = ("input", "cached_input", "output", "source", "first_day")
+    field_order = (*KINDS, "source", "first_day")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        typed_or_sent = [name.removeprefix("above_") for name in (*self.data, *self.initial) if name[:6] == "above_"]
+        numbers = [int(number) for number in typed_or_sent if re.fullmatch(r"[0-9]{1,3}", number)]
+        self._numbers = range(1, min(max([LEAST_STEPS, *numbers]), MOST_STEPS) + 1)
+        for n in self._numbers:
+            self.fields |= _step_fields(n)
+
+    def plain_fields(self) -> list[forms.BoundField]:
+        """What holds for every prompt, unless a step changes it."""
+        return [self[kind] for kind in KINDS]
+
+    def steps(self) -> list[list[forms.BoundField]]:
+        return [[self[name] for name in _step_fields(n)] for n in self._numbers]
+
+    def steps_open(self) -> bool:
+        """Whether anything stands in a step, which then must not be hidden."""
+        return any(field.value() not in (None, "") or field.errors for step in self.steps() for field in step)
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        before = 0
+        for n in self._numbers:
+            if not any(name in self.errors or given.get(name) is not None for name in _step_fields(n)):
+                continue
+            for name in ("above", "input", "output"):
+                if f"{name}_{n}" not in self.errors and given.get(f"{name}_{n}") is None:
+                    self.add_error(f"{name}_{n}", _STEP_NEEDS[name])
+            above = given.get(f"above_{n}")
+            if above is not None and above <= before:
+                says = _("A step begins above more tokens than the one before it: above %(tokens)s.")
+                self.add_error(f"above_{n}", says % {"tokens": count_text(before)})
+            before = above or before
+        return given
 
     def rates(self) -> TokenRates:
-        cached = self.cleaned_data["cached_input"]
-        return TokenRates(
-            input=_rate(self.cleaned_data["input"]),
-            output=_rate(self.cleaned_data["output"]),
-            cached_input=_rate(cached) if cached is not None else None,
-        )
+        given, made = self._rate("input"), self._rate("output")
+        assert given is not None
+        assert made is not None
+        return TokenRates(given, made, self._rate("cached_input"), self._rate("cache_write"))
+
+    def _rate(self, kind: str) -> Rate | None:
+        """Where only some of a kind's prices are given, the others are those of all tokens that go in."""
+        given = self.cleaned_data
+        steps = [n for n in self._numbers if given[f"above_{n}"] is not None]
+        if all(given[name] is None for name in (kind, *(f"{kind}_{n}" for n in steps))):
+            return None
+
+        def nanousd(end: str) -> int:
+            value = given[f"{kind}{end}"]
+            return int((given[f"input{end}"] if value is None else value) * NANO)
+
+        return Rate(nanousd(""), tuple((given[f"above_{n}"], nanousd(f"_{n}")) for n in steps))
+
+
+_STEP_NEEDS = {
+    "above": _("Say above how many tokens these prices hold."),
+    "input": _("Give what a million tokens in cost from there on."),
+    "output": _("Give what a million tokens out cost from there on."),
+}
+
+
+def _step_fields(n: int) -> dict[str, forms.Field]:
+    """One step; all of it may be left empty."""
+    labels = {
+        "input": _("Step %(n)d: in"),
+        "cached_input": _("Step %(n)d: in, cached"),
+        "cache_write": _("Step %(n)d: in, to the cache"),
+        "output": _("Step %(n)d: out"),
+    }
+    above = forms.IntegerField(
+        label=_("Step %(n)d: above, in tokens") % {"n": n}, min_value=1, max_value=MOST_TOKENS, required=False
+    )
+    amounts = {f"{kind}_{n}": _dollars(labels[kind] % {"n": n}, min_value=Decimal(0), required=False) for kind in KINDS}
+    return {f"above_{n}": above, **amounts}
 
 
 class BudgetForm(LimitForm):

@@ -19,9 +19,12 @@ from apps.billing.errors import UnknownPrice
 from apps.billing.models import Price
 from apps.billing.selectors import price_for
 from apps.core.errors import NotFound
+from apps.core.formats import count_text
 from apps.providers.models import LanguageModel
 
 NANO = 10**9
+# What a price list shows and a team can set, in this order.
+KINDS = ("input", "cached_input", "cache_write", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,16 @@ class ShownRate:
     def text(self) -> str:
         return _text(self.dollars)
 
+    def text_above(self, tokens: int) -> str:
+        """What holds for a prompt of more than so many tokens, up to the next tier."""
+        return _text(next((dollars for start, dollars in reversed(self.tiers) if start <= tokens), self.dollars))
+
+    @property
+    def steps_text(self) -> str:
+        """What it is above which numbers of tokens; empty where it never changes."""
+        said = _("$%(dollars)s above %(tokens)s tokens in")
+        return ", ".join(said % {"dollars": text, "tokens": count_text(tokens)} for tokens, text in self.tier_texts)
+
     @property
     def tier_texts(self) -> list[tuple[int, str]]:
         return [(tokens, _text(dollars)) for tokens, dollars in self.tiers]
@@ -56,6 +69,20 @@ class ShownPrice:
     source: str
     assumed: bool
     cached_input: ShownRate | None = None
+    cache_write: ShownRate | None = None
+
+    def texts(self) -> dict[str, str]:
+        """Dollars by kind, without the kinds that cost what the whole they are a part of costs."""
+        return {kind: rate.text for kind, rate in self._rates()}
+
+    @property
+    def steps(self) -> list[tuple[int, dict[str, str]]]:
+        """(tokens, dollars by kind): what holds above so many tokens in a prompt, wherever any price changes."""
+        starts = sorted({start for _kind, rate in self._rates() for start, _dollars in rate.tiers})
+        return [(start, {kind: rate.text_above(start) for kind, rate in self._rates()}) for start in starts]
+
+    def _rates(self) -> list[tuple[str, ShownRate]]:
+        return [(kind, rate) for kind in KINDS if (rate := getattr(self, kind)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +205,12 @@ def _shown(price: Price) -> ShownPrice | None:
         return None
     if rates is None:
         return None
-    cached = _rate(rates.cached_input) if rates.cached_input is not None else None
-    return ShownPrice(_rate(rates.input), _rate(rates.output), price.source, price.assumed, cached)
+    parts = {
+        kind: _rate(rate)
+        for kind, rate in (("cached_input", rates.cached_input), ("cache_write", rates.cache_write))
+        if rate is not None
+    }
+    return ShownPrice(_rate(rates.input), _rate(rates.output), price.source, price.assumed, **parts)
 
 
 def _rate(rate: Rate) -> ShownRate:

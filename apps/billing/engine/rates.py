@@ -100,6 +100,10 @@ class TokenRates:
         dearest_out = max(rate.most(prompt_tokens) for rate in outs)
         return self.request_nanousd + _whole(dearest_in * prompt_tokens + dearest_out * max_tokens)
 
+    def starts(self) -> list[int]:
+        """Above which numbers of prompt tokens any of its prices changes, rising."""
+        return sorted({start for _, rate in self._rates() for start, _price in rate.tiers})
+
     def most(self) -> int:
         """The highest of all its prices for a million tokens."""
         return max(price for _, rate in self._rates() for price in (rate.base, *(price for _, price in rate.tiers)))

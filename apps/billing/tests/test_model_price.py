@@ -18,6 +18,7 @@ from apps.billing.selectors import price_of
 from apps.core.errors import ApplicationError
 from apps.core.models import AuditEvent
 from apps.core.tests.factories import CommercialModelFactory, LanguageModelFactory, ProviderKeyFactory
+from apps.core.tests.pressing import Walker
 from apps.providers.models import LanguageModel
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +102,85 @@ def test_what_cannot_be_a_price_is_refused_at_its_field_and_keeps_what_was_typed
         status, text = page(client, model, {**GIVEN, **change})
         assert (status, says in text) == (422, True), (change, text)
     assert not Price.objects.exists()
+
+
+STEPS = {
+    **{"above_1": "200000", "input_1": "5", "cached_input_1": "", "cache_write_1": "", "output_1": "15"},
+    **{"above_2": "1000000", "input_2": "4", "cached_input_2": "0.4", "cache_write_2": "", "output_2": "15"},
+}
+
+
+def test_a_price_that_changes_above_some_tokens_is_set_shown_and_there_to_be_changed(
+    model: LanguageModel, alice: User
+) -> None:
+    walker = Walker(alice)
+    walker.open(reverse("model_price", args=[model.team.slug, model.uid]))
+    assert not walker.main.xpath(".//details[@open]")
+    walker.press("Set price", **GIVEN, **STEPS)
+
+    rates = price_of(model).token_rates
+    assert rates == TokenRates(
+        input=Rate(25 * 10**8, ((200_000, 5 * 10**9), (1_000_000, 4 * 10**9))),
+        output=Rate(10**10, ((200_000, 15 * 10**9), (1_000_000, 15 * 10**9))),
+        # Of a step that says nothing of it, it costs as all others that go in.
+        cached_input=Rate(25 * 10**8, ((200_000, 5 * 10**9), (1_000_000, 4 * 10**8))),
+    )
+    assert "$5.00 above 200,000 tokens in, $4.00 above 1,000,000 tokens in" in walker.text
+    (row,) = walker.main.xpath(".//tbody/tr")
+    assert "5.00 above 200,000" in " ".join(row.text_content().split())
+
+    assert walker.main.xpath(".//details[@open]")
+    walker.press("Set price", source="The same", output_2="16")
+    changed = price_of(model).token_rates
+    assert changed is not None
+    assert rates is not None
+    assert (changed.input, changed.cached_input) == (rates.input, rates.cached_input)
+    assert changed.output.tiers == ((200_000, 15 * 10**9), (1_000_000, 16 * 10**9))
+
+
+def test_a_published_price_is_changed_with_its_steps_and_what_is_written_to_the_cache(team: Team, alice: User) -> None:
+    gpt = CommercialModelFactory.create(team=team, served_name="gpt-6-luna")
+    published = price_of(gpt).token_rates
+    assert published is not None
+    assert published.cache_write is not None
+    assert published.input.tiers
+    walker = Walker(alice)
+    walker.open(reverse("model_price", args=[team.slug, gpt.uid]))
+    walker.press("Set price", source="As published")
+
+    assert price_of(gpt).source == "As published"
+    assert price_of(gpt).token_rates == published
+    assert "Above 272,000 tokens in, $0.20 and $0.75." in walker.text
+
+
+def test_what_a_step_lacks_is_said_at_its_field_and_nothing_typed_is_lost(model: LanguageModel, alice: User) -> None:
+    walker = Walker(alice)
+    walker.open(reverse("model_price", args=[model.team.slug, model.uid]))
+    wrong = (
+        ("above_1", "", "Say above how many tokens these prices hold."),
+        ("input_1", "", "Give what a million tokens in cost from there on."),
+        ("output_2", "", "Give what a million tokens out cost from there on."),
+        ("above_2", "200000", "above more tokens than the one before it: above 200,000"),
+        ("above_1", "0", "greater than or equal to 1"),
+        ("cached_input_2", "x", "Enter a number."),
+    )
+    for field, value, says in wrong:
+        sent = {**GIVEN, **STEPS, field: value}
+        walker.press("Set price", **sent)
+        (error,) = walker.main.xpath(f".//*[@id='id_{field}-error']")
+        assert (walker.status, says in error.text_content()) == (422, True), (field, error.text_content())
+        assert walker.main.xpath(".//details[@open]")
+        kept = {box.get("name"): box.get("value") or "" for box in walker.main.xpath(".//input[@type!='hidden']")}
+        assert sent.items() <= kept.items()
+    assert not Price.objects.exists()
+
+
+def test_a_price_has_so_many_steps_at_most(model: LanguageModel, alice: User) -> None:
+    many = Rate(1, tuple((start, 1) for start in range(1, services.MOST_STEPS + 2)))
+    with pytest.raises(ApplicationError, match="at most 8 times"):
+        services.token_price_create(
+            actor=alice, team=model.team, model=model, rates=TokenRates(many, Rate(1)), source="contract"
+        )
 
 
 def test_a_published_price_stands_beside_the_teams_own_and_a_local_model_has_none(

@@ -56,12 +56,10 @@ def _typed(price: price_lists.ShownPrice | None) -> dict[str, Any]:
     """The amounts that hold now, to be changed."""
     if price is None:
         return {}
-    cached = price.cached_input
-    return {
-        "input": price.input.text,
-        "cached_input": cached.text if cached is not None else "",
-        "output": price.output.text,
-    }
+    initial: dict[str, Any] = price.texts()
+    for n, (tokens, texts) in enumerate(price.steps, 1):
+        initial |= {f"above_{n}": tokens, **{f"{kind}_{n}": text for kind, text in texts.items()}}
+    return initial
 
 
 def _page(
@@ -82,6 +80,7 @@ def _page(
             {"label": _("State")},
             {"label": _("In"), "unit": unit, "numeric": True},
             {"label": _("In, from the cache"), "unit": unit, "numeric": True},
+            {"label": _("In, written to the cache"), "unit": unit, "numeric": True},
             {"label": _("Out"), "unit": unit, "numeric": True},
             {"label": _("Where it comes from")},
         ],

@@ -49,11 +49,14 @@ def look_providers(team: Team, owner: User, state: str) -> ProviderKey:
 
 
 def _price(team: Team, owner: User) -> None:
-    """A price of the team's own in the place of an earlier one, and one that is to come."""
+    """A price of the team's own, dearer for long prompts, in the place of an earlier one, and one that is to come."""
     model = LanguageModel.objects.get(team=team, served_name="gpt-5-mini")
     soon = timezone.now().date() + timedelta(days=60)
     for dollars, source, first_day in ((3, "Contract", None), (2, "Contract, second year", None), (1, "Offer", soon)):
-        rates = TokenRates(Rate(dollars * 10**8), Rate(dollars * 10**9), Rate(dollars * 10**7))
+        given, made, cached = (
+            Rate(dollars * amount, ((200_000, 2 * dollars * amount),)) for amount in (10**8, 10**9, 10**7)
+        )
+        rates = TokenRates(given, made, cached)
         token_price_create(actor=owner, team=team, model=model, rates=rates, source=source, first_day=first_day)
 
 
