@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
@@ -17,18 +17,21 @@ _BUDGET = tuple(f"budget_period__budget__{name}" for name in ("team", "experimen
 
 def destinations(*, user: Any, team: Team) -> QuerySet[AlertDestination]:
     """Where the team's alerts go, each with the state and the time of the last message there."""
+    found = AlertDestination.objects.for_user(user, "view").filter(team=team, removed_at=None)
+    return _with_last(found).order_by("id")
+
+
+def destination(*, user: Any, uid: Any, action: str = "manage", **lookup: Any) -> AlertDestination:
+    """One place, removed or not, with the state and the time of the last message there."""
+    found = fetch_for_user(AlertDestination, user, action, uid=uid, **lookup)
+    return _with_last(AlertDestination.objects.for_user(user, action)).get(pk=found.pk)
+
+
+def _with_last(found: QuerySet[AlertDestination]) -> QuerySet[AlertDestination]:
     last = AlertDelivery.objects.filter(destination=OuterRef("pk")).order_by("-id")
-    return (
-        AlertDestination.objects.for_user(user, "view")
-        .filter(team=team, removed_at=None)
-        .annotate(last_state=Subquery(last.values("state")[:1]), last_at=Subquery(last.values("created_at")[:1]))
-        .order_by("id")
+    return found.annotate(
+        last_state=Subquery(last.values("state")[:1]), last_at=Subquery(last.values("created_at")[:1])
     )
-
-
-def destination(*, user: Any, team: Team, uid: Any, action: str = "manage") -> AlertDestination:
-    """One place, removed or not."""
-    return fetch_for_user(AlertDestination, user, action, team=team, uid=uid)
 
 
 def deliveries(*, user: Any, team: Team) -> QuerySet[AlertDelivery]:
@@ -45,6 +48,12 @@ def alerts(*, user: Any, team: Team, about: Budget | None = None) -> QuerySet[Al
     if about is not None:
         found = found.filter(budget_period__budget=about)
     return found.select_related("team", "language_model", *_BUDGET).order_by("-id")
+
+
+def with_deliveries(found: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Alerts with their messages, in the order in which those were written down."""
+    messages = AlertDelivery.objects.select_related("destination").order_by("id")
+    return found.prefetch_related(Prefetch("deliveries", messages))
 
 
 def alerts_to_tell(*, user: Any, team: Team, uids: Iterable[str]) -> list[Alert]:

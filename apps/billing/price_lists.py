@@ -17,7 +17,7 @@ from apps.billing import pricing
 from apps.billing.engine.rates import Rate
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Price
-from apps.billing.selectors import price_for
+from apps.billing.selectors import price_for, price_of
 from apps.core.errors import NotFound
 from apps.core.formats import count_text
 from apps.providers.models import LanguageModel
@@ -95,6 +95,24 @@ class OwnPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class TeamPrices:
+    """What a team has set for one thing, and the price that holds for it at `moment`, the team's or another."""
+
+    rows: QuerySet[Price]
+    holds: Price | None
+    moment: datetime
+
+    def latest_first(self) -> QuerySet[Price]:
+        return self.rows.order_by("-valid_from", "-id")
+
+    def state_of(self, row: Price) -> str:
+        """`now`, `later` or `before`."""
+        if row.valid_from > self.moment:
+            return "later"
+        return "now" if self.holds is not None and row.pk == self.holds.pk else "before"
+
+
+@dataclass(frozen=True, slots=True)
 class LocalPrices:
     """What an hour of computing here costs `now`, and the team's rows with their state in words, latest first."""
 
@@ -116,17 +134,26 @@ class ModelPrices:
     own_holds: bool
 
 
-def prices_of_model(model: LanguageModel) -> ModelPrices:
-    """Prices by the token; NotFound for a model that runs here, which costs by the hour."""
+def team_prices_of(model: LanguageModel) -> TeamPrices:
+    """What the team has set for the tokens of a provider's model. NotFound for one that runs here."""
     if not model.provider:
         raise NotFound(_("This model runs here, so its tokens have no price: its seconds of computing have one."))
-    price = pricing.published(
-        served_name=model.served_name, provider=model.provider, provider_model=model.provider_model
-    )
-    published = _shown(price) if price is not None else None
-    own = _own_prices_of(model)
-    holds = next((each.price for each in own if each.state == _STATES["now"]), None)
-    return ModelPrices(holds or published, published, own, holds is not None)
+    rows = Price.objects.filter(team=model.team_id, served_name=model.served_name, unit=pricing.PER_TOKEN)
+    try:
+        holds = price_of(model)
+    except UnknownPrice:
+        holds = None
+    return TeamPrices(rows.filter(rates__isnull=False), holds, timezone.now())
+
+
+def team_prices_of_hour(team: Any) -> TeamPrices:
+    """What the team has set for an hour of computing here, what was assumed for it included."""
+    rows = Price.objects.filter(team=team, served_name=pricing.ANY_LOCAL_MODEL, unit=pricing.PER_HOUR)
+    try:
+        holds = price_for(team.pk, kind=LanguageModel.Kind.LOCAL, served_name=pricing.ANY_LOCAL_MODEL)
+    except UnknownPrice:
+        holds = None
+    return TeamPrices(rows.filter(nanousd_per_hour__isnull=False), holds, timezone.now())
 
 
 def dollars_per_hour(price: Price) -> str:
@@ -136,36 +163,32 @@ def dollars_per_hour(price: Price) -> str:
 
 def local_prices(team: Any) -> LocalPrices:
     """The price of an hour of computing here: assumed, and perhaps no stored row yet, until the team sets one."""
-    try:
-        now = price_for(team.pk, kind=LanguageModel.Kind.LOCAL, served_name=pricing.ANY_LOCAL_MODEL)
-    except UnknownPrice:
-        now = pricing.assumed_local()
-    rows = Price.objects.filter(team=team, served_name=pricing.ANY_LOCAL_MODEL, unit=pricing.PER_HOUR)
-    return LocalPrices(now, _with_states(rows.exclude(nanousd_per_hour=None)))
+    priced = team_prices_of_hour(team)
+    rows = [(row, str(STATES[priced.state_of(row)])) for row in priced.latest_first()]
+    return LocalPrices(priced.holds or pricing.assumed_local(), rows)
 
 
-def _own_prices_of(model: LanguageModel) -> list[OwnPrice]:
-    rows = Price.objects.filter(
-        team=model.team_id, served_name=model.served_name, unit=pricing.PER_TOKEN, rates__isnull=False
+def prices_of_model(model: LanguageModel) -> ModelPrices:
+    """Prices by the token; NotFound for a model that runs here, which costs by the hour."""
+    priced = team_prices_of(model)
+    price = pricing.published(
+        served_name=model.served_name, provider=model.provider, provider_model=model.provider_model
     )
-    return [
-        OwnPrice(shown, row.valid_from, state)
-        for row, state in _with_states(rows)
+    own = [
+        OwnPrice(shown, row.valid_from, str(STATES[priced.state_of(row)]))
+        for row in priced.latest_first()
         if (shown := _shown(row)) is not None
     ]
+    holds = priced.holds
+    return ModelPrices(
+        now=_shown(holds) if holds is not None else None,
+        published=_shown(price) if price is not None else None,
+        own=own,
+        own_holds=holds is not None and holds.team_id is not None,
+    )
 
 
-def _with_states(rows: QuerySet[Price]) -> list[tuple[Price, str]]:
-    """Prices of one thing, latest first, each with whether it holds now."""
-    found, now, state = [], timezone.now(), "now"
-    for row in rows.order_by("-valid_from", "-id"):
-        later = row.valid_from > now
-        found.append((row, str(_STATES["later" if later else state])))
-        state = state if later else "before"
-    return found
-
-
-_STATES = {
+STATES = {
     "later": gettext_lazy("Will hold"),
     "now": gettext_lazy("Holds now"),
     "before": gettext_lazy("Held before"),

@@ -16,7 +16,7 @@ RECORDS = bool(os.environ.get("RECORD_API_EXAMPLES"))
 PUBLIC = "https://llmopt.example.org"
 LONGEST_TEXT = 300
 # Keys and tokens of a recording open nothing, and still no scanner should find them: their beginning is enough.
-SECRETS = re.compile(r"(llmopt_[0-9A-Za-z]{8}_|eyJ[\w-]{10})[\w.-]+…?")
+SECRETS = re.compile(r"(llmopt_[0-9A-Za-z]{8}_|eyJ[\w-]{10}|whsec_)[\w.+/=-]+…?")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -110,6 +110,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
     commercial = factories.CommercialModelFactory.create(team=team)
     key = api_key_create(actor=owner, team=team, name="Nightly", scopes=["read"]).key
     budget = factories.BudgetFactory.create(team=team, person=owner)
+    place = factories.AlertDestinationFactory.create(team=team)
     unknown = factories.UnknownFactory.create(team=team, person=owner)
     said = factories.FeedbackFactory.create(
         team=team, generation=factories.entry_of(unknown, kind="unknown"), person=owner
@@ -136,7 +137,8 @@ def make_world(team: Team, owner: User, member: User) -> World:
             f"{base}settings/budgets/": budget.uid,
             "api/v1/budgets/": budget.uid,
             "api/v1/feedback/": said.uid,
-            f"{base}settings/alerts/": factories.AlertDestinationFactory.create(team=team).uid,
+            f"{base}settings/alerts/": place.uid,
+            "api/v1/alert-destinations/": place.uid,
             f"{base}settings/members/": Membership.objects.get(team=team, user=member).uid,
             f"{base}experiments/": experiment.uid,
             f"{base}training/": run.uid,
@@ -157,6 +159,7 @@ def make_world(team: Team, owner: User, member: User) -> World:
             "api/v1/experiment-runs/": walked.uid,
             "api/v1/jobs/": evaluation.uid,
             "api/v1/models/": candidate.language_model.uid,
+            "api/v1/models/<uuid:uid>/prices": commercial.uid,
         },
         token=sign_in_link_create(actor=None, user=owner),
         version_number=version.number,

@@ -14,10 +14,8 @@ from rest_framework.response import Response
 
 from apps.accounts.api.teams import scope, team_for
 from apps.accounts.models import Team
-from apps.billing.engine.rates import Rate
-from apps.billing.models import Price
+from apps.billing.api.prices import ModelPriceSerializer, price_columns
 from apps.billing.prices_now import prices_now
-from apps.billing.pricing import rates_of
 from apps.core.access import fetch_for_user
 from apps.core.api.paging import Cursor
 from apps.core.api.schema import documented
@@ -29,41 +27,6 @@ from apps.providers.selectors import language_models
 
 TAG = "models"
 NO_PRICE = "unknown_price"
-
-
-class RateTierSerializer(serializers.Serializer[Any]):
-    """What all tokens of a request cost whose prompt has more than `prompt_tokens`."""
-
-    prompt_tokens = serializers.IntegerField()
-    nanousd_per_million = serializers.IntegerField()
-
-
-class RateSerializer(serializers.Serializer[Any]):
-    nanousd_per_million = serializers.IntegerField()
-    above = RateTierSerializer(many=True)
-
-
-class ModelPriceSerializer(serializers.Serializer[Any]):
-    """What a call is paid by now. `unit` is `token`, with a rate for each kind (null: as the whole that it is a part
-    of), or `compute_hour`, with `nanousd_per_hour` for the seconds that answering takes.
-
-    `uid` names the row that entries of the ledger point at; null before the first call that is paid by it.
-    `data_version` is empty for what a person or a setting says; `assumed` marks what nobody has confirmed.
-    """
-
-    uid = serializers.UUIDField(allow_null=True)
-    unit = serializers.ChoiceField(choices=["token", "compute_hour"])
-    input = RateSerializer(allow_null=True)
-    cached_input = RateSerializer(allow_null=True)
-    cache_write = RateSerializer(allow_null=True)
-    output = RateSerializer(allow_null=True)
-    reasoning = RateSerializer(allow_null=True)
-    request_nanousd = serializers.IntegerField()
-    nanousd_per_hour = serializers.IntegerField(allow_null=True)
-    assumed = serializers.BooleanField()
-    source = serializers.CharField()  # type: ignore[assignment]
-    data_version = serializers.CharField()
-    valid_from = serializers.DateTimeField()
 
 
 class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
@@ -112,7 +75,7 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     @extend_schema_field(ModelPriceSerializer(allow_null=True))
     def get_price(self, model: LanguageModel) -> Any:
         price = self.context["prices"].get(model.pk)
-        return None if price is None else ModelPriceSerializer(_price(price)).data
+        return None if price is None else ModelPriceSerializer(price_columns(price)).data
 
     def get_unavailable(self, model: LanguageModel) -> str:
         found = self._hindrance(model)
@@ -158,26 +121,3 @@ def model(request: Request, uid: UUID) -> Response:
 def _shown(team: Team, rows: Sequence[LanguageModel]) -> Any:
     context = {"names": callable_names(team.pk), "prices": prices_now(team, rows)}
     return ModelSerializer(rows, many=True, context=context).data
-
-
-def _price(price: Price) -> dict[str, Any]:
-    rates = rates_of(price)
-    kinds = ("input", "cached_input", "cache_write", "output", "reasoning")
-    return {
-        "uid": price.uid if price.pk is not None else None,
-        "unit": price.unit,
-        **{kind: _rate(getattr(rates, kind)) if rates is not None else None for kind in kinds},
-        "request_nanousd": rates.request_nanousd if rates is not None else 0,
-        "nanousd_per_hour": price.nanousd_per_hour,
-        "assumed": price.assumed,
-        "source": price.source,
-        "data_version": price.data_version,
-        "valid_from": price.valid_from,
-    }
-
-
-def _rate(rate: Rate | None) -> dict[str, Any] | None:
-    if rate is None:
-        return None
-    above = [{"prompt_tokens": start, "nanousd_per_million": price} for start, price in rate.tiers]
-    return {"nanousd_per_million": rate.base, "above": above}

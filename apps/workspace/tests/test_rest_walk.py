@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 import requests
+from django.utils import timezone
 
 from apps.accounts.models import Team, User
+from apps.billing.models import AlertDelivery, AlertDestination
+from apps.billing.tests.alert_world import raised
 from apps.core import jobs
 from apps.core.models import JobStatus
-from apps.core.tests.factories import PASSWORD, LanguageModelFactory
+from apps.core.tests.factories import PASSWORD, CommercialModelFactory, LanguageModelFactory
 from apps.core.tests.rest import RECORDS, Api
 from apps.experiments.models import DatasetImport, DatasetVersion, Experiment, Upload
 from apps.experiments.tasks import dataset_import_stage, upload_inspect
@@ -279,6 +282,46 @@ def _money(api: Api) -> None:
     api.do("budget_close", uid=budget["uid"])
     assert api.refused("budget_close", 409, uid=budget["uid"])["code"] == "conflict"
     assert budget["uid"] not in [row["uid"] for row in api.pages("budgets")]
+    team = Team.objects.get()
+    _prices(api, team)
+    _alerts(api, team)
+
+
+def _prices(api: Api, team: Team) -> None:
+    """What a provider and an hour of this machine cost is set, and listed with what held before."""
+    uid = str(CommercialModelFactory.create(team=team, served_name="gpt-5-mini").uid)
+    rates = {
+        "input": {
+            "nanousd_per_million": 250_000_000,
+            "above": [{"prompt_tokens": 200_000, "nanousd_per_million": 500_000_000}],
+        },
+        "cached_input": {"nanousd_per_million": 25_000_000},
+        "output": {"nanousd_per_million": 2_000_000_000},
+    }
+    made = api.do("model_price_create", {**rates, "source": "Contract of May"}, uid=uid)
+    assert api.do("model_prices", uid=uid)["results"] == [made] == api.pages("model_prices", uid=uid)
+    assert made["state"] == "now"
+    assert "source" in api.refused("model_price_create", 400, rates, uid=uid)["errors"]
+    hour = api.do("local_price_create", {"nanousd_per_hour": 62_500_000, "source": "Rent of the machine"})
+    before = api.do("local_prices")["results"]
+    assert [(row["assumed"], row["state"]) for row in before] == [(False, "now"), (True, "before")]
+    assert before[0] == hour
+
+
+def _alerts(api: Api, team: Team) -> None:
+    """A place is added, whose secret comes once; what is told is listed with its messages; the place is removed."""
+    made = api.do("alert_destination_create", {"kind": "webhook", "address": "https://hooks.example.org/money"})
+    assert made["secret"].startswith("whsec_")
+    alert, place = raised(team), AlertDestination.objects.get(uid=made["uid"])
+    AlertDelivery.objects.create(
+        alert=alert, destination=place, state="sent", attempts=1, next_attempt_at=timezone.now()
+    )
+    (told,) = api.do("alerts")["results"]
+    assert (told["level_percent"], [each["state"] for each in told["deliveries"]]) == (80, ["sent"])
+    one = api.do("alert_destination", uid=made["uid"])
+    assert (api.do("alert_destinations")["results"][0], one["last_state"]) == (one, "sent")
+    api.do("alert_destination_remove", uid=made["uid"])
+    assert api.refused("alert_destination_remove", 409, uid=made["uid"])["code"] == "conflict"
 
 
 def _generated(api: Api) -> None:
