@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing import pricing
+from apps.billing.engine.price_choice import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN, price_that_holds
 from apps.billing.engine.rates import Rate
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Price
-from apps.billing.selectors import price_for, price_of
+from apps.billing.selectors import price_candidates, price_for, price_of
 from apps.core.errors import NotFound
 from apps.core.formats import count_text
 from apps.providers.models import LanguageModel
@@ -138,7 +139,7 @@ def team_prices_of(model: LanguageModel) -> TeamPrices:
     """What the team has set for the tokens of a provider's model. NotFound for one that runs here."""
     if not model.provider:
         raise NotFound(_("This model runs here, so its tokens have no price: its seconds of computing have one."))
-    rows = Price.objects.filter(team=model.team_id, served_name=model.served_name, unit=pricing.PER_TOKEN)
+    rows = Price.objects.filter(team=model.team_id, served_name=model.served_name, unit=PER_TOKEN)
     try:
         holds = price_of(model)
     except UnknownPrice:
@@ -148,9 +149,9 @@ def team_prices_of(model: LanguageModel) -> TeamPrices:
 
 def team_prices_of_hour(team: Any) -> TeamPrices:
     """What the team has set for an hour of computing here, what was assumed for it included."""
-    rows = Price.objects.filter(team=team, served_name=pricing.ANY_LOCAL_MODEL, unit=pricing.PER_HOUR)
+    rows = Price.objects.filter(team=team, served_name=ANY_LOCAL_MODEL, unit=PER_HOUR)
     try:
-        holds = price_for(team.pk, kind=LanguageModel.Kind.LOCAL, served_name=pricing.ANY_LOCAL_MODEL)
+        holds = price_for(team.pk, kind=LanguageModel.Kind.LOCAL, served_name=ANY_LOCAL_MODEL)
     except UnknownPrice:
         holds = None
     return TeamPrices(rows.filter(nanousd_per_hour__isnull=False), holds, timezone.now())
@@ -200,25 +201,18 @@ def prices_shown(team: Any, wanted: Iterable[Wanted]) -> dict[str, ShownPrice]:
 
     A model without one is left out. One query, however many are asked for.
     """
-    wanted = list(wanted)
-    own = _own_prices(team, [each.served_name for each in wanted])
+    wanted, now = list(wanted), timezone.now()
+    rows = list(price_candidates(team.pk, [each.served_name for each in wanted], now, at_provider=True))
     found = {}
     for each in wanted:
-        price = own.get(each.served_name) or pricing.published(
+        own = price_that_holds(rows, served_name=each.served_name, runs_here=False, at_provider=True, at=now)
+        price = own or pricing.published(
             served_name=each.served_name, provider=each.provider, provider_model=each.provider_model
         )
         shown = _shown(price) if price is not None else None
         if shown is not None:
             found[each.served_name] = shown
     return found
-
-
-def _own_prices(team: Any, names: list[str]) -> dict[str, Price]:
-    rows = Price.objects.filter(
-        team=team, served_name__in=names, unit=pricing.PER_TOKEN, rates__isnull=False, valid_from__lte=timezone.now()
-    )
-    # The latest of each name is read last.
-    return {row.served_name: row for row in rows.order_by("valid_from", "id")}
 
 
 def _shown(price: Price) -> ShownPrice | None:

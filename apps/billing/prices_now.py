@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 
 from apps.billing import pricing
+from apps.billing.engine.price_choice import ANY_LOCAL_MODEL, price_that_holds
 from apps.billing.engine.published import data_version
 from apps.billing.models import Price
-from apps.billing.pricing import PER_HOUR, PER_TOKEN
-from apps.billing.selectors import ANY_LOCAL_MODEL, LOCAL_KINDS
+from apps.billing.selectors import LOCAL_KINDS, price_candidates
 from apps.providers.models import LanguageModel
 
 
@@ -20,34 +19,23 @@ def prices_now(team: Any, models: Iterable[LanguageModel]) -> dict[int, Price]:
     A price that no call was paid by yet is no stored row (`pk` None): a provider's published one, or that of local
     computing from the settings. A model that has none is left out, and is not called.
     """
-    models = list(models)
-    rows = _rows(team, [model.served_name for model in models])
+    models, now = list(models), timezone.now()
+    rows = list(price_candidates(team.pk, [*(model.served_name for model in models), ANY_LOCAL_MODEL], now))
     published = _published_rows([model.served_name for model in models if model.provider])
     found = {}
     for model in models:
-        price = _own(rows, model)
+        price = price_that_holds(
+            rows,
+            served_name=model.served_name,
+            runs_here=model.kind in LOCAL_KINDS,
+            at_provider=bool(model.provider),
+            at=now,
+        )
         if price is None:
             price = _published(published, model) if model.provider else pricing.assumed_local()
         if price is not None:
             found[model.pk] = price
     return found
-
-
-def _rows(team: Any, names: list[str]) -> list[Price]:
-    """Rows of the team and those for every team, best first for a model that runs here."""
-    rows = Price.objects.filter(
-        Q(team=team) | Q(team=None), served_name__in=[*names, ANY_LOCAL_MODEL], valid_from__lte=timezone.now()
-    )
-    usable = rows.exclude(unit=PER_HOUR, nanousd_per_hour=None).exclude(unit=PER_TOKEN, rates=None)
-    newest = list(usable.order_by("-valid_from", "-id"))
-    return sorted(newest, key=lambda row: (row.served_name == ANY_LOCAL_MODEL, row.team_id is None))
-
-
-def _own(rows: list[Price], model: LanguageModel) -> Price | None:
-    names = {model.served_name, ANY_LOCAL_MODEL} if model.kind in LOCAL_KINDS else {model.served_name}
-    # What is published is looked up anew each time: a row of it tells what some call was paid by.
-    of_team = bool(model.provider)
-    return next((row for row in rows if row.served_name in names and not (of_team and row.team_id is None)), None)
 
 
 def _published(stored: dict[tuple[str, str], Price], model: LanguageModel) -> Price | None:

@@ -10,16 +10,12 @@ from django.utils.translation import gettext as _
 
 from apps.billing.engine.ledger import Spent
 from apps.billing.engine.money import compute_cost_nanousd, local_call_bound_nanousd
+from apps.billing.engine.price_choice import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN
 from apps.billing.engine.published import published_price
 from apps.billing.engine.rates import TokenCount, TokenRates, prompt_tokens_bound
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Price
 from apps.providers.engine.clients.base import GenerateRequest, GenerateResult, Usage
-
-PER_HOUR = "compute_hour"
-# The name of a price that holds for everything which runs on the team's own machine and has no price of its own.
-ANY_LOCAL_MODEL = "*"
-PER_TOKEN = "token"  # noqa: S105 - a unit, not a secret
 
 # No model reads or writes so many tokens at once; a count above it is a fault of the provider's.
 MOST_TOKENS = 100_000_000

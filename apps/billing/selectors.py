@@ -1,22 +1,23 @@
 """Reading prices, budgets, spent and held money."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce, Substr
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, Window
+from django.db.models.functions import Coalesce, RowNumber, Substr
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.billing import pricing
+from apps.billing.engine.price_choice import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN, price_that_holds
 from apps.billing.errors import UnknownPrice
 from apps.billing.models import Budget, BudgetPeriod, LedgerEntry, Price, Reservation, ReservationHold
-from apps.billing.pricing import PER_HOUR, PER_TOKEN
 from apps.core import audit
 from apps.experiments.models import PromptVersion
 from apps.providers.models import LanguageModel
 
-ANY_LOCAL_MODEL = pricing.ANY_LOCAL_MODEL
 _PURPOSE_LENGTH = len("output:") + 36
 LOCAL_KINDS = frozenset({LanguageModel.Kind.BASELINE, LanguageModel.Kind.LOCAL, LanguageModel.Kind.TRAINED})
 
@@ -48,21 +49,11 @@ def price_for(team_id: int, *, kind: str, served_name: str, provider: str = "", 
 
     UnknownPrice when there is none: such a model must not be called.
     """
-    names = [served_name, ANY_LOCAL_MODEL] if kind in LOCAL_KINDS else [served_name]
     now = timezone.now()
-    of_team = Q(team_id=team_id) if provider else Q(team_id=team_id) | Q(team__isnull=True)
-    found = (
-        Price.objects.filter(of_team, served_name__in=names, valid_from__lte=now)
-        .exclude(unit=PER_HOUR, nanousd_per_hour__isnull=True)
-        .exclude(unit=PER_TOKEN, rates__isnull=True)
-        .annotate(
-            own_name=Case(When(served_name=served_name, then=0), default=1, output_field=IntegerField()),
-            own_team=Case(When(team__isnull=False, then=0), default=1, output_field=IntegerField()),
-        )
-        .order_by("own_name", "own_team", "-valid_from", "-id")
-        .first()
-    )
-    price: Price | None = found
+    runs_here = kind in LOCAL_KINDS
+    names = [served_name, ANY_LOCAL_MODEL] if runs_here else [served_name]
+    rows = price_candidates(team_id, names, now, at_provider=bool(provider))
+    price = price_that_holds(rows, served_name=served_name, runs_here=runs_here, at_provider=bool(provider), at=now)
     if price is None and provider:
         price = pricing.published(served_name=served_name, provider=provider, provider_model=provider_model)
     if price is None:
@@ -70,6 +61,17 @@ def price_for(team_id: int, *, kind: str, served_name: str, provider: str = "", 
             _("The model %(name)s has no price, so it is not called. Add a price for it first.") % {"name": served_name}
         )
     return price
+
+
+def price_candidates(team_id: int, names: Iterable[str], at: datetime, *, at_provider: bool = False) -> QuerySet[Price]:
+    """Rows for `price_that_holds` in one query, few however often prices were set: of each name the latest of the team
+    and, unless only what runs `at_provider` is asked for, the latest for every team.
+    """
+    mine = Q(team_id=team_id) if at_provider else Q(team_id=team_id) | Q(team_id=None)
+    begun = Price.objects.filter(mine, served_name__in=names, valid_from__lte=at)
+    usable = begun.exclude(unit=PER_HOUR, nanousd_per_hour__isnull=True).exclude(unit=PER_TOKEN, rates__isnull=True)
+    place = Window(RowNumber(), partition_by=["team_id", "served_name"], order_by=["-valid_from", "-id"])
+    return usable.annotate(place=place).filter(place=1).order_by()
 
 
 def price_of(model: LanguageModel) -> Price:

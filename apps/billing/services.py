@@ -19,6 +19,7 @@ from apps.billing.alert_sending import recipients
 from apps.billing.engine.alert_levels import LEVELS, spent_at
 from apps.billing.engine.days import day_of, start_of
 from apps.billing.engine.ledger import Closed
+from apps.billing.engine.price_choice import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN
 from apps.billing.engine.rates import TokenRates
 from apps.billing.engine.signing import new_secret
 from apps.billing.engine.webhook_address import chat_shown, checked_webhook
@@ -32,7 +33,7 @@ from apps.billing.models import (
     Price,
     Reservation,
 )
-from apps.billing.pricing import ANY_LOCAL_MODEL, PER_HOUR, PER_TOKEN, rates_hash
+from apps.billing.pricing import rates_hash
 from apps.core import audit
 from apps.core.access import require
 from apps.core.encryption import Sealed, seal
