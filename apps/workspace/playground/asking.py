@@ -28,8 +28,9 @@ from apps.workspace.services.playground import playground_answer_keep, playgroun
 # Whoever waits in front of a page has left by then.
 CALL_SECONDS = 60.0
 DEADLINE_SECONDS = 75.0
-# Longer than any call takes: its last attempt begins before the deadline and ends by its own timeout.
-TURN_SECONDS = DEADLINE_SECONDS + CALL_SECONDS + 30.0
+# Longer than any call takes: it may wait for an equal one until the deadline, and then has its own, before which its
+# last attempt begins, to end by its own timeout.
+TURN_SECONDS = 2 * DEADLINE_SECONDS + CALL_SECONDS + 30.0
 # How often one who waits for another's answer looks for it.
 LOOK_SECONDS = 0.5
 
