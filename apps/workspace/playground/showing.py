@@ -8,7 +8,8 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
 from apps.workspace.models import PlaygroundRun
-from apps.workspace.playground.desk import CandidateDesk, Desk, can_be_asked, role_name
+from apps.workspace.playground.checks import role_name
+from apps.workspace.playground.desk import CandidateDesk, Desk, can_be_asked
 from apps.workspace.playground.draft import MOST_CANDIDATES, Draft, setup_of
 from apps.workspace.playground.estimates import candidate_estimates, whole_estimate
 from apps.workspace.selectors.estimates import Estimate

@@ -22,16 +22,10 @@ from apps.experiments.models import PromptVersion
 from apps.experiments.selectors import experiment
 from apps.workspace.models import PlaygroundAnswer, PlaygroundRun
 from apps.workspace.playground import asking
-from apps.workspace.playground.desk import (
-    CandidateDesk,
-    Desk,
-    can_be_asked,
-    desk,
-    require_sendable,
-    with_example,
-    with_prompt,
-)
+from apps.workspace.playground.checks import require_sendable
+from apps.workspace.playground.desk import CandidateDesk, Desk, can_be_asked
 from apps.workspace.playground.draft import LETTERS, CandidateDraft, Draft, changed, draft_from, draft_of, setup_of
+from apps.workspace.playground.lookup import desk, with_example, with_prompt
 from apps.workspace.playground.showing import shown
 from apps.workspace.selectors import money_facts
 from apps.workspace.selectors.playground import playground_answer, playground_run
