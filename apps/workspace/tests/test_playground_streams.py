@@ -148,6 +148,8 @@ def test_in_a_browser_answers_grow_can_be_stopped_and_are_compared(
         expect(spent).to_have_text(money_text(0))
         page.locator("[name='0-temperature']").fill("1")
         page.get_by_label("Text", exact=True).fill("Say hello to me")
+        # Pressed twice in a row it is sent once.
+        page.keyboard.press("Control+Enter")
         page.keyboard.press("Control+Enter")
         both = page.locator("[id^='answer-']")
         expect(both.filter(has_text="First answer of them").filter(has_text="Generation")).to_have_count(1)
@@ -167,4 +169,5 @@ def test_in_a_browser_answers_grow_can_be_stopped_and_are_compared(
         assert visit.path().startswith(address)
         assert visit.path() != address
     assert beside(lambda: wait_for(lambda: PlaygroundAnswer.objects.count() == 2, what="both answers to be kept"))
+    assert (beside(PlaygroundRun.objects.count), len(upstream.requests)) == (1, 2)
     assert beside(selectors.held_total) == 0
