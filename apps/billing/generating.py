@@ -143,6 +143,9 @@ def names_of_callable_models(team_id: int) -> list[tuple[str, LanguageModel]]:
 
 def _named(team_id: int, name: str) -> LanguageModel | None:
     """A model's own name goes before what its provider calls it and before aliases."""
+    if "\x00" in name:
+        # No text that a database can hold, so the name of nothing.
+        return None
     models = LanguageModel.objects.filter(team_id=team_id).select_related("team", "provider_key")
     own: LanguageModel | None = models.filter(served_name=name).first()
     if own is not None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import APIKey, Team, User
-from apps.billing.engine.days import day_of, first_of_next_month, start_of
+from apps.billing.engine.days import day_of, end_of, first_of_next_month, start_of
 from apps.billing.engine.forecast import MOST_DAYS, Forecast, month_forecast
 from apps.billing.models import LedgerEntry, Price
 from apps.billing.selectors import held_total
@@ -50,7 +50,7 @@ class Days:
 
     @property
     def end(self) -> datetime:
-        return start_of(self.last + timedelta(days=1), self.time_zone)
+        return end_of(self.last, self.time_zone)
 
     def each(self) -> list[date]:
         return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]

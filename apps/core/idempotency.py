@@ -26,7 +26,17 @@ class Answer:
 
 class KeyUsedOtherwise(ApplicationError):
     code = "idempotency_key_used"
-    status = 422
+    status = 409
+
+
+def checked_key(key: str) -> str:
+    """The key as it was sent. ApplicationError for one that is none."""
+    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise ApplicationError(
+            _("An Idempotency-Key has 1 to %(most)s printable characters of ASCII.") % {"most": MAX_KEY},
+            code="idempotency_key_invalid",
+        )
+    return key
 
 
 def answer_once(*, actor: Any, team: str, key: str, fingerprint: str, make: Callable[[], Answer]) -> Answer:
@@ -35,11 +45,7 @@ def answer_once(*, actor: Any, team: str, key: str, fingerprint: str, make: Call
     The change and the memory of its answer are one transaction: after a crash there are both or neither, and of two
     requests at once the second waits for the first. A refusal (an exception) is not remembered: it changed nothing.
     """
-    if len(key) > MAX_KEY or not key.isprintable():
-        raise ApplicationError(
-            _("An Idempotency-Key has up to %(most)s printable characters.") % {"most": MAX_KEY},
-            code="idempotency_key_invalid",
-        )
+    key = checked_key(key)
     with transaction.atomic():
         mine = IdempotentAnswer.objects.filter(actor=actor, team=team, key=key)
         mine.filter(created_at__lt=timezone.now() - KEPT).delete()

@@ -1,6 +1,6 @@
 """Reading feedback, and finding the generations that it is about."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.accounts.models import Team
-from apps.billing.engine.days import start_of
+from apps.billing.engine.days import end_of, start_of
 from apps.billing.models import LedgerEntry
 from apps.core.access import fetch_for_user
 from apps.core.errors import ApplicationError, NotFound
@@ -56,6 +56,6 @@ def feedback(
     if first is not None:
         found = found.filter(given_at__gte=start_of(first, team.time_zone))
     if last is not None:
-        found = found.filter(given_at__lt=start_of(last + timedelta(days=1), team.time_zone))
+        found = found.filter(given_at__lt=end_of(last, team.time_zone))
     related = ("generation__language_model", "other__language_model", "preferred", "person", "api_key")
     return found.select_related(*related).order_by("-id")

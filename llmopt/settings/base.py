@@ -220,10 +220,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["apps.core.api.permissions.SignedInWithinScope"],
     "DEFAULT_THROTTLE_CLASSES": ["apps.core.api.throttles.PerCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["apps.core.api.parsing.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "apps.core.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.core.api.openapi.RequestSchema",
 }
 # In a minute: calls of one API key or person, and sign-ins from one address. 0: no limit.
 API_REQUESTS_PER_MINUTE: int = env.int("LLMOPT_API_REQUESTS_PER_MINUTE", default=600)
@@ -248,6 +248,9 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # A body has a shape of its own, and a PATCH needs what its shape needs.
+    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
     # The document is for everybody, also for a program whose token has ended.
     "SERVE_AUTHENTICATION": [],
     # Served by the product itself: the content security policy allows no other host.

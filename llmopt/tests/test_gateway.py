@@ -1,5 +1,6 @@
 """`/v1` as the clients use it that people have: OpenAI's SDK, LangChain and curl, with an upstream on a real socket."""
 
+import http.client
 import json
 import subprocess
 from collections.abc import Iterator
@@ -229,6 +230,51 @@ def test_garbage_is_answered_with_a_sentence(address: str, key: str, body: str) 
     status, text = curl(address, key, body)
     assert status == 400
     assert json.loads(text)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("PUT", "chat/completions", {}, "{}", 405),
+        ("GET", "chat/completions", {}, "", 405),
+        ("POST", "models", {}, "", 405),
+        ("OPTIONS", "models", {}, "", 405),
+        ("GET", "models/%00%ff", {}, "", 404),
+        ("GET", "nothing%0d%0aX-Header:%20x", {}, "", 404),
+        ("POST", "chat/completions", {}, '{"model": "a\\u0000", "messages": [{"role": "user", "content": "x"}]}', 404),
+        ("POST", "chat/completions", {"LLMOpt-Cache": "maybe"}, "WHOLE", 400),
+        ("POST", "chat/completions", {"LLMOpt-Repeat": "-1"}, "WHOLE", 400),
+        ("POST", "chat/completions", {"LLMOpt-Repeat": "²".encode("latin-1")}, "WHOLE", 400),
+        (
+            "POST",
+            "chat/completions",
+            {"Content-Encoding": "gzip", "Content-Type": "\xff".encode("latin-1")},
+            "\x1f",
+            400,
+        ),
+        ("POST", "chat/completions", {"Authorization": b"Bearer \xff\xfe"}, "WHOLE", 401),
+        ("POST", "chat/completions", {"Authorization": b"Bearer"}, "WHOLE", 401),
+        ("POST", "chat/completions", {"X-Request-Id": b"\xff" * 100, "Cookie": "=;=;sessionid"}, "{", 400),
+    ],
+)
+def test_a_hostile_request_gets_a_sentence_in_openais_shape_and_costs_nothing(
+    address: str, key: str, method: str, path: str, headers: dict[str, Any], body: str, status: int
+) -> None:
+    whole = json.dumps({"model": NAME, "messages": ASK})
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    connection.request(
+        method, f"/v1/{path}", whole if body == "WHOLE" else body, {"Authorization": f"Bearer {key}", **headers}
+    )
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+
+    assert answer.status == status
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["message"]
+    # RFC 9110 wants a 405 to say what is taken.
+    assert (answer.getheader("Allow") is not None) == (status == 405)
+    assert Reservation.objects.count() == 0
 
 
 def test_a_key_that_opens_nothing_says_why(address: str, model: LanguageModel, team: Team, bob: User, key: str) -> None:

@@ -5,25 +5,17 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.accounts.models import APIKey
+from apps.core.api.shapes import RequestSerializer
 from apps.core.scopes import KeyScope
 
 
-class TextField(serializers.CharField):
-    """Text that is text in JSON: DRF's own field takes a number for one."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class SignInSerializer(serializers.Serializer[Any]):
+class SignInSerializer(RequestSerializer):
     email = serializers.EmailField()
-    password = TextField(trim_whitespace=False, min_length=1, max_length=4096)
+    password = serializers.CharField(trim_whitespace=False, min_length=1, max_length=4096)
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
-    refresh = TextField(min_length=1, max_length=4096)
+class RefreshSerializer(RequestSerializer):
+    refresh = serializers.CharField(min_length=1, max_length=4096)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -72,12 +64,12 @@ class APIKeyMadeSerializer(APIKeySerializer):
         return str(self.context["text"])
 
 
-class APIKeyCreateSerializer(serializers.Serializer[Any]):
-    name = TextField(min_length=1, max_length=80)
+class APIKeyCreateSerializer(RequestSerializer):
+    name = serializers.CharField(min_length=1, max_length=80)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=KeyScope.choices), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Null: until it is revoked.")
 
 
-class APIKeyChangeSerializer(serializers.Serializer[Any]):
-    name = TextField(min_length=1, max_length=80, required=False)
+class APIKeyChangeSerializer(RequestSerializer):
+    name = serializers.CharField(min_length=1, max_length=80, required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Null: until it is revoked.")

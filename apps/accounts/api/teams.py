@@ -33,8 +33,9 @@ def team_for(request: Request, action: str = "view") -> Team:
 
 def team_named(request: Request) -> Team | None:
     """The team that the header names; NotFound when the caller is not in it."""
-    slug = request.headers.get(HEADER, "")
-    return fetch_for_user(Team, request.user, "belong", slug=slug) if slug else None
+    slug = request.headers.get(HEADER)
+    # One that is there and empty names nothing: a script whose variable is empty must not act in another team.
+    return fetch_for_user(Team, request.user, "belong", slug=slug) if slug is not None else None
 
 
 def scope(request: Request, path: str = "team") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from apps.billing.models import Alert, AlertDelivery, AlertDestination
 from apps.core.api.once import done_once, once
 from apps.core.api.paging import page
 from apps.core.api.schema import documented
+from apps.core.api.shapes import RequestSerializer
 
 TAG = "alerts"
 
@@ -47,7 +48,7 @@ class AlertDestinationMadeSerializer(AlertDestinationSerializer):
         return None
 
 
-class AlertDestinationCreateSerializer(serializers.Serializer[Any]):
+class AlertDestinationCreateSerializer(RequestSerializer):
     kind = serializers.ChoiceField(choices=AlertDestination.Kind.values)
     address = serializers.CharField(
         max_length=500,

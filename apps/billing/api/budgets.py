@@ -16,6 +16,7 @@ from apps.billing.models import Budget
 from apps.core.api.once import once
 from apps.core.api.paging import Cursor
 from apps.core.api.schema import documented
+from apps.core.api.shapes import RequestSerializer
 
 TAG = "budgets"
 MOST_NANOUSD = 10**18
@@ -39,7 +40,7 @@ class BudgetSerializer(serializers.Serializer[Any]):
     closed_at = serializers.DateTimeField(source="budget.closed_at", allow_null=True)
 
 
-class BudgetLimitSerializer(serializers.Serializer[Any]):
+class BudgetLimitSerializer(RequestSerializer):
     limit_nanousd = serializers.IntegerField(min_value=1, max_value=MOST_NANOUSD)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -23,8 +23,10 @@ from apps.billing.calls import MeteredCall, MeteredResult
 from apps.billing.generating import Caller, answered, callable_model, metered_call
 from apps.billing.metering import GenerateRequest, Message, Metering, TextDelta
 from apps.core.access import fetch_for_user
-from apps.core.api.schema import documented
+from apps.core.api.schema import KEY_TEXT, documented
+from apps.core.api.shapes import RequestSerializer
 from apps.core.errors import ApplicationError, translated
+from apps.core.idempotency import checked_key
 from apps.core.problems import problem
 from apps.core.scopes import KeyScope
 from apps.experiments.engine.prompts import PromptError, render_messages
@@ -33,6 +35,7 @@ from apps.experiments.selectors import prompt_spec
 
 ONCE = OpenApiParameter(
     "Idempotency-Key",
+    KEY_TEXT,
     location=OpenApiParameter.HEADER,
     description="The same key, team and body get the stored answer again, at no cost.",
 )
@@ -40,14 +43,20 @@ MOST_MESSAGES = 1000
 MOST_CHARACTERS = 1_000_000
 
 
-class TurnSerializer(serializers.Serializer[Any]):
+class TurnSerializer(RequestSerializer):
     role = serializers.ChoiceField(choices=["system", "user", "assistant"])
     content = serializers.CharField(max_length=MOST_CHARACTERS, trim_whitespace=False, allow_blank=True)
 
 
-class GenerateSerializer(serializers.Serializer[Any]):
+class GenerateSerializer(RequestSerializer):
     """Either `messages`, or `prompt`: a text that is sent as it is, or as the input of `prompt_version`."""
 
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"required": ["messages"], "not": {"anyOf": [{"required": ["prompt"]}, {"required": ["prompt_version"]}]}},
+            {"required": ["prompt"], "not": {"required": ["messages"]}},
+        ]
+    }
     model = serializers.CharField(max_length=200, help_text="A name that /v1/models lists: its own or an alias.")
     messages = serializers.ListField(child=TurnSerializer(), required=False, min_length=1, max_length=MOST_MESSAGES)
     prompt = serializers.CharField(max_length=MOST_CHARACTERS, trim_whitespace=False, required=False)
@@ -113,6 +122,7 @@ class GeneratedSerializer(serializers.Serializer[Any]):
     scope=KeyScope.GENERATE,
     parameters=[ONCE],
     repeatable=False,
+    streams=True,
     tag="generate",
 )
 @api_view(["POST"])
@@ -130,6 +140,8 @@ def generate(request: Request) -> HttpResponseBase:
 
 
 def _call(request: Request, team: Team, values: dict[str, Any]) -> MeteredCall:
+    sent = request.headers.get("Idempotency-Key")
+    once = checked_key(sent) if sent is not None else ""
     key = getattr(request.user, "through_key", None)
     model = callable_model(team.pk, values["model"])
     wanted = GenerateRequest(
@@ -139,7 +151,6 @@ def _call(request: Request, team: Team, values: dict[str, Any]) -> MeteredCall:
         temperature=values.get("temperature"),
     )
     caller = Caller(team.pk, request.user.pk, key.id if key is not None else None)
-    once = request.headers.get("Idempotency-Key", "")
     use_cache = bool(once) or values.get("cache", values.get("temperature") == 0)
     repeat = _number_of(once) if once else 0
     return metered_call(caller, model, wanted, purpose="generate", use_cache=use_cache, repeat=repeat)

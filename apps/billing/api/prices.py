@@ -21,20 +21,21 @@ from apps.core.access import fetch_for_user
 from apps.core.api.once import once
 from apps.core.api.paging import Cursor
 from apps.core.api.schema import documented
+from apps.core.api.shapes import RequestSerializer
 from apps.providers.models import LanguageModel
 
 TAG = "prices"
 _SHOWN_KINDS = (*KINDS, "reasoning")
 
 
-class RateTierSerializer(serializers.Serializer[Any]):
+class RateTierSerializer(RequestSerializer):
     """Above so many tokens in the prompt, this price holds for all of its kind in the request."""
 
     prompt_tokens = serializers.IntegerField(min_value=1, max_value=MOST_TOKENS)
     nanousd_per_million = serializers.IntegerField(min_value=0, max_value=MOST_NANOUSD_PER_MILLION)
 
 
-class RateSerializer(serializers.Serializer[Any]):
+class RateSerializer(RequestSerializer):
     nanousd_per_million = serializers.IntegerField(min_value=0, max_value=MOST_NANOUSD_PER_MILLION)
     above = RateTierSerializer(many=True)
 
@@ -82,7 +83,7 @@ class RateGivenSerializer(RateSerializer):
         return attrs
 
 
-class PriceGivenSerializer(serializers.Serializer[Any]):
+class PriceGivenSerializer(RequestSerializer):
     """`first_day` left out: from now on; a later day begins at midnight in the team's time zone."""
 
     source = serializers.CharField(max_length=120, help_text="Where the figures come from.")  # type: ignore[assignment]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -12,8 +10,8 @@ from rest_framework.response import Response
 from apps.accounts.api.teams import team_for
 from apps.billing import selectors, usage_reading
 from apps.billing.usage_reading import DIMENSIONS, Sums, Usage
-from apps.core.api.paging import neighbours, place
-from apps.core.api.schema import CURSOR, documented
+from apps.core.api.paging import PageQuery, neighbours, place
+from apps.core.api.schema import documented
 
 _BY = ("day", *DIMENSIONS)
 
@@ -61,11 +59,15 @@ class UsageSerializer(serializers.Serializer[Any]):
     results = UsageRowSerializer(many=True)
 
 
-class UsageQuerySerializer(serializers.Serializer[Any]):
-    by = serializers.ChoiceField(choices=_BY, default="day")
-    range = serializers.ChoiceField(choices=["month", "30d", "custom"], default="month")
-    first = serializers.DateField(required=False)
-    last = serializers.DateField(required=False)
+class UsageQuerySerializer(PageQuery):
+    by = serializers.ChoiceField(
+        choices=_BY, default="day", help_text="What `results` divides the range by; `day` unless told."
+    )
+    range = serializers.ChoiceField(
+        choices=["month", "30d", "custom"], default="month", help_text="`month` is this one; `custom`: two days."
+    )
+    first = serializers.DateField(required=False, help_text="First day of a `custom` range.")
+    last = serializers.DateField(required=False, help_text="Last day of it, which is in it; 400 days at most.")
 
 
 @documented(
@@ -73,24 +75,14 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
     says="What was spent in a range of days of the team's time zone, by day or by what it was spent for.",
     method="GET",
     answer=UsageSerializer,
-    parameters=[
-        OpenApiParameter("by", enum=_BY, description="What `results` divides the range by; `day` unless told."),
-        OpenApiParameter(
-            "range", enum=["month", "30d", "custom"], description="`month` (this one) unless told; `custom`: two days."
-        ),
-        OpenApiParameter("first", OpenApiTypes.DATE, description="First day of a `custom` range."),
-        OpenApiParameter("last", OpenApiTypes.DATE, description="Last day of it, which is in it; 400 days at most."),
-        *CURSOR,
-    ],
+    query=UsageQuerySerializer,
     tag="usage",
 )
 @api_view(["GET"])
 def usage(request: Request) -> Response:
     """What was spent in a range of days, as the page shows it."""
     team = team_for(request)
-    given = UsageQuerySerializer(data=request.query_params)
-    given.is_valid(raise_exception=True)
-    asked = given.validated_data
+    asked = UsageQuerySerializer.asked(request)
     days = usage_reading.days_of(team, named=asked["range"], first=asked.get("first"), last=asked.get("last"))
     found = usage_reading.usage(team, days, by="model" if asked["by"] == "day" else asked["by"])
     rows = _rows(found, asked["by"])

@@ -9,9 +9,19 @@ def day_of(moment: datetime, time_zone: str) -> date:
     return moment.astimezone(zoneinfo.ZoneInfo(time_zone)).date()
 
 
+# Within these every time zone has the day and the one after it. What lies further stands for the ends of time.
+_FIRST, _LAST = date(1, 1, 3), date(9999, 12, 29)
+
+
 def start_of(day: date, time_zone: str) -> datetime:
     """When a day begins, in UTC. Where the clocks skip midnight, that is the moment of the change."""
+    day = min(max(day, _FIRST), _LAST)
     return datetime.combine(day, time(), tzinfo=zoneinfo.ZoneInfo(time_zone)).astimezone(UTC)
+
+
+def end_of(day: date, time_zone: str) -> datetime:
+    """When the next day begins, in UTC."""
+    return start_of(min(day, _LAST) + timedelta(days=1), time_zone)
 
 
 def first_of_next_month(day: date) -> date:

@@ -49,7 +49,8 @@ PROBLEMS = {
         "There is no such dataset here.",
     ),
     409: Refusal(
-        "The thing is not in the state that the change needs, or something depends on it.",
+        "The thing is not in the state that the change needs, something depends on it, or the Idempotency-Key was used "
+        "with another request.",
         "conflict",
         "This experiment is registered. Clone it to change its definition.",
     ),
@@ -57,11 +58,6 @@ PROBLEMS = {
         "The file is larger than this installation takes.",
         "file_too_large",
         "mail.csv is larger than 50 MB. Split it, or send fewer rows.",
-    ),
-    422: Refusal(
-        "The Idempotency-Key was used with another request.",
-        "idempotency_key_used",
-        "This Idempotency-Key was used for another request. Send a new key, or the same request again.",
     ),
     429: Refusal(
         "It was called too often. `Retry-After` says in how many seconds it may be called again.",

@@ -30,8 +30,8 @@ def once(view: View) -> View:
 
 def done_once(request: Request, body: str, make: Callable[[], Response]) -> Response:
     """The response of `make`, or the one that the same key, team, path and `body` got before."""
-    key = request.headers.get("Idempotency-Key", "")
-    if not key:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
         return make()
     fingerprint = hashlib.sha256("\0".join((str(request.method), request.get_full_path(), body)).encode()).hexdigest()
     answer = answer_once(

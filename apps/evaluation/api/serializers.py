@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.api.shapes import RequestSerializer
 from apps.evaluation.engine.metrics import scoring_for
 from apps.evaluation.models import Evaluation, TestLook
 from apps.experiments.models import Candidate, Experiment
@@ -95,15 +96,28 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
         return self.context["report_url"] if experiment.report_artifact else None
 
 
-class ExperimentChangeSerializer(serializers.Serializer[Any]):
+_ABOVE_ZERO = {"type": "number", "format": "double", "minimum": 0, "exclusiveMinimum": True}
+
+
+@extend_schema_field(_ABOVE_ZERO)
+class MarginField(serializers.FloatField):
+    """The smallest difference that matters."""
+
+
+@extend_schema_field({**_ABOVE_ZERO, "maximum": 1, "exclusiveMaximum": True})
+class AlphaField(serializers.FloatField):
+    """A significance level."""
+
+
+class ExperimentChangeSerializer(RequestSerializer):
     """The part of a draft's definition that changes; the rest stays."""
 
     name = serializers.CharField(max_length=160, required=False)
     question = serializers.CharField(required=False)
     metrics = serializers.ListField(child=serializers.CharField(), required=False, allow_empty=False)
     primary_metric = serializers.CharField(required=False, help_text="One of `metrics`.")
-    margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
-    alpha = serializers.FloatField(required=False)
+    margin = MarginField(required=False, help_text="In units of the primary metric.")
+    alpha = AlphaField(required=False)
 
 
 def require_metrics(answer: dict[str, Any], names: Sequence[str]) -> None:
@@ -118,7 +132,7 @@ def require_metrics(answer: dict[str, Any], names: Sequence[str]) -> None:
         raise serializers.ValidationError({"metrics": [said]})
 
 
-class NotesSerializer(serializers.Serializer[Any]):
+class NotesSerializer(RequestSerializer):
     notes = serializers.CharField(max_length=20_000, allow_blank=True, trim_whitespace=False)
 
 

@@ -6,7 +6,6 @@ from uuid import UUID
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.decorators import api_view, renderer_classes
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -130,7 +129,7 @@ def report(request: Request, uid: UUID) -> Response:
     tag="experiments",
 )
 @api_view(["GET"])
-@renderer_classes([MarkdownRenderer, JSONRenderer])
+@renderer_classes([MarkdownRenderer])
 def report_md(request: Request, uid: UUID) -> Response:
     """The finished experiment's report as Markdown."""
     found = experiment_for(request, uid)

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +12,7 @@ from apps.accounts.api.teams import scope
 from apps.core.access import fetch_for_user
 from apps.core.api.once import once
 from apps.core.api.paging import neighbours, place
-from apps.core.api.schema import CURSOR, documented
+from apps.core.api.schema import documented
 from apps.experiments import rows
 from apps.experiments.api.serializers import (
     DatasetChangeSerializer,
@@ -21,16 +20,11 @@ from apps.experiments.api.serializers import (
     DatasetVersionSerializer,
     DeriveSerializer,
     RowPageSerializer,
+    RowQuery,
 )
 from apps.experiments.models import Dataset, DatasetVersion
 from apps.experiments.services.datasets import dataset_delete, dataset_rename
 from apps.experiments.services.derived_versions import dataset_fresh_test, dataset_version_derive
-
-_ROWS = (
-    OpenApiParameter("split", description="`train` (unless told) or `validation`. Test rows are never given."),
-    OpenApiParameter("q", description="Only rows whose input or expected answer contains this text."),
-    *CURSOR,
-)
 
 
 @documented(
@@ -83,17 +77,15 @@ def dataset_version(request: Request, uid: UUID, number: int) -> Response:
 
 
 @documented(
-    "dataset_rows", method="GET", answer=RowPageSerializer, refusals=[404], parameters=_ROWS, tag="datasets"
+    "dataset_rows", method="GET", answer=RowPageSerializer, refusals=[404], query=RowQuery, tag="datasets"
 )  # fmt: skip
 @api_view(["GET"])
 def dataset_rows(request: Request, uid: UUID, number: int) -> Response:
     """Rows of train or validation, searched. Test rows stay closed."""
     version = _version(request, uid, number)
-    query = request.query_params
+    asked = RowQuery.asked(request)
     offset, limit = place(request)
-    found = rows.search(
-        version, split=query.get("split", "train"), text=query.get("q", "")[:200], offset=offset, limit=limit
-    )
+    found = rows.search(version, split=asked["split"], text=asked["q"], offset=offset, limit=limit)
     shown = len(found.rows)
     around = neighbours(request, offset=offset, limit=limit, shown=shown, total=found.total)
     answer = {**around, "count": found.total, "more": found.more, "results": found.rows}
@@ -106,7 +98,7 @@ def dataset_rows(request: Request, uid: UUID, number: int) -> Response:
     answer=DatasetVersionSerializer,
     status=201,
     request=DeriveSerializer,
-    refusals=[404],
+    refusals=[404, 409],
     tag="datasets",
 )
 @api_view(["POST"])
@@ -120,7 +112,8 @@ def derive(request: Request, uid: UUID, number: int) -> Response:
 
 
 @documented(
-    "dataset_fresh_test", method="POST", answer=DatasetVersionSerializer, status=201, refusals=[404], tag="datasets"
+    "dataset_fresh_test", method="POST", answer=DatasetVersionSerializer, status=201, refusals=[404, 409],
+    tag="datasets",
 )  # fmt: skip
 @api_view(["POST"])
 @once

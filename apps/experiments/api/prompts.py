@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,12 +37,20 @@ from apps.experiments.engine.prompts import (
 from apps.experiments.engine.rows import Example
 from apps.experiments.models import DatasetVersion, Prompt
 from apps.experiments.services.prompts import (
+    LABEL,
     prompt_create,
     prompt_delete,
     prompt_label_remove,
     prompt_label_set,
     prompt_update,
     prompt_version_create,
+)
+
+_LABEL = OpenApiParameter(
+    "label",
+    {"type": "string", "pattern": f"^{LABEL.pattern}$"},
+    location=OpenApiParameter.PATH,
+    description="`latest` and `newest` always mean the newest version, and are none.",
 )
 
 
@@ -140,6 +149,7 @@ def prompt(request: Request, uid: UUID) -> Response:
     answer=PromptDetailSerializer,
     request=LabelSerializer,
     refusals=[404],
+    parameters=[_LABEL],
     tag="prompts",
 )
 @documented(
@@ -149,6 +159,7 @@ def prompt(request: Request, uid: UUID) -> Response:
     answer=None,
     status=204,
     refusals=[404],
+    parameters=[_LABEL],
     tag="prompts",
 )
 @api_view(["PUT", "DELETE"])

@@ -1,15 +1,30 @@
 """The shape of datasets, uploads, imports and prompts in the API."""
 
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.api.paging import PageQuery
+from apps.core.api.shapes import RequestSerializer
 from apps.experiments.engine.intake.problems import OFFERED_FIXES
+from apps.experiments.engine.templates import MAX_TEMPLATE_CHARACTERS
+from apps.experiments.forms import ANSWER_FORMATS
 from apps.experiments.models import Dataset, DatasetImport, DatasetVersion, Prompt, PromptVersion, Upload
 from apps.experiments.models.shares import DEFAULT_PERCENT, LEAST_PERCENT, MOST_PERCENT
 from apps.experiments.services.derived_versions import Operation
+from apps.experiments.services.prompts import (
+    MAX_DEMONSTRATIONS,
+    MAX_DESCRIPTION,
+    MAX_MESSAGES,
+    MAX_NAME,
+    MAX_NOTE,
+)
 from apps.providers.engine.messages import ROLES
+
+# As many as the column of their number counts.
+MOST_VERSIONS = 2**31 - 1
 
 
 class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
@@ -54,22 +69,41 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         )
 
 
-class DatasetChangeSerializer(serializers.Serializer[Any]):
+class DatasetChangeSerializer(RequestSerializer):
     name = serializers.CharField(max_length=160)
 
 
-class PairSerializer(serializers.Serializer[Any]):
+class PairSerializer(RequestSerializer):
     input = serializers.CharField(trim_whitespace=False)
     expected = serializers.CharField(trim_whitespace=False)
 
 
-class DeriveSerializer(serializers.Serializer[Any]):
+# What each operation takes.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "keep_text": ("text",),
+    "drop_text": ("text",),
+    "keep_labels": ("labels",),
+    "one_of_alike": (),
+    "leave_out": ("ids",),
+    "fix": ("row", "input", "expected"),
+    "add": ("rows",),
+}
+_ARGUMENTS = {"row": "row_id", "input": "new_input", "expected": "new_expected", "rows": "pairs"}
+
+
+class DeriveSerializer(RequestSerializer):
     """One operation with what it needs.
 
     `keep_text` and `drop_text` take `text`; `keep_labels` takes `labels`; `one_of_alike` takes nothing; `leave_out`
     takes `ids` of rows; `fix` takes `row`, the id of one, with its new `input` and `expected`; `add` takes `rows`.
     """
 
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"properties": {"operation": {"pattern": f"^{operation}$"}}, **({"required": [*names]} if names else {})}
+            for operation, names in NEEDED.items()
+        ]
+    }
     operation = serializers.ChoiceField(choices=list(get_args(Operation)))
     text = serializers.CharField(required=False, max_length=200)
     labels = serializers.ListField(child=serializers.CharField(), required=False)
@@ -80,7 +114,7 @@ class DeriveSerializer(serializers.Serializer[Any]):
     rows = PairSerializer(many=True, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        missing = [name for name in _NEEDED[attrs["operation"]] if name not in attrs]
+        missing = [name for name in NEEDED[attrs["operation"]] if name not in attrs]
         if missing:
             said = _("The operation %(operation)s needs it.") % {"operation": attrs["operation"]}
             raise serializers.ValidationError(dict.fromkeys(missing, said))
@@ -90,22 +124,26 @@ class DeriveSerializer(serializers.Serializer[Any]):
         """What the service takes."""
         given: dict[str, Any] = self.validated_data
         operation = given["operation"]
-        found = {_ARGUMENTS.get(name, name): given[name] for name in _NEEDED[operation]}
+        found = {_ARGUMENTS.get(name, name): given[name] for name in NEEDED[operation]}
         if "pairs" in found:
             found["pairs"] = [(pair["input"], pair["expected"]) for pair in found["pairs"]]
         return {"operation": operation, **found}
 
 
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "keep_text": ("text",),
-    "drop_text": ("text",),
-    "keep_labels": ("labels",),
-    "one_of_alike": (),
-    "leave_out": ("ids",),
-    "fix": ("row", "input", "expected"),
-    "add": ("rows",),
-}
-_ARGUMENTS = {"row": "row_id", "input": "new_input", "expected": "new_expected", "rows": "pairs"}
+@extend_schema_field({"type": "string", "enum": ["train", "validation"]})
+class SplitField(serializers.CharField):
+    """A split whose rows may be seen. Why those of another may not is said where they are kept."""
+
+
+class RowQuery(PageQuery):
+    split = SplitField(default="train", help_text="`train` unless told. Test rows are never given.")
+    q = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=200,
+        help_text="Only rows whose input or expected answer contains this text.",
+    )
 
 
 class RowSerializer(serializers.Serializer[Any]):
@@ -171,7 +209,7 @@ class FileSerializer(serializers.Serializer[Any]):
     file = serializers.FileField()
 
 
-class MappingSerializer(serializers.Serializer[Any]):
+class MappingSerializer(RequestSerializer):
     """What columns mean. Left out: what was found in the file."""
 
     input = serializers.CharField(required=False)
@@ -180,10 +218,10 @@ class MappingSerializer(serializers.Serializer[Any]):
     keep = serializers.ListField(child=serializers.CharField(), required=False)
 
 
-class AnswerSerializer(serializers.Serializer[Any]):
+class AnswerSerializer(RequestSerializer):
     """What an answer is. Labels and fields that are not named are taken from the file."""
 
-    format = serializers.CharField()
+    format = serializers.ChoiceField(choices=[name for name, _label in ANSWER_FORMATS])
     labels = serializers.ListField(child=serializers.CharField(), required=False)
     fields_ = serializers.ListField(child=serializers.CharField(), required=False)
     tolerance = serializers.FloatField(required=False, min_value=0)
@@ -194,7 +232,7 @@ class AnswerSerializer(serializers.Serializer[Any]):
         return {name.rstrip("_"): field for name, field in found.items()}
 
 
-class ImportCreateSerializer(serializers.Serializer[Any]):
+class ImportCreateSerializer(RequestSerializer):
     """`dataset` gets a new version; without it a new dataset is called `name`, and gives these shares of its rows to
     validation and test. A dataset that exists keeps its own shares."""
 
@@ -215,9 +253,9 @@ class ImportCreateSerializer(serializers.Serializer[Any]):
     )
 
 
-class MessageSerializer(serializers.Serializer[Any]):
-    role = serializers.CharField(help_text=", ".join(ROLES))
-    content = serializers.CharField(trim_whitespace=False)
+class MessageSerializer(RequestSerializer):
+    role = serializers.ChoiceField(choices=ROLES)
+    content = serializers.CharField(trim_whitespace=False, max_length=MAX_TEMPLATE_CHARACTERS)
 
 
 class PromptVersionSerializer(serializers.ModelSerializer[PromptVersion]):
@@ -254,26 +292,31 @@ class PromptDetailSerializer(PromptSerializer):
         return list(PromptVersionSerializer(self.context["versions"], many=True).data)
 
 
-class VersionCreateSerializer(serializers.Serializer[Any]):
+class VersionCreateSerializer(RequestSerializer):
     """Messages over `{{ input }}` and kept columns; demonstrations are ids of training rows of `dataset_version`."""
 
-    messages = MessageSerializer(many=True)
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"required": ["dataset_version"]}, {"properties": {"demonstrations": {"maxItems": 0}}}]
+    }
+    messages = serializers.ListField(child=MessageSerializer(), min_length=1, max_length=MAX_MESSAGES)
     dataset_version = serializers.UUIDField(required=False, allow_null=True)
-    demonstrations = serializers.ListField(child=serializers.CharField(), required=False, default=list)
-    note = serializers.CharField(required=False, allow_blank=True, default="")
+    demonstrations = serializers.ListField(
+        child=serializers.CharField(), required=False, default=list, max_length=MAX_DEMONSTRATIONS
+    )
+    note = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_NOTE)
 
 
 class PromptCreateSerializer(VersionCreateSerializer):
-    name = serializers.CharField()
-    description = serializers.CharField(required=False, allow_blank=True, default="")
+    name = serializers.CharField(max_length=MAX_NAME)
+    description = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_DESCRIPTION)
 
 
-class PromptChangeSerializer(serializers.Serializer[Any]):
+class PromptChangeSerializer(RequestSerializer):
     """What is left out stays."""
 
-    name = serializers.CharField(required=False)
-    description = serializers.CharField(required=False, allow_blank=True)
+    name = serializers.CharField(required=False, max_length=MAX_NAME)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=MAX_DESCRIPTION)
 
 
-class LabelSerializer(serializers.Serializer[Any]):
-    version = serializers.IntegerField(min_value=1, help_text="Number of the version that the label points at.")
+class LabelSerializer(RequestSerializer):
+    version = serializers.IntegerField(min_value=1, max_value=MOST_VERSIONS, help_text="Of the version it points at.")

@@ -61,7 +61,7 @@ class DatasetsView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Checking the CSRF token reads the body: whoever may not upload is refused before it.
-        if request._request.user.is_authenticated:
+        if request.method == "POST" and request._request.user.is_authenticated:
             self._team(request._request)
         super().initial(request, *args, **kwargs)
 

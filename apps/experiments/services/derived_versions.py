@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from apps.core import audit
 from apps.core.access import require
 from apps.core.engine.messages import Sentence
-from apps.core.errors import ApplicationError, NotFound, translated
+from apps.core.errors import ApplicationError, Conflict, NotFound, translated
 from apps.core.formats import count_text
 from apps.experiments import rows
 from apps.experiments.engine import derive
@@ -63,7 +63,7 @@ def dataset_version_derive(
     keep_text and drop_text look for `text` in input and answer; keep_labels keeps the rows with one of `labels`;
     one_of_alike keeps the first of rows that are almost the same; leave_out takes the visible rows with `ids` away; fix
     gives the visible row `row_id` another input and answer; add appends `pairs`.
-    ApplicationError when nothing would change, nothing would be left, or a row cannot be used.
+    Conflict when nothing would change or be left, ApplicationError when a row cannot be used.
     """
     with transaction.atomic():
         require(version, actor, "edit")
@@ -99,7 +99,7 @@ def dataset_fresh_test(*, actor: Any, version: DatasetVersion) -> DatasetVersion
     """The same rows divided anew as the first version of a new dataset, none of whose test rows was one before.
 
     A group that was ever in a test split gets a number behind its key, the smallest that keeps it out of the new
-    test: the split stays a function of seed and group. ApplicationError when fewer than 50 test rows would result.
+    test: the split stays a function of seed and group. Conflict when fewer than 50 test rows would result.
     """
     with transaction.atomic():
         require(version, actor, "edit")
@@ -124,7 +124,7 @@ def dataset_fresh_test(*, actor: Any, version: DatasetVersion) -> DatasetVersion
         with rewritten(version, derive.with_split(was_tested, place)) as written:
             count = written.counts()["test_count"]
             if count < LEAST_TEST_ROWS:
-                raise ApplicationError(
+                raise Conflict(
                     _(
                         "A fresh test set would have %(count)s rows; %(least)s are needed for a comparison to show"
                         " anything. %(free)s of %(rows)s rows were never in a test set. Add rows first."
@@ -168,9 +168,9 @@ def _facts(version: DatasetVersion, written: Written, plan: _Plan, derived: dict
 
 def _require_change(version: DatasetVersion, written: Written) -> None:
     if not written.known["accepted"]:
-        raise ApplicationError(_("No row would be left."), code="empty_dataset")
+        raise Conflict(_("No row would be left."), code="empty_dataset")
     if written.content_hash == version.content_hash:
-        raise ApplicationError(_("This would change no row."), code="no_change")
+        raise Conflict(_("This would change no row."), code="no_change")
 
 
 def _table(version: DatasetVersion, added: Sequence[Example]) -> Any:

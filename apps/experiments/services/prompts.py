@@ -31,7 +31,7 @@ MAX_DESCRIPTION = 4000
 # Beyond these a version is no prompt that a model could be shown.
 MAX_MESSAGES = 20
 MAX_DEMONSTRATIONS = 50
-_LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # What the product itself says of versions; a label of that name would contradict it.
 RESERVED_LABELS = ("latest", "newest")
 DEPENDENTS_NAMED = 5
@@ -113,7 +113,7 @@ def prompt_label_set(*, actor: Any, prompt: Prompt, name: str, version: PromptVe
     """Let the label point at `version`, wherever it pointed before."""
     require(prompt, actor, "edit")
     name = name.strip()
-    if not _LABEL.fullmatch(name):
+    if not LABEL.fullmatch(name):
         raise ApplicationError(
             _("A label has up to 40 small letters, digits, dots, hyphens and underscores, such as production."),
             code="label_invalid",

@@ -1,22 +1,23 @@
 """Shapes of feedback."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.api.paging import PageQuery
+from apps.core.api.shapes import RequestSerializer
 from apps.feedback.models import Feedback
 from apps.feedback.services import MOST_CHARACTERS, SCALE_ENDS
 
-_ID = re.compile(r"(?:chatcmpl-)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
+_ID = re.compile(r"(?:chatcmpl-)?([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 THUMBS = {"up": True, "down": False}
 
 
-@extend_schema_field(OpenApiTypes.STR)
+@extend_schema_field({"type": "string", "pattern": f"^{_ID.pattern}$"})
 class GenerationField(serializers.Field[Any, Any, Any, Any]):
     """The id of an answer as `generate` names it, or as the gateway does (`chatcmpl-…`)."""
 
@@ -30,18 +31,28 @@ class GenerationField(serializers.Field[Any, Any, Any, Any]):
         return str(value)
 
 
-class ScaleSerializer(serializers.Serializer[Any]):
+class ScaleSerializer(RequestSerializer):
     low = serializers.IntegerField(min_value=SCALE_ENDS[0], max_value=SCALE_ENDS[1])
     high = serializers.IntegerField(min_value=SCALE_ENDS[0], max_value=SCALE_ENDS[1])
 
 
-class FeedbackGiveSerializer(serializers.Serializer[Any]):
+class FeedbackGiveSerializer(RequestSerializer):
     """A `rating` with its `scale` (1 to 5 unless told), a `thumb`, or a choice: `other`, and `preferred`, which is one
     of the two generations or null for a tie.
     """
 
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"required": [*names], "not": {"anyOf": [{"required": [other]} for other in others]}}
+            for names, others in (
+                (("rating",), ("thumb", "other", "preferred")),
+                (("thumb",), ("rating", "scale", "other", "preferred")),
+                (("other", "preferred"), ("rating", "scale", "thumb")),
+            )
+        ]
+    }
     generation = GenerationField(help_text="The id that an answer carries; the gateway's `chatcmpl-…` will do.")
-    rating = serializers.IntegerField(required=False)
+    rating = serializers.IntegerField(required=False, min_value=SCALE_ENDS[0], max_value=SCALE_ENDS[1])
     scale = ScaleSerializer(required=False)
     thumb = serializers.ChoiceField(choices=list(THUMBS), required=False)
     other = GenerationField(required=False)
@@ -105,8 +116,8 @@ class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
         return None if row.thumb_up is None else "up" if row.thumb_up else "down"
 
 
-class FeedbackFilterSerializer(serializers.Serializer[Any]):
-    generation = GenerationField(required=False)
-    model = serializers.UUIDField(required=False)
-    first = serializers.DateField(required=False)
-    last = serializers.DateField(required=False)
+class FeedbackFilterSerializer(PageQuery):
+    generation = GenerationField(required=False, help_text="Of one generation alone, by its id.")
+    model = serializers.UUIDField(required=False, help_text="Of what one model answered, by its public id.")
+    first = serializers.DateField(required=False, help_text="From this day of the team's time zone on.")
+    last = serializers.DateField(required=False, help_text="Up to this day, which is in it.")

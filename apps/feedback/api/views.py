@@ -3,8 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,12 +33,7 @@ TAG = "feedback"
     answer=FeedbackSerializer,
     paged=True,
     refusals=[404],
-    parameters=[
-        OpenApiParameter("generation", description="Of one generation alone, by its id."),
-        OpenApiParameter("model", OpenApiTypes.UUID, description="Of what one model answered, by its public id."),
-        OpenApiParameter("first", OpenApiTypes.DATE, description="From this day of the team's time zone on."),
-        OpenApiParameter("last", OpenApiTypes.DATE, description="Up to this day, which is in it."),
-    ],
+    query=FeedbackFilterSerializer,
     tag=TAG,
 )
 @documented(
@@ -116,9 +109,7 @@ def _kind(values: dict[str, Any]) -> str:
 
 def _listed(request: Request) -> Response:
     team = team_for(request)
-    asked = FeedbackFilterSerializer(data=request.query_params)
-    asked.is_valid(raise_exception=True)
-    wanted = asked.validated_data
+    wanted = FeedbackFilterSerializer.asked(request)
     model = wanted.get("model")
     found = selectors.feedback(
         user=request.user,

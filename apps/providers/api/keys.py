@@ -3,7 +3,7 @@
 API keys read and change nothing here: one that leaked could send every prompt of the team to a server of its finder's.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
@@ -17,6 +17,7 @@ from apps.core.access import fetch_for_user
 from apps.core.api.once import once
 from apps.core.api.paging import page
 from apps.core.api.schema import documented
+from apps.core.api.shapes import RequestSerializer
 from apps.providers import selectors, services
 from apps.providers.models import MOST_AT_ONCE, Provider, ProviderKey
 
@@ -49,7 +50,7 @@ class ProviderKeySerializer(serializers.ModelSerializer[ProviderKey]):
         )
 
 
-class LimitsSerializer(serializers.Serializer[Any]):
+class LimitsSerializer(RequestSerializer):
     """`max_concurrency` calls at once; `requests_per_minute` null: as many as the provider takes."""
 
     max_concurrency = serializers.IntegerField(min_value=1, max_value=MOST_AT_ONCE, required=False)
@@ -59,6 +60,20 @@ class LimitsSerializer(serializers.Serializer[Any]):
 class ProviderKeyCreateSerializer(LimitsSerializer):
     """`source` `environment` takes up the operator's key and sends nothing else than `provider`."""
 
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"properties": {"source": {"pattern": "^environment$"}}, "required": ["source"]},
+            {
+                "properties": {"provider": {"pattern": "^(openai|anthropic)$"}, "source": {"pattern": "^entered$"}},
+                "required": ["secret"],
+                "not": {"required": ["base_url"]},
+            },
+            {
+                "properties": {"provider": {"pattern": "^compatible$"}, "source": {"pattern": "^entered$"}},
+                "required": ["base_url"],
+            },
+        ]
+    }
     provider = serializers.ChoiceField(choices=Provider.values)
     source = serializers.ChoiceField(  # type: ignore[assignment]
         choices=ProviderKey.Source.values, default=ProviderKey.Source.ENTERED
@@ -68,7 +83,7 @@ class ProviderKeyCreateSerializer(LimitsSerializer):
     base_url = serializers.CharField(required=False, max_length=500, help_text="Of a `compatible` server alone.")
 
 
-class SecretSerializer(serializers.Serializer[Any]):
+class SecretSerializer(RequestSerializer):
     secret = serializers.CharField(max_length=1000, write_only=True)
 
 

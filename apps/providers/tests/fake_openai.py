@@ -86,7 +86,7 @@ def _data(content: object) -> bytes:
 
 
 def _prompt_words(body: dict[str, Any]) -> int:
-    turns = body.get("messages") or body.get("input")
+    turns: Any = body.get("messages") or body.get("input")
     if isinstance(turns, str):
         return count_words(turns)
     return sum(count_words(turn.get("content"), turn.get("output")) for turn in turns)

@@ -5,13 +5,18 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.api.shapes import QuerySerializer, RequestSerializer
 from apps.training.models import Checkpoint, Preflight, TrainingRun
 from apps.training.plan import METHODS, PRESETS
 from apps.training.queueing import queue_position
 from apps.training.runlist import prediction_of
 
+MOST_EXAMPLES = 10**9
+# A year.
+MOST_MINUTES = 366 * 24 * 60
 
-class FineTuneSerializer(serializers.Serializer[Any]):
+
+class FineTuneSerializer(RequestSerializer):
     """What to train. `spec` replaces fields of the preset by name, as docs/training-engine.md lists them.
 
     Without `prompt_version` the prompt is the input alone. How many examples fit into `max_minutes` is measured, so it
@@ -24,8 +29,8 @@ class FineTuneSerializer(serializers.Serializer[Any]):
     prompt_version = serializers.UUIDField(required=False, allow_null=True, default=None)
     method = serializers.ChoiceField(choices=list(METHODS), default="lora")
     preset = serializers.ChoiceField(choices=list(PRESETS), default="balanced")
-    max_examples = serializers.IntegerField(min_value=1, required=False)
-    max_minutes = serializers.FloatField(min_value=0.1, required=False)
+    max_examples = serializers.IntegerField(min_value=1, max_value=MOST_EXAMPLES, required=False)
+    max_minutes = serializers.FloatField(min_value=0.1, max_value=MOST_MINUTES, required=False)
     leave_out_long = serializers.BooleanField(default=False)
     spec = serializers.DictField(required=False, default=dict)
 
@@ -162,8 +167,14 @@ class PreflightSerializer(serializers.ModelSerializer[Preflight]):
         return CostSerializer(money).data if money is not None else None
 
 
-class StartSerializer(serializers.Serializer[Any]):
+class StartSerializer(RequestSerializer):
     name = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
+
+
+class EventsQuery(QuerySerializer):
+    after = serializers.IntegerField(
+        required=False, default=0, min_value=0, max_value=10**15, help_text="What `next` of the answer before said."
+    )
 
 
 class EventsSerializer(serializers.Serializer[Any]):

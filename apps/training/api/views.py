@@ -17,6 +17,7 @@ from apps.core.api.schema import documented
 from apps.training import planning, runlist, selectors
 from apps.training.api.serializers import (
     CheckpointSerializer,
+    EventsQuery,
     EventsSerializer,
     FineTuneSerializer,
     PreflightSerializer,
@@ -107,13 +108,12 @@ def run(request: Request, uid: UUID) -> Response:
     return Response(TrainingRunSerializer(_run(request, uid)).data)
 
 
-@documented("fine_tune_events", method="GET", answer=EventsSerializer, refusals=[404], tag=TAG)
+@documented("fine_tune_events", method="GET", answer=EventsSerializer, query=EventsQuery, refusals=[404], tag=TAG)
 @api_view(["GET"])
 def events(request: Request, uid: UUID) -> Response:
     """What the engine has reported after `?after=`, in order, and what to ask for next."""
-    text = request.query_params.get("after", "0")
-    after = int(text) if text.isdecimal() and len(text) < 16 else 0
-    found, following = selectors.engine_events(_run(request, uid), after=after)
+    run = _run(request, uid)
+    found, following = selectors.engine_events(run, after=EventsQuery.asked(request)["after"])
     return Response({"events": found, "next": following})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,8 @@ _KIND_NAMES: dict[type, Sentence] = {
 def _typed(name: str, value: Any, default: Any) -> Any:
     if isinstance(value, list):
         value = tuple(value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(default, float) and is_whole and abs(value) <= sys.float_info.max:
         value = float(value)
     either_allowed = name in ("lora.targets", "lora.layers")
     expected: tuple[type, ...] = (str, tuple) if either_allowed else (type(default),)

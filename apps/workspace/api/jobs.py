@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,33 +12,28 @@ from apps.accounts.selectors import role_in
 from apps.core import jobs
 from apps.core.api.once import once
 from apps.core.api.paging import neighbours, place
-from apps.core.api.schema import CURSOR, documented
+from apps.core.api.schema import documented
 from apps.core.models import JobModel
 from apps.workspace import selectors
-from apps.workspace.api.serializers import JobPageSerializer, JobSerializer
+from apps.workspace.api.serializers import JobPageSerializer, JobQuery, JobSerializer
 from apps.workspace.selectors.jobs import job_kinds, job_row
 
 TAG = "jobs"
-_FILTERS = (
-    OpenApiParameter("kind", description="Only jobs of one kind: the `kind` of a job."),
-    OpenApiParameter("state", enum=["active", "ended"], description="Only jobs that run or wait, or that have ended."),
-    *CURSOR,
-)
 
 
-@documented("jobs", method="GET", answer=JobPageSerializer, parameters=_FILTERS, tag=TAG)
+@documented("jobs", method="GET", answer=JobPageSerializer, query=JobQuery, tag=TAG)
 @api_view(["GET"])
 def job_list(request: Request) -> Response:
     """The team's jobs of every kind: those that run first, then those that wait, then the newest."""
     team = team_for(request)
     offset, limit = place(request)
-    kind = request.query_params.get("kind", "")
+    asked = JobQuery.asked(request)
     rows, count = selectors.jobs_page(
         user=request.user,
         team=team,
         role=role_in(user=request.user, team=team),
-        kind=kind,
-        state=request.query_params.get("state", ""),
+        kind=asked["kind"],
+        state=asked["state"],
         offset=offset,
         limit=limit,
     )

@@ -1,16 +1,49 @@
 """What making an experiment takes and answers in the API."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.api.paging import PageQuery
+from apps.core.api.shapes import RequestSerializer
+from apps.evaluation.api.serializers import AlphaField, MarginField
+from apps.experiments.services.baselines import NAMES as BASELINES
+from apps.training.plan import PRESETS
 from apps.workspace.models import ExperimentRun
 from apps.workspace.selectors.jobs import JobRow
 
+# From a micro-dollar to a million, to the nano-dollar.
+_USD = r"^(?:[1-9][0-9]{0,5}(?:\.[0-9]{1,9})?|1000000(?:\.0{1,9})?|0\.[0-9]{0,5}[1-9][0-9]{0,3})$"
 
-class ExperimentCreateSerializer(serializers.Serializer[Any]):
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "pattern": _USD},
+            {"type": "number", "format": "double", "minimum": 0.000001, "maximum": 1_000_000},
+        ]
+    }
+)
+class UsdField(serializers.DecimalField):
+    """US dollars: exactly as a text, or as a number of JSON, which is rounded to the nano-dollar."""
+
+    def __init__(self, **options: Any) -> None:
+        limits: dict[str, Any] = {"min_value": Decimal("0.000001"), "max_value": Decimal(1_000_000)}
+        super().__init__(max_digits=16, decimal_places=9, **limits, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(f"{data:.9f}" if isinstance(data, float) else data)
+
+
+@extend_schema_field({"type": "string", "enum": list(BASELINES)})
+class BaselineField(serializers.CharField):
+    """A free baseline. Which of them these answers have is said where they are added."""
+
+
+class ExperimentCreateSerializer(RequestSerializer):
     """`margin` is the smallest difference that matters, in units of the primary metric."""
 
     dataset_version = serializers.UUIDField()
@@ -23,24 +56,26 @@ class ExperimentCreateSerializer(serializers.Serializer[Any]):
         help_text="All that answers allow, unless told.",
     )
     primary_metric = serializers.CharField(required=False, help_text="What the answers suggest, unless told.")
-    margin = serializers.FloatField(required=False, default=0.05)
-    alpha = serializers.FloatField(required=False, default=0.05)
-    budget_usd = serializers.DecimalField(
-        required=False,
-        allow_null=True,
-        max_digits=16,
-        decimal_places=9,
-        min_value=Decimal("0.000001"),
-        max_value=Decimal(1_000_000),
-    )
+    margin = MarginField(required=False, default=0.05)
+    alpha = AlphaField(required=False, default=0.05)
+    budget_usd = UsdField(required=False, allow_null=True)
 
 
-class CandidatesCreateSerializer(serializers.Serializer[Any]):
+class CandidatesCreateSerializer(RequestSerializer):
     """Every model with every prompt version, and free baselines by their method."""
 
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"required": ["models", "prompts"], "properties": {"models": {"minItems": 1}, "prompts": {"minItems": 1}}},
+            {
+                "required": ["baselines"],
+                "properties": {"baselines": {"minItems": 1}, "models": {"maxItems": 0}, "prompts": {"maxItems": 0}},
+            },
+        ]
+    }
     models = serializers.ListField(child=serializers.UUIDField(), required=False, default=list)
     prompts = serializers.ListField(child=serializers.UUIDField(), required=False, default=list)
-    baselines = serializers.ListField(child=serializers.CharField(), required=False, default=list)
+    baselines = serializers.ListField(child=BaselineField(), required=False, default=list)
     max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=4096)
     temperature = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=2)
 
@@ -50,11 +85,11 @@ class CandidatesCreateSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class ReferenceSerializer(serializers.Serializer[Any]):
+class ReferenceSerializer(RequestSerializer):
     candidate = serializers.UUIDField()
 
 
-class CloneSerializer(serializers.Serializer[Any]):
+class CloneSerializer(RequestSerializer):
     """With `fresh_test_set` the clone stands on test rows that nobody has seen results of."""
 
     fresh_test_set = serializers.BooleanField(required=False, default=False)
@@ -87,7 +122,7 @@ class RunSerializer(serializers.ModelSerializer[ExperimentRun]):
         )
 
 
-class PlanSerializer(serializers.Serializer[Any]):
+class PlanSerializer(RequestSerializer):
     """A whole experiment on a dataset version. What is left out is as proposed.
 
     `plain` is the base model with `instruction`, `few_shot` the same with `shown` solved training rows in its prompt,
@@ -99,18 +134,18 @@ class PlanSerializer(serializers.Serializer[Any]):
     question = serializers.CharField(required=False)
     metrics = serializers.ListField(child=serializers.CharField(), required=False, allow_empty=False)
     primary_metric = serializers.CharField(required=False)
-    margin = serializers.FloatField(required=False, help_text="In units of the primary metric.")
-    alpha = serializers.FloatField(required=False)
-    budget_usd = serializers.DecimalField(required=False, allow_null=True, max_digits=16, decimal_places=9)
+    margin = MarginField(required=False, help_text="In units of the primary metric.")
+    alpha = AlphaField(required=False)
+    budget_usd = UsdField(required=False, allow_null=True)
     base_model = serializers.CharField(required=False, allow_blank=True, help_text="Public id of a local model.")
-    baselines = serializers.ListField(child=serializers.CharField(), required=False)
+    baselines = serializers.ListField(child=BaselineField(), required=False)
     plain = serializers.BooleanField(required=False)
     instruction = serializers.CharField(required=False, allow_blank=True)
     few_shot = serializers.BooleanField(required=False)
     shown = serializers.IntegerField(required=False, min_value=1, max_value=32)
     tune = serializers.BooleanField(required=False)
     commercial = serializers.BooleanField(required=False)
-    preset = serializers.CharField(required=False)
+    preset = serializers.ChoiceField(choices=list(PRESETS), required=False)
     max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=4096)
 
 
@@ -135,6 +170,18 @@ class ProposalSerializer(serializers.Serializer[Any]):
     unfit = serializers.DictField(child=serializers.CharField())
     few_test = serializers.CharField()
     estimate = EstimateSerializer()
+
+
+class JobQuery(PageQuery):
+    kind = serializers.CharField(
+        required=False, allow_blank=True, default="", help_text="Only jobs of one kind: the `kind` of a job."
+    )
+    state = serializers.ChoiceField(
+        choices=["active", "ended"],
+        required=False,
+        default="",
+        help_text="Only jobs that run or wait, or that have ended.",
+    )
 
 
 class JobSerializer(serializers.Serializer[Any]):

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from apps.accounts.api.teams import team_for
 from apps.core.api.once import once
-from apps.core.api.paging import neighbours, page, place
-from apps.core.api.schema import CURSOR, documented
+from apps.core.api.paging import PageQuery, neighbours, page, place
+from apps.core.api.schema import documented
 from apps.core.formats import NANO
 from apps.evaluation.api.serializers import (
     CandidateSerializer,
@@ -179,7 +179,7 @@ def final_test(request: Request, uid: UUID) -> Response:
 
 @documented(
     "experiment_clone", method="POST", answer=ExperimentSerializer, status=201, request=CloneSerializer,
-    refusals=[404], tag=TAG,
+    refusals=[404, 409], tag=TAG,
 )  # fmt: skip
 @api_view(["POST"])
 @once
@@ -192,7 +192,7 @@ def clone(request: Request, uid: UUID) -> Response:
 
 
 @documented(
-    "experiment_activity", method="GET", answer=ActivityPageSerializer, refusals=[404], parameters=CURSOR, tag=TAG
+    "experiment_activity", method="GET", answer=ActivityPageSerializer, refusals=[404], query=PageQuery, tag=TAG
 )
 @api_view(["GET"])
 def activity(request: Request, uid: UUID) -> Response:

@@ -164,16 +164,14 @@ def _check_testable(experiment: Experiment) -> None:
     """What the registration would refuse, said before a job is made of it."""
     candidates = contenders(experiment)
     if len([each for each in candidates if not each.late]) < 2:
-        raise ApplicationError(_("Add at least two candidates, so that there is something to compare."))
+        raise Conflict(_("Add at least two candidates, so that there is something to compare."))
     if experiment.reference is None:
-        raise ApplicationError(
-            _("Name the reference: the candidate that all others are compared with."), field="reference"
-        )
+        raise Conflict(_("Name the reference: the candidate that all others are compared with."), field="reference")
     if not experiment.dataset_version.test_count:
-        raise ApplicationError(_("This dataset version has no test rows, so there is nothing to test on."))
+        raise Conflict(_("This dataset version has no test rows, so there is nothing to test on."))
     failed = [each.name for each in candidates if each.language_model.state == LanguageModel.State.FAILED]
     if failed:
-        raise ApplicationError(
+        raise Conflict(
             _("The model of %(names)s could not be made. Retry what makes it, or take the candidate back.")
             % {"names": ", ".join(failed)}
         )

@@ -172,7 +172,7 @@ def _experiment(api: Api, version: Any) -> Any:
     assert api.do("candidates", uid=uid)["next"] is None
     assert api.do("experiment_validate", uid=uid) == {"started": 2}
     assert api.refused("candidate_take_back", 409, uid=uid, candidate=added[0]["uid"])["code"] == "conflict"
-    assert api.refused("experiment_final_test", 400, uid=uid)["field"] == "reference"
+    assert api.refused("experiment_final_test", 409, uid=uid)["field"] == "reference"
     api.do("experiment_reference", {"candidate": added[1]["uid"]}, uid=uid)
     run = api.do("experiment_final_test", uid=uid)
     assert api.refused("experiment_report", 404, uid=uid)["code"] == "not_found"
@@ -421,7 +421,7 @@ def test_the_same_file_with_the_same_key_is_one_upload(api: Api) -> None:
 
     first, again, other = send(CSV), send(CSV), send(CSV + "more,refund,c1\n")
 
-    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 422)
+    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 409)
     assert first.json() == again.json()
     assert (again.headers["Idempotency-Replayed"], again.headers["Location"]) == ("true", first.headers["Location"])
     assert Upload.objects.count() == 1

@@ -333,7 +333,7 @@ def _facts(result: MeteredResult) -> list[tuple[bytes, bytes]]:
 def _only(method: str, allowed: str) -> None:
     if method != allowed:
         message = _("This address takes %(method)s.") % {"method": allowed}
-        raise Refusal(405, "method_not_allowed", message)
+        raise Refusal(405, "method_not_allowed", message, allow=allowed)
 
 
 async def _json(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:

@@ -8,8 +8,11 @@ from django.utils.translation import gettext as _
 class Refusal(Exception):
     """A request that is answered with an error. `param` names the part of the request that is at fault."""
 
-    def __init__(self, status: int, code: str, message: str, *, param: str | None = None, retry_after: int = 0) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, param: str | None = None, retry_after: int = 0, allow: str = ""
+    ) -> None:
         super().__init__(message)
+        self.allow = allow
         self.status, self.code, self.message = status, code, message
         self.param, self.retry_after = param, retry_after
 
@@ -21,6 +24,8 @@ class Refusal(Exception):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(b"www-authenticate", b'Bearer realm="LLMOpt"')] if self.status == 401 else []
+        if self.allow:
+            headers.append((b"allow", self.allow.encode()))
         # Clients repeat what may succeed later by themselves; what cannot, they must not.
         if self.retry_after:
             headers.append((b"retry-after", str(self.retry_after).encode()))

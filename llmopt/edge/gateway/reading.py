@@ -9,12 +9,15 @@ from django.utils.translation import gettext as _
 
 from apps.billing.metering import AnswerFormat, GenerateRequest, Tool, UseTool
 from apps.core.errors import translated
+from apps.core.nesting import MOST_LEVELS, is_too_deep
 from apps.providers.engine.messages import Message, MessageError, ToolCall, ToolRequest, ToolResult, Turn
 from llmopt.edge.gateway.errors import Refusal, invalid, unsupported
 
 MOST_MESSAGES = 2_000
 MOST_TOOLS = 128
 MOST_STOPS = 16
+# Of the names that a sentence repeats.
+LONGEST_NAME = 80
 
 # Parameters that say nothing about the answer, or at these values ask for what happens anyway.
 _IGNORED = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
@@ -54,10 +57,12 @@ def read_request(body: bytes, *, default_max_tokens: int) -> Wanted:
     for name, value in content.items():
         if name in _IGNORED or name in _READ or value is None:
             continue
-        if name not in _ONLY or value not in _ONLY[name]:
-            raise unsupported(name)
+        if name not in _ONLY or not any(_is_same(value, allowed) for allowed in _ONLY[name]):
+            raise unsupported(name[:LONGEST_NAME])
     stream = _flag(content, "stream")
-    options = content.get("stream_options") or {}
+    options = content.get("stream_options")
+    if options is None:
+        options = {}
     if not isinstance(options, dict):
         raise invalid(_("stream_options must be an object."), "stream_options")
     request = GenerateRequest(
@@ -74,7 +79,12 @@ def read_request(body: bytes, *, default_max_tokens: int) -> Wanted:
         answer_format=_format(content),
         reasoning_effort=_effort(content),
     )
-    return Wanted(request, stream, bool(options.get("include_usage")))
+    return Wanted(request, stream, _flag(options, "include_usage", "stream_options"))
+
+
+def _is_same(value: Any, allowed: Any) -> bool:
+    """As JSON has it: 0 is not false."""
+    return bool(value == allowed) and isinstance(value, bool) == isinstance(allowed, bool)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -98,13 +108,16 @@ def _turn(message: Any, where: str) -> Turn:
     if not isinstance(message, dict):
         raise invalid(_("A message must be an object with a role and a content."), where)
     role = message.get("role")
+    if not isinstance(role, str) or len(role) > LONGEST_NAME:
+        raise invalid(_("The role of a message must be a text."), f"{where}.role")
     if role == "tool":
         return ToolResult(_text(message, "tool_call_id", where), _content(message, where))
     if role == "assistant" and message.get("tool_calls"):
         return ToolRequest(_tool_calls(message, where), _content(message, where) if message.get("content") else "")
     try:
         # "developer" is what newer models call it.
-        return Message("system" if role == "developer" else role, _content(message, where))  # type: ignore[arg-type]
+        spoken: Any = "system" if role == "developer" else role
+        return Message(spoken, _content(message, where))
     except MessageError as error:
         raise invalid(translated(error), f"{where}.role") from None
 
@@ -141,7 +154,9 @@ def _tool_calls(message: Mapping[str, Any], where: str) -> tuple[ToolCall, ...]:
 
 
 def _tools(content: Mapping[str, Any]) -> tuple[Tool, ...]:
-    tools = content.get("tools") or []
+    tools = content.get("tools")
+    if tools is None:
+        return ()
     if not isinstance(tools, list) or len(tools) > MOST_TOOLS:
         raise invalid(_("tools must be a list of at most %(most)s tools.") % {"most": MOST_TOOLS}, "tools")
     return tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools))
@@ -153,8 +168,8 @@ def _tool(tool: Any, where: str) -> Tool:
         raise invalid(_("Only tools of the type function are taken."), where)
     function = tool["function"]
     parameters = function.get("parameters")
-    if parameters is not None and not isinstance(parameters, dict):
-        raise invalid(_("The parameters of a function must be a JSON schema."), f"{where}.function.parameters")
+    if parameters is not None:
+        _check_schema(parameters, f"{where}.function.parameters")
     return Tool(
         name=_text(function, "name", f"{where}.function"),
         description=_text(function, "description", f"{where}.function", empty=True)
@@ -163,6 +178,15 @@ def _tool(tool: Any, where: str) -> Tool:
         parameters=parameters,
         strict=function.get("strict") if isinstance(function.get("strict"), bool) else None,
     )
+
+
+def _check_schema(schema: Any, where: str) -> None:
+    """It is passed on as it is: what nothing could write again is refused before anything is held for the call."""
+    if not isinstance(schema, dict):
+        raise invalid(_("%(name)s must be a JSON schema.") % {"name": where}, where)
+    if is_too_deep(schema):
+        said = {"name": where, "most": MOST_LEVELS}
+        raise invalid(_("%(name)s is nested more than %(most)s levels deep.") % said, where)
 
 
 def _tool_choice(content: Mapping[str, Any]) -> Any:
@@ -185,8 +209,9 @@ def _format(content: Mapping[str, Any]) -> AnswerFormat | None:
     if kind == "json_object":
         return AnswerFormat()
     schema = wanted.get("json_schema") if kind == "json_schema" else None
-    if not isinstance(schema, dict) or not isinstance(schema.get("schema"), dict):
+    if not isinstance(schema, dict):
         raise invalid(_("response_format must be text, json_object, or json_schema with a schema."), "response_format")
+    _check_schema(schema.get("schema"), "response_format.json_schema.schema")
     strict = schema.get("strict")
     name = _text(schema, "name", "response_format.json_schema")
     return AnswerFormat(schema["schema"], name, strict if isinstance(strict, bool) else False)
@@ -242,10 +267,11 @@ def _sound(value: str, where: str) -> str:
     return value
 
 
-def _flag(content: Mapping[str, Any], name: str) -> bool:
+def _flag(content: Mapping[str, Any], name: str, where: str = "") -> bool:
     value = content.get(name)
+    place = f"{where}.{name}" if where else name
     if value is not None and not isinstance(value, bool):
-        raise invalid(_("%(name)s must be true or false.") % {"name": name}, name)
+        raise invalid(_("%(name)s must be true or false.") % {"name": place}, place)
     return bool(value)
 
 
