@@ -90,7 +90,8 @@ def pages_from(walker: Walker, start: str) -> Iterator[tuple[str, str]]:
     while waiting:
         path, linked = waiting.pop()
         kind = re.sub(r"[0-9a-f-]{32,}|\d+", "*", re.sub(r"=[^&]*", "=", path))
-        if kind in seen or not path.startswith(start) or path.endswith((".csv", ".zip", ".json", ".jsonl", ".md")):
+        is_file = path.partition("?")[0].endswith((".csv", ".zip", ".json", ".jsonl", ".md"))
+        if kind in seen or not path.startswith(start) or is_file:
             continue
         seen.add(kind)
         walker.open(path)
