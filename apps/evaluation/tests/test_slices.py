@@ -91,6 +91,29 @@ def test_a_redelivered_message_does_nothing(candidate: Candidate, bob: User) -> 
     assert_all_is_well(evaluation)
 
 
+def test_the_same_evaluation_in_another_experiment_is_answered_by_the_cache_alone(
+    team: Team, bob: User, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(team, bob)
+    first = add_prompted(experiment_of(version, bob), bob, trial=True)
+    again = add_prompted(
+        experiment_of(version, bob, name="Again"), bob, trial=True,
+        language_model=first.language_model, prompt_version=first.prompt_version,
+    )  # fmt: skip
+    client = Client("one", "two", "three", "four", "five", "six")
+    serve(monkeypatch, first, client)
+    evaluations = [queued(candidate, bob) for candidate in (first, again)]
+    for evaluation in evaluations:
+        tasks.evaluation_slice(evaluation.pk)
+
+    assert client.calls == ROWS
+    texts = [dict(each.outputs.values_list("example_id", "text")) for each in evaluations]
+    assert texts[0] == texts[1]
+    assert set(evaluations[1].outputs.values_list("cached", flat=True)) == {True}
+    assert LedgerEntry.objects.filter(kind="cached", experiment=again.experiment).count() == ROWS
+    assert selectors.experiment_cost(again.experiment).spent_nanousd == 0
+
+
 def die_in_slice(pk: int, fault: str, folder: str) -> None:
     os.environ.update(LLMOPT_FAULT=fault, LLMOPT_FAULT_DIR=folder)
     tasks.evaluation_slice(pk)
