@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # PYTEST_ARGS what pytest takes, for example PYTEST_ARGS="-k splits -x".
 PYTEST_ARGS ?= -q -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run setup setup-dev login dev check check-types check-rest test look bench kill-test requirements assets clean starter
+.PHONY: help run setup setup-dev login dev check check-types check-rest test look bench kill-test fuzz requirements assets clean starter
 
 help:
 	@echo "make run           set everything up and run the main job on real data"
@@ -21,6 +21,7 @@ help:
 	@echo "make look          check and photograph every page (var/look/)"
 	@echo "make bench         measure"
 	@echo "make kill-test     kill processes in the middle of the main job and compare the result"
+	@echo "make fuzz          send the REST API what its document allows and forbids"
 	@echo "make assets        compile the styles again (needs Node)"
 	@echo "make requirements  export requirements.txt from pyproject.toml and constraints.txt"
 	@echo "make clean         remove the environment and the caches; your data in var/ stays"
@@ -76,6 +77,9 @@ bench: setup-dev
 
 kill-test: setup-dev
 	$(PYTHON) scripts/kill_test.py
+
+fuzz: setup-dev
+	$(PYTHON) scripts/fuzz_api.py
 
 requirements: setup-dev
 	$(PYTHON) scripts/export_requirements.py

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
@@ -49,6 +49,15 @@ class AlertDestinationMadeSerializer(AlertDestinationSerializer):
 
 
 class AlertDestinationCreateSerializer(RequestSerializer):
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"properties": {"kind": {"pattern": "^email$"}}},
+            {
+                "properties": {"kind": {"pattern": "^(webhook|chat)$"}, "address": {"pattern": "^https://"}},
+                "required": ["address"],
+            },
+        ]
+    }
     kind = serializers.ChoiceField(choices=AlertDestination.Kind.values)
     address = serializers.CharField(
         max_length=500,

@@ -33,7 +33,9 @@ def done_once(request: Request, body: str, make: Callable[[], Response]) -> Resp
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return make()
-    fingerprint = hashlib.sha256("\0".join((str(request.method), request.get_full_path(), body)).encode()).hexdigest()
+    # The team that was named is a part of what was asked: an API key has its own, and may name a wrong one.
+    asked = (str(request.method), request.get_full_path(), body, repr(request.headers.get("LLMOpt-Team")))
+    fingerprint = hashlib.sha256("\0".join(asked).encode()).hexdigest()
     answer = answer_once(
         actor=request.user,
         team=_team_of(request),

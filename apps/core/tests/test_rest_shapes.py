@@ -10,6 +10,7 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from apps.accounts.models import Team, User
+from apps.accounts.services.keys import api_key_create
 from apps.core.api.shapes import QuerySerializer, RequestSerializer
 from apps.core.tests.routes import World, make_world
 from apps.core.tests.test_rest_schema import PLACES, schema  # noqa: F401 - a fixture
@@ -227,3 +228,16 @@ def test_an_empty_team_is_no_team(client: Client, team: Team, bob: User) -> None
     client.force_login(bob)
     assert client.get(reverse("api_datasets")).status_code == 200
     assert client.get(reverse("api_datasets"), headers={"LLMOpt-Team": ""}).status_code == 404
+
+
+@pytest.mark.django_db
+def test_a_repeated_answer_is_given_to_the_same_team_alone(client: Client, team: Team, bob: User) -> None:
+    key = api_key_create(actor=bob, team=team, name="shop", scopes=["write"]).text
+    body = {"name": "n", "messages": [{"role": "user", "content": "{{ input }}"}]}
+
+    def send(**named: str) -> int:
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "one", **named}
+        answer = client.post(reverse("api_prompts"), json.dumps(body), content_type="application/json", headers=headers)
+        return int(answer.status_code)
+
+    assert [send(), send(), send(**{"LLMOpt-Team": "nowhere"})] == [201, 201, 409]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -20,6 +21,7 @@ from apps.core.api.schema import documented
 from apps.core.api.shapes import RequestSerializer
 from apps.providers import selectors, services
 from apps.providers.models import MOST_AT_ONCE, Provider, ProviderKey
+from apps.providers.services.keys import LONGEST_KEY, SHORTEST_KEY
 
 TAG = "provider-keys"
 
@@ -50,6 +52,11 @@ class ProviderKeySerializer(serializers.ModelSerializer[ProviderKey]):
         )
 
 
+@extend_schema_field({"type": "string", "pattern": f"^[!-~]{{{SHORTEST_KEY},{LONGEST_KEY}}}$"})
+class SecretField(serializers.CharField):
+    """The text of a key. The service says what is wrong with one, and never repeats it."""
+
+
 class LimitsSerializer(RequestSerializer):
     """`max_concurrency` calls at once; `requests_per_minute` null: as many as the provider takes."""
 
@@ -64,7 +71,11 @@ class ProviderKeyCreateSerializer(LimitsSerializer):
         "oneOf": [
             {"properties": {"source": {"pattern": "^environment$"}}, "required": ["source"]},
             {
-                "properties": {"provider": {"pattern": "^(openai|anthropic)$"}, "source": {"pattern": "^entered$"}},
+                "properties": {
+                    "provider": {"pattern": "^(openai|anthropic)$"},
+                    "source": {"pattern": "^entered$"},
+                    "secret": {"minLength": SHORTEST_KEY},
+                },
                 "required": ["secret"],
                 "not": {"required": ["base_url"]},
             },
@@ -78,13 +89,13 @@ class ProviderKeyCreateSerializer(LimitsSerializer):
     source = serializers.ChoiceField(  # type: ignore[assignment]
         choices=ProviderKey.Source.values, default=ProviderKey.Source.ENTERED
     )
-    secret = serializers.CharField(required=False, allow_blank=True, max_length=1000, write_only=True)
+    secret = SecretField(required=False, allow_blank=True, max_length=LONGEST_KEY, write_only=True)
     name = serializers.CharField(required=False, max_length=80)
     base_url = serializers.CharField(required=False, max_length=500, help_text="Of a `compatible` server alone.")
 
 
 class SecretSerializer(RequestSerializer):
-    secret = serializers.CharField(max_length=1000, write_only=True)
+    secret = SecretField(max_length=LONGEST_KEY, write_only=True)
 
 
 @documented(
