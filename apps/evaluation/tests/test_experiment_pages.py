@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from apps.core.models import JobStatus
+from apps.core.tests.factories import UnknownFactory
 from apps.evaluation import selectors
 from apps.evaluation.comparisons import comparison_rows
 from apps.evaluation.figures import cost_text
@@ -155,6 +156,27 @@ def test_warnings_name_looks_and_constant_answers(experiment: Experiment, alice:
     assert "The test rows were looked at 2 times" in text
     assert "Lookup gives the same output for every example" in text
     assert f"registered under {experiment.registration_hash[:12]}" in text
+
+
+def test_costs_at_an_assumed_price_lead_to_where_the_team_sets_its_own(
+    experiment: Experiment, alice: User, client: Client
+) -> None:
+    here = reverse("local_price", args=[experiment.team.slug])
+    booked = UnknownFactory.create(
+        team=experiment.team,
+        experiment=experiment,
+        language_model=experiment.candidates.get(name="Tuned").language_model,
+    )
+    first = answer_all(experiment, alice, "Tuned", half).outputs.latest("id")
+    first.reservation = booked
+    first.save(update_fields=["reservation"])
+    for name in NAMES[:2]:
+        answer_all(experiment, alice, name, half)
+    finish(experiment, alice)
+    text = page(client, experiment)
+    assert booked.price.assumed
+    assert "Costs rest on an assumed price" in text
+    assert f'href="{here}"' in text
 
 
 def test_the_list_shows_question_conclusion_best_and_n(finished: Experiment, client: Client, team: Team) -> None:
