@@ -53,9 +53,14 @@ class BearerScheme(OpenApiAuthenticationExtension):
 
 
 def _bearer(request: Request) -> str | None:
-    """What follows `Bearer` in the header; None without such a header. Nothing else is ever read as a key."""
-    scheme, _space, text = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    return text.strip() if scheme.lower() == "bearer" else None
+    """What follows `Bearer` in the header; None without the header. Nothing else is ever read as a key."""
+    header = request.META.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return None
+    scheme, _space, text = header.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise exceptions.NotAuthenticated
+    return text.strip()
 
 
 def _address(request: Request) -> str:

@@ -241,3 +241,14 @@ def test_a_repeated_answer_is_given_to_the_same_team_alone(client: Client, team:
         return int(answer.status_code)
 
     assert [send(), send(), send(**{"LLMOpt-Team": "nowhere"})] == [201, 201, 409]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("header", ["Basic YTpi", "x", "", "Bearer", "Bearer x"])
+def test_a_header_that_signs_nobody_in_is_refused_beside_a_session(
+    client: Client, team: Team, bob: User, header: str
+) -> None:
+    client.force_login(bob)
+    answer = client.get(reverse("api_datasets"), headers={"Authorization": header})
+    assert (answer.status_code, answer["Content-Type"]) == (401, "application/problem+json")
+    assert "Bearer" in answer["WWW-Authenticate"]
