@@ -74,6 +74,7 @@ def test_a_number_in_an_address_is_digits(text: str) -> None:
 
 @pytest.fixture
 def world(team: Team, alice: User, bob: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
+    settings.EMBEDDED = True
     settings.API_REQUESTS_PER_MINUTE = 0
     monkeypatch.setattr("apps.core.readiness.remembered", lambda _run: [])
     return make_world(team, alice, bob)
