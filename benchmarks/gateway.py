@@ -205,8 +205,8 @@ def _loaded(side: Side, given: Any, at_once: int, text: str, **more: Any) -> tup
     )  # fmt: skip
     took = time.perf_counter() - began
     found = Found(**json.loads(done.stdout))
-    if side.name == FLOOR and not 0 <= _answered(side) - counted - found.answers <= at_once:
-        # Only what was under way at the end may be missing: else the clients counted what nobody sent.
+    if side.name == FLOOR and not 0 <= _answered(side) - counted - found.answers <= 2 * at_once:
+        # Only each client's last may be missing, and what it still asked for then: else somebody counts what is not.
         raise SystemExit(f"The clients counted {found.answers} answers, the upstream {_answered(side) - counted}.")
     if found.refused:
         print(f"  {side.name} refused {found.refused} requests", flush=True)

@@ -4,7 +4,7 @@ Both sides run the same model in float32, greedily, with one thread per core. Fi
 loading and one warm-up request are outside the measurement. Every answer has to reach its limit of tokens, so that no
 end token shortens one side's work.
 
-Then what a long request, of 512 tokens, does to a short one, of 16, that comes while it runs; and what a queue of 16
+Then what a long request, of 512 tokens, does to a short one, of 16, that comes while it runs; and what a queue of 32
 requests with long prompts, as an evaluation makes it, does to a short one of another model.
 """
 
@@ -32,7 +32,7 @@ LONG, SHORT = (
     "Write a very long story about a letter that travels through a whole country.",
     "Say hello to the postman.",
 )
-QUEUED, SECOND = 16, "a-second-model"
+QUEUED, SECOND = 32, "a-second-model"
 LETTERS = "A letter lay on the table of a post office in a village. "
 PROMPTS = [f"Describe in detail how a letter travels from a village to house number {n} of a city." for n in range(8)]
 
@@ -97,7 +97,8 @@ def _beside_another_model() -> Pair:
         alone = _short_seconds(url, model=SECOND)
         queue = [threads.submit(_ask, url, f"{LETTERS * 35} Which was number {n}?", MAX_TOKENS) for n in range(QUEUED)]
         time.sleep(1.0)  # the first batch reads
-        beside = _short_seconds(url, model=SECOND)
+        # Few: each of them waits for a batch that reads, and the queue has to last.
+        beside = _short_seconds(url, model=SECOND, count=3)
         if all(asked.done() for asked in queue):
             raise SystemExit("The queue was empty before the short ones ended.")
         return Pair(beside, alone)
@@ -113,8 +114,8 @@ def _two_models() -> Iterator[Path]:
         yield folder
 
 
-def _short_seconds(url: str, *, model: str = models.NAME) -> float:
-    prompts = [f"{SHORT} {day}." for day in range(SHORT_REQUESTS)]
+def _short_seconds(url: str, *, model: str = models.NAME, count: int = SHORT_REQUESTS) -> float:
+    prompts = [f"{SHORT} {day}." for day in range(count)]
     return median(figures.seconds_of(partial(_ask, url, prompt, SHORT_TOKENS, model=model)) for prompt in prompts)
 
 
