@@ -109,8 +109,20 @@ class TokenPriceForm(PriceForm):
         help_text=_("Some providers charge more for what they keep. Left empty, it costs as all others."),
     )
     output = _dollars(_("Out, dollars for a million tokens"), min_value=Decimal(0))
+    reasoning = _dollars(
+        _("Out, reasoning"),
+        min_value=Decimal(0),
+        required=False,
+        help_text=_("Left empty, what a model thinks costs as all others that come out."),
+    )
+    request = _dollars(
+        _("Each call, in dollars"),
+        min_value=Decimal(0),
+        required=False,
+        help_text=_("What a call costs beside its tokens. Left empty, nothing."),
+    )
 
-    field_order = (*KINDS, "source", "first_day")
+    field_order = (*KINDS, "request", "source", "first_day")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,7 +134,7 @@ class TokenPriceForm(PriceForm):
 
     def plain_fields(self) -> list[forms.BoundField]:
         """What holds for every prompt, unless a step changes it."""
-        return [self[kind] for kind in KINDS]
+        return [self[kind] for kind in (*KINDS, "request")]
 
     def steps(self) -> list[list[forms.BoundField]]:
         return [[self[name] for name in _step_fields(n)] for n in self._numbers]
@@ -151,18 +163,19 @@ class TokenPriceForm(PriceForm):
         given, made = self._rate("input"), self._rate("output")
         assert given is not None
         assert made is not None
-        return TokenRates(given, made, self._rate("cached_input"), self._rate("cache_write"))
+        parts = [self._rate(kind) for kind in ("cached_input", "cache_write", "reasoning")]
+        return TokenRates(given, made, *parts, request_nanousd=int((self.cleaned_data["request"] or 0) * NANO))
 
     def _rate(self, kind: str) -> Rate | None:
-        """Where only some of a kind's prices are given, the others are those of all tokens that go in."""
-        given = self.cleaned_data
+        """Where only some of a kind's prices are given, the others are those of the whole that it is a part of."""
+        given, whole = self.cleaned_data, "output" if kind == "reasoning" else "input"
         steps = [n for n in self._numbers if given[f"above_{n}"] is not None]
         if all(given[name] is None for name in (kind, *(f"{kind}_{n}" for n in steps))):
             return None
 
         def nanousd(end: str) -> int:
             value = given[f"{kind}{end}"]
-            return int((given[f"input{end}"] if value is None else value) * NANO)
+            return int((given[f"{whole}{end}"] if value is None else value) * NANO)
 
         return Rate(nanousd(""), tuple((given[f"above_{n}"], nanousd(f"_{n}")) for n in steps))
 
@@ -181,6 +194,7 @@ def _step_fields(n: int) -> dict[str, forms.Field]:
         "cached_input": _("Step %(n)d: in, cached"),
         "cache_write": _("Step %(n)d: in, to the cache"),
         "output": _("Step %(n)d: out"),
+        "reasoning": _("Step %(n)d: out, reasoning"),
     }
     above = forms.IntegerField(
         label=_("Step %(n)d: above, in tokens") % {"n": n}, min_value=1, max_value=MOST_TOKENS, required=False

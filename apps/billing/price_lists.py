@@ -25,7 +25,7 @@ from apps.providers.models import LanguageModel
 
 NANO = 10**9
 # What a price list shows and a team can set, in this order.
-KINDS = ("input", "cached_input", "cache_write", "output")
+KINDS = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class ShownPrice:
     assumed: bool
     cached_input: ShownRate | None = None
     cache_write: ShownRate | None = None
+    reasoning: ShownRate | None = None
+    # Dollars for each call beside its tokens; empty for none.
+    request_text: str = ""
 
     def texts(self) -> dict[str, str]:
         """Dollars by kind, without the kinds that cost what the whole they are a part of costs."""
@@ -224,10 +227,17 @@ def _shown(price: Price) -> ShownPrice | None:
         return None
     parts = {
         kind: _rate(rate)
-        for kind, rate in (("cached_input", rates.cached_input), ("cache_write", rates.cache_write))
+        for kind, rate in (
+            ("cached_input", rates.cached_input),
+            ("cache_write", rates.cache_write),
+            ("reasoning", rates.reasoning),
+        )
         if rate is not None
     }
-    return ShownPrice(_rate(rates.input), _rate(rates.output), price.source, price.assumed, **parts)
+    request = _text(Decimal(rates.request_nanousd) / NANO) if rates.request_nanousd else ""
+    return ShownPrice(
+        _rate(rates.input), _rate(rates.output), price.source, price.assumed, request_text=request, **parts
+    )
 
 
 def _rate(rate: Rate) -> ShownRate:

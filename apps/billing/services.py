@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 # A hundred million tokens at more than this would cost more than a column of money can hold.
 MOST_NANOUSD_PER_MILLION = 100_000 * 10**9
+MOST_NANOUSD_PER_REQUEST = 1000 * 10**9
 # A price may change above so many numbers of tokens.
 MOST_STEPS = 8
 MOST_NANOUSD_PER_HOUR = 100_000 * 10**9
@@ -282,6 +283,8 @@ def token_price_create(
             raise ApplicationError(_("Tokens have a price only for a model that runs elsewhere."), field="model")
         if rates.most() > MOST_NANOUSD_PER_MILLION:
             raise ApplicationError(_("A price is at most $100,000 for a million tokens. Was it meant for one token?"))
+        if rates.request_nanousd > MOST_NANOUSD_PER_REQUEST:
+            raise ApplicationError(_("A call costs at most $1,000 beside its tokens."), field="request")
         if len(rates.starts()) > MOST_STEPS:
             raise ApplicationError(_("A price changes at most %(most)d times.") % {"most": MOST_STEPS})
         column = rates.to_json()

@@ -16,7 +16,12 @@ from apps.billing.engine.rates import Rate, TokenRates
 from apps.billing.models import Price
 from apps.billing.price_lists import KINDS
 from apps.billing.pricing import MOST_TOKENS, rates_of
-from apps.billing.services import MOST_NANOUSD_PER_HOUR, MOST_NANOUSD_PER_MILLION, MOST_STEPS
+from apps.billing.services import (
+    MOST_NANOUSD_PER_HOUR,
+    MOST_NANOUSD_PER_MILLION,
+    MOST_NANOUSD_PER_REQUEST,
+    MOST_STEPS,
+)
 from apps.core.access import fetch_for_user
 from apps.core.api.once import once
 from apps.core.api.paging import Cursor
@@ -25,7 +30,6 @@ from apps.core.api.shapes import RequestSerializer
 from apps.providers.models import LanguageModel
 
 TAG = "prices"
-_SHOWN_KINDS = (*KINDS, "reasoning")
 
 
 class RateTierSerializer(RequestSerializer):
@@ -91,12 +95,16 @@ class PriceGivenSerializer(RequestSerializer):
 
 
 class TokenPriceSerializer(PriceGivenSerializer):
-    """Nano-dollars for a million tokens. `cached_input` and `cache_write` left out: as all others that go in."""
+    """Nano-dollars for a million tokens. `cached_input` and `cache_write` left out: as all others that go in;
+    `reasoning`: as all others that come out. `request_nanousd` is for each call beside its tokens.
+    """
 
     input = RateGivenSerializer()
     cached_input = RateGivenSerializer(required=False, allow_null=True)
     cache_write = RateGivenSerializer(required=False, allow_null=True)
     output = RateGivenSerializer()
+    reasoning = RateGivenSerializer(required=False, allow_null=True)
+    request_nanousd = serializers.IntegerField(min_value=0, max_value=MOST_NANOUSD_PER_REQUEST, default=0)
 
 
 class LocalPriceSerializer(PriceGivenSerializer):
@@ -179,7 +187,7 @@ def price_columns(price: Price) -> dict[str, Any]:
     return {
         "uid": price.uid if price.pk is not None else None,
         "unit": price.unit,
-        **{kind: _rate(getattr(rates, kind)) if rates is not None else None for kind in _SHOWN_KINDS},
+        **{kind: _rate(getattr(rates, kind)) if rates is not None else None for kind in KINDS},
         "request_nanousd": rates.request_nanousd if rates is not None else 0,
         "nanousd_per_hour": price.nanousd_per_hour,
         "assumed": price.assumed,
@@ -197,13 +205,8 @@ def _rate(rate: Rate | None) -> dict[str, Any] | None:
 
 
 def _rates_given(values: dict[str, Any]) -> TokenRates:
-    cached, written = (values.get(kind) for kind in ("cached_input", "cache_write"))
-    return TokenRates(
-        input=_given(values["input"]),
-        output=_given(values["output"]),
-        cached_input=_given(cached) if cached is not None else None,
-        cache_write=_given(written) if written is not None else None,
-    )
+    rates = {kind: _given(values[kind]) for kind in KINDS if values.get(kind) is not None}
+    return TokenRates(**rates, request_nanousd=values["request_nanousd"])
 
 
 def _given(values: dict[str, Any]) -> Rate:

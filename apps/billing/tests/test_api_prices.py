@@ -20,6 +20,8 @@ TOKENS = {
     "input": {"nanousd_per_million": 2 * 10**9, "above": [{"prompt_tokens": 1000, "nanousd_per_million": 3 * 10**9}]},
     "cache_write": {"nanousd_per_million": 25 * 10**8},
     "output": {"nanousd_per_million": 8 * 10**9},
+    "reasoning": {"nanousd_per_million": 9 * 10**9},
+    "request_nanousd": 5_000_000,
     "source": "Contract",
 }
 HOUR = {"nanousd_per_hour": 62_500_000, "source": "Rent of the machine"}
@@ -57,6 +59,7 @@ def test_a_price_of_tokens_is_set_with_its_steps_and_listed_with_the_one_before(
     assert (status, made["state"], made["assumed"]) == (201, "now", False)
     assert made["input"] == TOKENS["input"]
     assert (made["cached_input"], made["cache_write"]) == (None, {"nanousd_per_million": 25 * 10**8, "above": []})
+    assert (made["reasoning"]["nanousd_per_million"], made["request_nanousd"]) == (9 * 10**9, 5_000_000)
     assert str(price_of(gpt).uid) == made["uid"]
     later = {**TOKENS, "first_day": f"{timezone.now().year + 1}-01-01", "source": "Next year's"}
     assert send(owner, of(gpt), later)[1]["state"] == "later"

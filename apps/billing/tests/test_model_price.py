@@ -1,5 +1,6 @@
 """The page on which a team sets what it pays for a model's tokens: from when on, by whom, and what stays as it was."""
 
+import dataclasses
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -151,6 +152,25 @@ def test_a_published_price_is_changed_with_its_steps_and_what_is_written_to_the_
     assert price_of(gpt).source == "As published"
     assert price_of(gpt).token_rates == published
     assert "Above 272,000 tokens in, $0.20 and $0.75." in walker.text
+
+
+def test_what_a_call_and_its_reasoning_cost_is_set_shown_and_kept_when_another_figure_is_changed(
+    model: LanguageModel, alice: User
+) -> None:
+    walker = Walker(alice)
+    walker.open(reverse("model_price", args=[model.team.slug, model.uid]))
+    walker.press("Set price", **{**GIVEN, **STEPS, "reasoning": "12", "reasoning_2": "18", "request": "0.0125"})
+
+    rates = price_of(model).token_rates
+    assert rates is not None
+    # Of a step that says nothing of it, it costs as all others that come out.
+    assert rates.reasoning == Rate(12 * 10**9, ((200_000, 15 * 10**9), (1_000_000, 18 * 10**9)))
+    assert rates.request_nanousd == 12_500_000
+    assert "and $0.0125 a call" in walker.text
+    walker.press("Set price", source="The same", output="11")
+    changed = price_of(model).token_rates
+    assert changed is not None
+    assert changed == dataclasses.replace(rates, output=dataclasses.replace(rates.output, base=11 * 10**9))
 
 
 def test_what_a_step_lacks_is_said_at_its_field_and_nothing_typed_is_lost(model: LanguageModel, alice: User) -> None:

@@ -56,7 +56,7 @@ def _typed(price: price_lists.ShownPrice | None) -> dict[str, Any]:
     """The amounts that hold now, to be changed."""
     if price is None:
         return {}
-    initial: dict[str, Any] = price.texts()
+    initial: dict[str, Any] = {**price.texts(), "request": price.request_text}
     for n, (tokens, texts) in enumerate(price.steps, 1):
         initial |= {f"above_{n}": tokens, **{f"{kind}_{n}": text for kind, text in texts.items()}}
     return initial
