@@ -163,8 +163,14 @@ class TokenPriceForm(PriceForm):
         given, made = self._rate("input"), self._rate("output")
         assert given is not None
         assert made is not None
-        parts = [self._rate(kind) for kind in ("cached_input", "cache_write", "reasoning")]
-        return TokenRates(given, made, *parts, request_nanousd=int((self.cleaned_data["request"] or 0) * NANO))
+        return TokenRates(
+            given,
+            made,
+            cached_input=self._rate("cached_input"),
+            cache_write=self._rate("cache_write"),
+            reasoning=self._rate("reasoning"),
+            request_nanousd=int((self.cleaned_data["request"] or 0) * NANO),
+        )
 
     def _rate(self, kind: str) -> Rate | None:
         """Where only some of a kind's prices are given, the others are those of the whole that it is a part of."""
